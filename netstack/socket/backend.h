@@ -1,0 +1,156 @@
+// The border between the public sockets and the two stacks below them: kernel sockets through io_uring
+// (kernel_*.cc) and weir's own stack (inet_*.cc). The public types hold a backend pointer; each call makes an
+// operation, which lives in the awaiting coroutine's frame, and hands it to the backend.
+//
+// The protocol of an operation: Start…(op) returns true when it completed at once, with the result in `op`.
+// Otherwise the backend keeps a pointer to it and later stores the result and calls op.Wake(), exactly once.
+// Cancel…(op) asks for an early end: the backend stores kCancelled (or what happened first) and calls Wake(),
+// at once or when the kernel has let go of the operation's memory.
+#ifndef NETSTACK_SOCKET_BACKEND_H_
+#define NETSTACK_SOCKET_BACKEND_H_
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/base/ip_address.h"
+#include "runtime/base/time.h"
+#include "runtime/buffer/recv_buffer.h"
+#include "runtime/buffer/send_buffer.h"
+#include "runtime/core/waiter.h"
+
+namespace weir::netstack {
+
+class TcpBackend;
+class TcpListenerBackend;
+class UdpBackend;
+
+// Closes rather than deletes: a connection outlives its socket while FIN or unsent data is under way, and a kernel
+// operation outlives it until its final completion. The backend frees itself after that.
+struct CloseBackend {
+  template <typename Backend>
+  void operator()(Backend* backend) const {
+    backend->Close();
+  }
+};
+using TcpBackendPtr = std::unique_ptr<TcpBackend, CloseBackend>;
+using TcpListenerBackendPtr = std::unique_ptr<TcpListenerBackend, CloseBackend>;
+using UdpBackendPtr = std::unique_ptr<UdpBackend, CloseBackend>;
+
+struct RecvOp : runtime::Waiter {
+  explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  // The caller's memory, or empty: then `buffer` is filled without a copy.
+  std::span<const iovec> into;
+  size_t copied = 0;
+  RecvBuffer buffer;
+  absl::Status status;  // OK with nothing received: the peer's FIN
+};
+
+struct SendOp : runtime::Waiter {
+  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel
+  // has read) when the operation completes.
+  SendBuffer buffer;
+  std::span<const iovec> from;
+  size_t sent = 0;  // progress in `from`
+  absl::Status status;
+};
+
+struct ConnectOp : runtime::Waiter {
+  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  absl::Status status;
+};
+
+struct AcceptOp : runtime::Waiter {
+  explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  TcpBackendPtr stream;
+  absl::Status status;
+};
+
+// One received datagram.
+struct Datagram {
+  RecvBuffer data;
+  Endpoint peer;
+  Endpoint local;  // where it was sent to
+};
+
+struct UdpRecvOp : runtime::Waiter {
+  explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  Datagram datagram;
+  absl::Status status;
+};
+
+struct UdpSendOp : runtime::Waiter {
+  explicit UdpSendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  SendBuffer buffer;
+  std::span<const iovec> from;
+  Endpoint peer;
+  absl::Status status;
+};
+
+// At most one receive and one send operation at a time (the sockets check it).
+class TcpBackend {
+ public:
+  // First call on a stream from OpenTcp; it is usable when the operation ended with OK.
+  virtual bool StartConnect(ConnectOp& op) = 0;
+  virtual void CancelConnect(ConnectOp& op) = 0;
+  virtual bool StartRecv(RecvOp& op) = 0;
+  virtual void CancelRecv(RecvOp& op) = 0;
+  virtual bool StartSend(SendOp& op) = 0;
+  virtual void CancelSend(SendOp& op) = 0;
+  // Sends FIN after everything accepted by Sendmsg; receiving goes on.
+  virtual absl::Status ShutdownWrite() = 0;
+  // RST, whatever is queued; the operations under way end with kAborted.
+  virtual void Reset() = 0;
+  // Called last: orderly close in the background, then frees the backend.
+  virtual void Close() = 0;
+  virtual Endpoint local() const = 0;
+  virtual Endpoint peer() const = 0;
+  virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
+
+ protected:
+  ~TcpBackend() = default;
+};
+
+class TcpListenerBackend {
+ public:
+  virtual bool StartAccept(AcceptOp& op) = 0;
+  virtual void CancelAccept(AcceptOp& op) = 0;
+  virtual void Close() = 0;
+  virtual Endpoint local() const = 0;
+
+ protected:
+  ~TcpListenerBackend() = default;
+};
+
+class UdpBackend {
+ public:
+  virtual bool StartRecv(UdpRecvOp& op) = 0;
+  virtual void CancelRecv(UdpRecvOp& op) = 0;
+  virtual bool StartSend(UdpSendOp& op) = 0;
+  virtual void CancelSend(UdpSendOp& op) = 0;
+  virtual void Close() = 0;
+  virtual Endpoint local() const = 0;
+  virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
+
+ protected:
+  ~UdpBackend() = default;
+};
+
+// What makes sockets on one shard: KernelStack or InetStack.
+class SocketStack {
+ public:
+  virtual ~SocketStack() = default;
+  virtual absl::StatusOr<TcpListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) = 0;
+  // A stream that is not connected yet; TcpStream::Connect starts it with StartConnect.
+  virtual absl::StatusOr<TcpBackendPtr> OpenTcp(const Endpoint& peer) = 0;
+  virtual absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local) = 0;
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_SOCKET_BACKEND_H_

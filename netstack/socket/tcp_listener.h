@@ -1,0 +1,62 @@
+// TcpListener: accepts connections on one shard. Destroying it resets the connections nobody accepted.
+//
+//   for (;;) {
+//     absl::StatusOr<weir::TcpStream> stream = co_await listener.Accept();
+//     if (!stream.ok()) break;                       // kCancelled: the scope was stopped
+//     scope.Spawn(Serve(*std::move(stream)));
+//   }
+#ifndef NETSTACK_SOCKET_TCP_LISTENER_H_
+#define NETSTACK_SOCKET_TCP_LISTENER_H_
+
+#include <utility>
+
+#include "netstack/socket/backend.h"
+#include "netstack/socket/operation.h"
+#include "netstack/socket/tcp_stream.h"
+
+namespace weir {
+namespace netstack {
+
+struct AcceptTraits {
+  using Backend = TcpListenerBackend;
+  using Op = AcceptOp;
+  void Fill(Op&) {}
+  static bool Start(Backend& backend, Op& op) { return backend.StartAccept(op); }
+  static void Cancel(Backend& backend, Op& op) { backend.CancelAccept(op); }
+  static absl::StatusOr<TcpStream> Take(Op& op) {
+    if (!op.status.ok()) return std::move(op.status);
+    return TcpStream(std::move(op.stream));
+  }
+};
+
+}  // namespace netstack
+
+class TcpListener {
+ public:
+  // Connections that are established and not yet accepted; beyond it new ones wait in their handshake.
+  static constexpr int kDefaultBacklog = 1024;
+
+  TcpListener() = default;
+  explicit TcpListener(netstack::TcpListenerBackendPtr backend) : backend_(std::move(backend)) {}
+
+  // Listens on `local` (port 0: any free one). kAlreadyExists when the port is taken, kNotFound when the address is
+  // not one of the stack's.
+  static absl::StatusOr<TcpListener> Listen(netstack::SocketStack& stack, const Endpoint& local,
+                                            int backlog = kDefaultBacklog) {
+    absl::StatusOr<netstack::TcpListenerBackendPtr> backend = stack.ListenTcp(local, backlog);
+    if (!backend.ok()) return backend.status();
+    return TcpListener(*std::move(backend));
+  }
+
+  // The next established connection. Passing trouble of one connection, or of descriptors, is waited out inside.
+  auto Accept() { return netstack::Operation<netstack::AcceptTraits>(*backend_, {}); }
+
+  Endpoint local() const { return backend_->local(); }
+
+ private:
+  netstack::TcpListenerBackendPtr backend_;
+};
+
+}  // namespace weir
+
+#endif  // NETSTACK_SOCKET_TCP_LISTENER_H_

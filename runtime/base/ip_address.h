@@ -1,0 +1,86 @@
+// IpAddress and Endpoint: an IPv4 or IPv6 address, and one with a port. Both families share one 16-byte form
+// (IPv4 as the IPv4-mapped ::ffff:a.b.c.d of RFC 4291 §2.5.5.2), so tables are keyed on one type.
+#ifndef RUNTIME_BASE_IP_ADDRESS_H_
+#define RUNTIME_BASE_IP_ADDRESS_H_
+
+#include <array>
+#include <bit>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace weir {
+
+class IpAddress {
+ public:
+  // The IPv6 unspecified address "::", which also stands for "any address" of both families.
+  constexpr IpAddress() = default;
+
+  // `host_order`: 10.0.0.2 is 0x0a000002.
+  static constexpr IpAddress V4(uint32_t host_order) {
+    IpAddress address;
+    address.bytes_[10] = address.bytes_[11] = 0xff;
+    for (int i = 0; i < 4; ++i) address.bytes_[12 + i] = static_cast<uint8_t>(host_order >> (24 - 8 * i));
+    return address;
+  }
+  static constexpr IpAddress V6(const std::array<uint8_t, 16>& bytes) {
+    IpAddress address;
+    address.bytes_ = bytes;
+    return address;
+  }
+  // "10.0.0.2" or "fe80::1"; kInvalidArgument otherwise.
+  static absl::StatusOr<IpAddress> Parse(absl::string_view text);
+
+  constexpr bool is_v4() const {
+    for (int i = 0; i < 10; ++i) {
+      if (bytes_[i] != 0) return false;
+    }
+    return bytes_[10] == 0xff && bytes_[11] == 0xff;
+  }
+  // Host order; only for is_v4().
+  constexpr uint32_t v4() const {
+    return uint32_t{bytes_[12]} << 24 | uint32_t{bytes_[13]} << 16 | uint32_t{bytes_[14]} << 8 | bytes_[15];
+  }
+  constexpr const std::array<uint8_t, 16>& bytes() const { return bytes_; }
+  // 0.0.0.0 or ::
+  constexpr bool is_any() const { return *this == IpAddress() || *this == V4(0); }
+  // The two halves as numbers, for hashing.
+  std::array<uint64_t, 2> words() const { return std::bit_cast<std::array<uint64_t, 2>>(bytes_); }
+
+  std::string ToString() const;
+
+  friend constexpr bool operator==(const IpAddress&, const IpAddress&) = default;
+  friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
+
+ private:
+  std::array<uint8_t, 16> bytes_{};
+};
+
+struct Endpoint {
+  IpAddress ip;
+  uint16_t port = 0;  // host order
+
+  // "10.0.0.2:80", "[fe80::1]:80", ":80" (any address) or "80".
+  static absl::StatusOr<Endpoint> Parse(absl::string_view text);
+  std::string ToString() const;
+
+  friend constexpr bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+
+// An address with a prefix length, as in --address=10.0.0.2/24.
+struct IpPrefix {
+  IpAddress ip;
+  int length = 32;  // of the family: at most 32 or 128
+
+  static absl::StatusOr<IpPrefix> Parse(absl::string_view text);
+  bool Contains(const IpAddress& other) const;
+  std::string ToString() const;
+};
+
+}  // namespace weir
+
+#endif  // RUNTIME_BASE_IP_ADDRESS_H_

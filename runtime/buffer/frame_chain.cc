@@ -1,0 +1,149 @@
+#include "runtime/buffer/frame_chain.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "runtime/base/recycler.h"
+
+namespace weir::runtime {
+
+void FrameChain::MoveFrom(FrameChain& other) noexcept {
+  size_ = std::exchange(other.size_, 0);
+  first_ = std::exchange(other.first_, 0);
+  count_ = std::exchange(other.count_, 0);
+  block_ = std::exchange(other.block_, nullptr);
+  if (block_ == nullptr) {
+    for (uint32_t i = first_; i < first_ + count_; ++i) {
+      inline_iov_[i] = other.inline_iov_[i];
+      inline_frames_[i] = other.inline_frames_[i];
+    }
+  }
+}
+
+void FrameChain::Clear() {
+  Frame** frame = frames();
+  for (uint32_t i = first_; i < first_ + count_; ++i) Unref(frame[i]);
+  size_ = first_ = count_ = 0;
+  if (block_ != nullptr) {
+    Recycler::ThisThread().Free(std::exchange(block_, nullptr), sizeof(Block));
+  }
+}
+
+void FrameChain::Spill() {
+  auto* block = static_cast<Block*>(Recycler::ThisThread().Alloc(sizeof(Block)));
+  for (uint32_t i = 0; i < count_; ++i) {
+    block->iov[i] = inline_iov_[first_ + i];
+    block->frames[i] = inline_frames_[first_ + i];
+  }
+  first_ = 0;
+  block_ = block;
+}
+
+void FrameChain::Compact() {
+  std::move(iov() + first_, iov() + first_ + count_, iov());
+  std::move(frames() + first_, frames() + first_ + count_, frames());
+  first_ = 0;
+}
+
+void FrameChain::Append(Frame* frame, std::span<const std::byte> bytes) {
+  WEIR_DCHECK(!full());
+  const uint32_t capacity = block_ != nullptr ? kMaxSlices : kInlineSlices;
+  if (first_ + count_ == capacity) {
+    if (count_ == capacity) {
+      Spill();
+    } else {
+      Compact();
+    }
+  }
+  const uint32_t at = first_ + count_++;
+  iov()[at] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+  frames()[at] = frame;
+  size_ += bytes.size();
+}
+
+void FrameChain::Append(FrameChain&& other) {
+  while (other.count_ > 0 && !full()) {
+    std::span<std::byte> bytes;
+    Frame* frame = other.PopFront(&bytes);
+    Append(frame, bytes);
+  }
+}
+
+Frame* FrameChain::PopFront(std::span<std::byte>* bytes) {
+  WEIR_DCHECK(count_ > 0);
+  const iovec& slice = iov()[first_];
+  *bytes = {static_cast<std::byte*>(slice.iov_base), slice.iov_len};
+  Frame* frame = frames()[first_];
+  size_ -= bytes->size();
+  ++first_;
+  --count_;
+  return frame;
+}
+
+void FrameChain::Consume(size_t n) {
+  WEIR_CHECK(n <= size_);
+  while (n > 0) {
+    iovec& slice = iov()[first_];
+    if (n < slice.iov_len) {
+      slice.iov_base = static_cast<std::byte*>(slice.iov_base) + n;
+      slice.iov_len -= n;
+      size_ -= n;
+      return;
+    }
+    n -= slice.iov_len;
+    std::span<std::byte> gone;
+    Unref(PopFront(&gone));
+  }
+}
+
+FrameChain FrameChain::Split(size_t n) {
+  WEIR_CHECK(n <= size_);
+  FrameChain front;
+  while (n > 0) {
+    const iovec& slice = iov()[first_];
+    if (n < slice.iov_len) {
+      Ref(front_frame());
+      front.Append(front_frame(), {static_cast<const std::byte*>(slice.iov_base), n});
+      Consume(n);
+      break;
+    }
+    n -= slice.iov_len;
+    std::span<std::byte> bytes;
+    Frame* frame = PopFront(&bytes);
+    front.Append(frame, bytes);
+  }
+  return front;
+}
+
+size_t FrameChain::CopyTo(std::span<std::byte> out, size_t offset) const {
+  size_t copied = 0;
+  for (const iovec& slice : buffers()) {
+    if (offset >= slice.iov_len) {
+      offset -= slice.iov_len;
+      continue;
+    }
+    if (copied == out.size()) break;
+    const size_t n = std::min(slice.iov_len - offset, out.size() - copied);
+    std::memcpy(out.data() + copied, static_cast<const std::byte*>(slice.iov_base) + offset, n);
+    copied += n;
+    offset = 0;
+  }
+  return copied;
+}
+
+std::optional<size_t> FrameChain::Find(std::byte byte, size_t from) const {
+  size_t position = 0;
+  for (const iovec& slice : buffers()) {
+    if (from < position + slice.iov_len) {
+      const size_t skip = from > position ? from - position : 0;
+      const auto* start = static_cast<const std::byte*>(slice.iov_base);
+      const void* hit = std::memchr(start + skip, std::to_integer<int>(byte), slice.iov_len - skip);
+      if (hit != nullptr) return position + static_cast<size_t>(static_cast<const std::byte*>(hit) - start);
+    }
+    position += slice.iov_len;
+  }
+  return std::nullopt;
+}
+
+}  // namespace weir::runtime

@@ -1,0 +1,45 @@
+// Waiter: the common part of every awaitable that can be cancelled: the suspended coroutine, its place in the ready
+// queue, and its registration with the stop token of its context. Embedded in the awaiter, so it costs no allocation.
+//
+// The owner of the event calls Wake() once when it has happened; the stop token calls the cancel function given to
+// Suspend, which takes the waiter out of wherever it waits (now, or when the kernel has let go of it) and then also
+// calls Wake().
+#ifndef RUNTIME_CORE_WAITER_H_
+#define RUNTIME_CORE_WAITER_H_
+
+#include <coroutine>
+
+#include "runtime/core/scheduler.h"
+#include "runtime/core/stop_token.h"
+
+namespace weir::runtime {
+
+class Waiter : public Resumable, public StopCallback {
+ public:
+  explicit Waiter(StopCallback::Function on_stop) : StopCallback(on_stop) {}
+
+  // Takes `self` as the coroutine to resume. False when the stop was already requested: then nothing is registered
+  // and the awaiter must not suspend.
+  template <typename Promise>
+  bool Suspend(std::coroutine_handle<Promise> self) {
+    handle = self;
+    const TaskContext& context = *self.promise().context();
+    scheduler_ = context.scheduler;
+    return Register(context.stop);
+  }
+
+  // Queues the coroutine. The waiter may be destroyed once it is resumed, not before.
+  void Wake() {
+    Unregister();
+    scheduler_->Schedule(*this);
+  }
+
+  Scheduler& scheduler() { return *scheduler_; }
+
+ private:
+  Scheduler* scheduler_ = nullptr;
+};
+
+}  // namespace weir::runtime
+
+#endif  // RUNTIME_CORE_WAITER_H_
