@@ -1,0 +1,121 @@
+#include "xdp/umem.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "runtime/base/check.h"
+#include "runtime/base/errno_status.h"
+
+namespace weir::xdp {
+namespace {
+
+using runtime::Frame;
+
+absl::Status CreateError(int error, size_t bytes) {
+  switch (error) {
+    case EPERM:
+    case EACCES:
+      return absl::PermissionDeniedError(
+          "an AF_XDP socket needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; or use --stack=kernel");
+    case EAFNOSUPPORT:
+      return absl::UnimplementedError("this kernel has no AF_XDP (CONFIG_XDP_SOCKETS): use --stack=kernel");
+    case ENOBUFS:
+    case ENOMEM:
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "cannot lock ", bytes >> 20, " MiB for frames: raise RLIMIT_MEMLOCK ('ulimit -l unlimited'), give the "
+          "process CAP_IPC_LOCK, or use fewer frames"));
+    default:
+      return runtime::ErrnoStatus(error, absl::StrCat("cannot register ", bytes >> 20, " MiB of frames"));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Umem>> Umem::Create(const Options& options, runtime::FramePool& pool) {
+  std::unique_ptr<Umem> umem(new Umem(pool));
+  umem->reserve_ = options.reserve;
+  umem->fill_size_ = options.fill_size;
+  umem->receiving_.resize(pool.size());
+  const xsk_umem_config config = {
+      .fill_size = options.fill_size,
+      .comp_size = options.completion_size,
+      .frame_size = pool.frame_size(),
+      // The kernel leaves XDP_PACKET_HEADROOM (256 bytes) in front of what it receives: more than
+      // runtime::kTxHeadroom, so a received frame can be sent on with other headers.
+      .frame_headroom = 0,
+      .flags = 0,
+  };
+  const int error = -xsk_umem__create(&umem->umem_, pool.memory().data(), pool.memory().size(),
+                                      &umem->fill_, &umem->completion_, &config);
+  if (error != 0) return CreateError(error, pool.memory().size());
+  return umem;
+}
+
+Umem::~Umem() {
+  if (umem_ == nullptr) return;
+  xsk_umem__delete(umem_);
+  for (uint32_t i = 0; i < pool_.size(); ++i) {
+    Frame* frame = &pool_[i];
+    while (frame->tx_pending > 0) {
+      --frame->tx_pending;
+      Unref(frame);
+    }
+    if (receiving_[i]) Unref(frame);
+  }
+}
+
+void Umem::Refill() {
+  const uint32_t room = xsk_prod_nb_free(&fill_, fill_size_);
+  if (room == 0) return;
+  const uint32_t free = pool_.free_count();
+  const uint32_t n = std::min(room, free > reserve_ ? free - reserve_ : 0);
+  if (n < room) ++fill_starved_;
+  if (n == 0) return;
+  uint32_t index = 0;
+  WEIR_CHECK(xsk_ring_prod__reserve(&fill_, n, &index) == n);
+  for (uint32_t i = 0; i < n; ++i) {
+    Frame* frame = pool_.Alloc();
+    receiving_[pool_.IndexOf(*frame)] = true;
+    *xsk_ring_prod__fill_addr(&fill_, index + i) = pool_.OffsetOf(frame->base);
+  }
+  xsk_ring_prod__submit(&fill_, n);
+  fill_frames_ += n;
+}
+
+Frame* Umem::TakeReceived(const xdp_desc& descriptor) {
+  Frame* frame = &pool_.FrameAt(descriptor.addr);
+  const uint32_t index = pool_.IndexOf(*frame);
+  WEIR_DCHECK(receiving_[index] && frame->refs == 1);
+  receiving_[index] = false;
+  --fill_frames_;
+  frame->data = pool_.memory().data() + descriptor.addr;
+  frame->len = descriptor.len;
+  return frame;
+}
+
+uint64_t Umem::BeginTransmit(Frame* frame) {
+  WEIR_DCHECK(frame->pool == &pool_ && frame->len > 0);
+  Ref(frame);
+  ++frame->tx_pending;
+  ++outstanding_tx_;
+  return pool_.OffsetOf(frame->data);
+}
+
+uint32_t Umem::ReapCompletions() {
+  if (outstanding_tx_ == 0) return 0;
+  uint32_t index = 0;
+  const uint32_t n = xsk_ring_cons__peek(&completion_, outstanding_tx_, &index);
+  for (uint32_t i = 0; i < n; ++i) {
+    Frame* frame = &pool_.FrameAt(*xsk_ring_cons__comp_addr(&completion_, index + i));
+    WEIR_DCHECK(frame->tx_pending > 0);
+    --frame->tx_pending;
+    Unref(frame);
+  }
+  if (n > 0) xsk_ring_cons__release(&completion_, n);
+  outstanding_tx_ -= n;
+  return n;
+}
+
+}  // namespace weir::xdp
