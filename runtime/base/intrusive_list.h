@@ -1,11 +1,11 @@
 // A doubly linked list whose links live in the elements: no allocation, O(1) removal from anywhere, and an
 // element can tell whether it is linked. The list owns nothing; an element unlinks before it is destroyed.
 //
-//   struct Waiter : ListNode<> { ... };
-//   List<Waiter> waiters;
+//   struct Waiter : ListNode<Waiter> { ... };
+//   List<Waiter, Waiter> waiters;
 //   waiters.PushBack(w);  if (w.linked()) w.Unlink();
 //
-// An element that is in several lists at once derives from ListNode<Tag> with a tag for each.
+// The tag names the list: an element that is in several at once derives from ListNode with a tag for each.
 #ifndef RUNTIME_BASE_INTRUSIVE_LIST_H_
 #define RUNTIME_BASE_INTRUSIVE_LIST_H_
 
@@ -13,9 +13,7 @@
 
 namespace weir::runtime {
 
-struct DefaultListTag;
-
-template <typename Tag = DefaultListTag>
+template <typename Tag>
 class ListNode {
  public:
   ListNode() = default;
@@ -39,7 +37,7 @@ class ListNode {
   ListNode* prev_ = nullptr;
 };
 
-template <typename T, typename Tag = DefaultListTag>
+template <typename T, typename Tag>
 class List {
  public:
   using Node = ListNode<Tag>;

@@ -1,0 +1,88 @@
+// The neighbour cache: link-layer addresses of the hosts on our link, with the reachability states of RFC 4861 §7.3.2,
+// which Linux uses for ARP too (net/core/neighbour.c). Bounded in entries and in packets that wait for an answer.
+//
+//   none -> INCOMPLETE: ask, up to three times, one second apart; packets wait
+//   answer -> REACHABLE for 30 s -> on use STALE -> DELAY (5 s) -> PROBE: ask by unicast, three times -> gone
+//
+// An entry is made only when we have something to send, or when a host asks for our address (it will be answered).
+#ifndef NETSTACK_IP_NEIGHBOUR_H_
+#define NETSTACK_IP_NEIGHBOUR_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "netstack/drop_reason.h"
+#include "netstack/wire/ethernet.h"
+#include "runtime/base/intrusive_list.h"
+#include "runtime/base/ip_address.h"
+#include "runtime/base/time.h"
+#include "runtime/base/timer_wheel.h"
+#include "runtime/buffer/frame.h"
+
+namespace weir::netstack {
+
+struct IpContext;
+
+enum class NeighbourState : uint8_t { kFree, kIncomplete, kReachable, kStale, kDelay, kProbe };
+
+struct NeighbourUse;  // list tag: least recently used first
+
+struct Neighbour : runtime::Timer, runtime::ListNode<NeighbourUse> {
+  // Linux keeps 101 packets for an unresolved neighbour; a frame pool is dearer than kernel memory, and a handshake
+  // or a burst of small requests fits in 16.
+  static constexpr size_t kMaxPending = 16;
+
+  Neighbour() : Timer(&OnTimer) {}
+
+  static void OnTimer(runtime::Timer& timer, Nanos now_ns);
+
+  IpContext* context = nullptr;
+  Neighbour* hash_next = nullptr;
+  IpAddress ip;
+  MacAddress mac;
+  NeighbourState state = NeighbourState::kFree;
+  uint8_t probes = 0;
+  uint8_t pending_count = 0;
+  Nanos confirmed_ns = 0;
+  std::array<runtime::Frame*, kMaxPending> pending{};  // at their IP header; one reference each
+};
+
+class NeighbourTable {
+ public:
+  static constexpr Nanos kReachableTime = 30 * kSecond;  // RFC 4861 §10, as are the following
+  static constexpr Nanos kDelayFirstProbe = 5 * kSecond;
+  static constexpr Nanos kRetransTimer = 1 * kSecond;
+  static constexpr uint8_t kMaxProbes = 3;
+  // As gc_thresh3 of Linux: a /22 full of hosts.
+  static constexpr size_t kEntries = 1024;
+
+  NeighbourTable();
+
+  // The entry for `ip`, or nullptr.
+  Neighbour* Find(const IpAddress& ip);
+  // The same, made when it is not there: in the place of the least recently used entry when the table is full.
+  Neighbour& FindOrCreate(IpContext& context, const IpAddress& ip);
+  void Remove(IpContext& context, Neighbour& neighbour);
+  // Drops every entry and the packets that wait; before the table is destroyed.
+  void Clear(IpContext& context);
+
+ private:
+  size_t Bucket(const IpAddress& ip) const;
+
+  std::vector<Neighbour> entries_;
+  std::vector<Neighbour*> buckets_;
+  runtime::List<Neighbour, NeighbourUse> used_;
+  runtime::List<Neighbour, NeighbourUse> free_;
+};
+
+// Sends `frame`, which begins at its IP header and of which one reference is taken over, to the neighbour `next_hop`:
+// at once, or when its address is known (neigh_resolve_output).
+DropReason NeighbourOutput(IpContext& context, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
+
+// `mac` was learnt for the entry; `confirmed` when it answers our own question. Sends what waited (neigh_update).
+void NeighbourUpdate(IpContext& context, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns);
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_IP_NEIGHBOUR_H_

@@ -1,0 +1,62 @@
+// NetDevice: an interface as the network layer sees it: its address and limits, and the queue of frames that leave it.
+// Protocol code only queues; the link takes the whole queue once a turn and rings the doorbell once (DESIGN.md §2).
+#ifndef NETSTACK_IP_NET_DEVICE_H_
+#define NETSTACK_IP_NET_DEVICE_H_
+
+#include <cstdint>
+
+#include "netstack/drop_reason.h"
+#include "netstack/wire/ethernet.h"
+#include "runtime/base/fixed_ring.h"
+#include "runtime/buffer/frame_pool.h"
+
+namespace weir::netstack {
+
+struct NetDeviceOptions {
+  MacAddress mac;
+  uint32_t mtu = 1500;  // of the IP packet
+  VlanTags vlan;
+  // The peer may leave transport checksums to the device (veth, tap, virtio).
+  bool partial_checksums = false;
+};
+
+class NetDevice {
+ public:
+  // What one turn can queue: a burst of 64 frames, each answered by up to a window's worth of segments (64 KiB in
+  // 1448-byte segments is 46), rounded up.
+  static constexpr size_t kTxQueue = 4096;
+
+  explicit NetDevice(const NetDeviceOptions& options) : options_(options), tx_(kTxQueue) {}
+
+  const MacAddress& mac() const { return options_.mac; }
+  uint32_t mtu() const { return options_.mtu; }
+  const VlanTags& vlan() const { return options_.vlan; }
+  bool partial_checksums() const { return options_.partial_checksums; }
+
+  // Takes over one reference on a complete frame (dev_queue_xmit). Its bytes must not change until tx_pending is 0.
+  DropReason Queue(runtime::Frame* frame) {
+    ++frame->tx_pending;
+    if (tx_.Push(frame)) return DropReason::kConsumed;
+    --frame->tx_pending;
+    runtime::Unref(frame);
+    return DropReason::kTxQueueFull;
+  }
+
+  bool tx_empty() const { return tx_.empty(); }
+  size_t tx_size() const { return tx_.size(); }
+  // The oldest queued frame, for the link; TxDone hands its reference over.
+  runtime::Frame* TxAt(size_t i) { return tx_.At(i); }
+  runtime::Frame* TxPop() {
+    runtime::Frame* frame = tx_.Pop();
+    --frame->tx_pending;
+    return frame;
+  }
+
+ private:
+  NetDeviceOptions options_;
+  runtime::FixedRing<runtime::Frame*> tx_;
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_IP_NET_DEVICE_H_

@@ -1,0 +1,21 @@
+// Link input: from a frame as the ring gave it to the network layer. Linux: eth_type_trans, __netif_receive_skb_core.
+#ifndef NETSTACK_LINK_ETHERNET_RCV_H_
+#define NETSTACK_LINK_ETHERNET_RCV_H_
+
+#include <span>
+
+#include "netstack/drop_reason.h"
+#include "netstack/ip/inet.h"
+
+namespace weir::netstack {
+
+// `frame` begins at the Ethernet header; the caller keeps its reference. What wants to keep the frame takes its own.
+DropReason EthernetRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns);
+
+// A burst from the ring: each frame goes through EthernetRcv, its outcome is counted, and the ring's reference dropped.
+// Nothing is resumed here: sockets that something happened to are on inet.ip.ready.
+void ReceiveBurst(Inet& inet, std::span<runtime::Frame* const> burst, Nanos now_ns);
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_LINK_ETHERNET_RCV_H_

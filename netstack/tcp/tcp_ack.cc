@@ -1,0 +1,99 @@
+// RFC 9293 §3.10.7.4, fifth: the ACK field. What is acknowledged leaves the send queue; the round-trip time, the window
+// and the congestion state follow.
+#include <algorithm>
+
+#include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_timer.h"
+
+namespace weir::netstack {
+namespace {
+
+// Drops the frames below `una`; a frame that is acknowledged in part loses that part. Returns the time of sending of
+// the newest frame that was sent once only, for the round-trip time (Karn's algorithm, RFC 6298 §3), or 0.
+Nanos CleanSendQueue(TcpSock& sock) {
+  Nanos sent_ns = 0;
+  while (!sock.send_queue.empty()) {
+    runtime::Frame* frame = sock.send_queue.head();
+    auto& cb = frame->Cb<TcpTxCb>();
+    if (cb.end() > sock.snd.una) {
+      if (cb.seq < sock.snd.una) {
+        const auto gone = static_cast<uint16_t>(sock.snd.una - cb.seq);
+        cb.seq = sock.snd.una;
+        cb.offset = static_cast<uint16_t>(cb.offset + gone);
+        cb.length = static_cast<uint16_t>(cb.length - gone);
+      }
+      break;
+    }
+    if (cb.retransmits == 0) sent_ns = cb.sent_ns;
+    if (frame == sock.send_head) sock.send_head = frame->next;  // was to be sent again, after a timeout
+    runtime::Unref(sock.send_queue.PopFront());
+  }
+  if (sock.snd.nxt < sock.snd.una) sock.snd.nxt = sock.snd.una;
+  return sent_ns;
+}
+
+// RFC 9293 §3.10.7.4: an ACK that is newer, by sequence and then by acknowledgment number, sets the window
+// (tcp_ack_update_window).
+void UpdateWindow(TcpSock& sock, const TcpSegment& segment) {
+  const uint32_t window = uint32_t{segment.header.window} << sock.snd.wscale;
+  const bool newer = segment.ack > sock.snd.una || segment.seq > sock.snd.wl1 ||
+                     (segment.seq == sock.snd.wl1 && (segment.ack > sock.snd.wl2 || window > sock.snd.wnd));
+  if (!newer) return;
+  sock.snd.wl1 = segment.seq;
+  sock.snd.wl2 = segment.ack;
+  sock.snd.wnd = window;
+  sock.snd.max_wnd = std::max(sock.snd.max_wnd, window);
+}
+
+void OnDuplicate(TcpSock& sock, Nanos now_ns) {
+  if (sock.dup_acks < 255) ++sock.dup_acks;
+  if (sock.dup_acks < 3) return;
+  if (sock.dup_acks == 3) {
+    const auto flight = static_cast<uint32_t>(sock.snd.nxt - sock.snd.una);
+    if (sock.congestion.OnThirdDupAck(sock.snd.una, sock.snd.nxt, flight, sock.snd.mss)) {
+      TcpRetransmit(sock, now_ns);
+    }
+    return;
+  }
+  sock.congestion.OnDupAck(sock.snd.mss);
+  sock.context.WantOutput(sock);
+}
+
+}  // namespace
+
+DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  if (segment.ack > sock.snd.max) {
+    // RFC 9293 §3.10.7.4: an ACK of something not yet sent is answered by an ACK and dropped.
+    sock.ack_now = true;
+    sock.context.WantOutput(sock);
+    return DropReason::kTcpUnsentAck;
+  }
+  // RFC 5961 §5.2: acknowledgments older than the largest window ever seen are not from this conversation.
+  if (segment.ack < sock.snd.una - std::max(sock.snd.max_wnd, 1u)) return DropReason::kTcpOldAck;
+  const uint32_t old_window = sock.snd.wnd;
+  if (segment.ack < sock.snd.una) return DropReason::kConsumed;  // an old ACK; its data may still count
+  UpdateWindow(sock, segment);
+  if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
+  TcpPeerAnswered(sock);
+  if (segment.ack == sock.snd.una) {
+    // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, leaves the window, with data outstanding.
+    if (sock.snd.nxt > sock.snd.una && segment.length() == 0 && sock.snd.wnd == old_window) {
+      OnDuplicate(sock, now_ns);
+    }
+    return DropReason::kConsumed;
+  }
+  const auto acked = static_cast<uint32_t>(segment.ack - sock.snd.una);
+  sock.snd.una = segment.ack;
+  const Nanos sent_ns = CleanSendQueue(sock);
+  if (sent_ns != 0) TcpRttSample(sock, now_ns - sent_ns);
+  sock.backoff = 0;
+  const bool partial = sock.congestion.OnAck(sock.snd.una, acked, sock.snd.mss);
+  if (!sock.congestion.in_recovery()) sock.dup_acks = 0;
+  if (partial) TcpRetransmit(sock, now_ns);
+  TcpRearmRetransmit(sock, now_ns);
+  sock.context.ip.Ready(sock, ReadySock::kWritable);
+  return DropReason::kConsumed;
+}
+
+}  // namespace weir::netstack

@@ -1,0 +1,65 @@
+#include "netstack/tcp/tcp_context.h"
+
+#include <new>
+
+#include "netstack/tcp/tcp_timer.h"
+#include "runtime/base/recycler.h"
+
+namespace weir::netstack {
+namespace {
+
+using QueueNode = runtime::ListNode<TcpQueueTag>;
+
+void Unlink(TcpSock& sock) {
+  if (static_cast<ReadySock&>(sock).linked()) static_cast<ReadySock&>(sock).Unlink();
+  if (static_cast<QueueNode&>(sock).linked()) static_cast<QueueNode&>(sock).Unlink();
+  auto& output = static_cast<runtime::ListNode<TcpOutputTag>&>(sock);
+  if (output.linked()) output.Unlink();
+  auto& memory = static_cast<runtime::ListNode<TcpMemoryTag>&>(sock);
+  if (memory.linked()) memory.Unlink();
+}
+
+}  // namespace
+
+TcpSock::TcpSock(TcpContext& context) : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {}
+
+TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
+    : ip(ip), settings(settings), demux(ip.secret, settings.max_sockets) {}
+
+TcpContext::~TcpContext() {
+  demux.ForEach([this](TcpSock& sock) { Free(sock); });
+  FreeDead();
+}
+
+TcpSock* TcpContext::Alloc() {
+  if (sockets >= settings.max_sockets) {
+    if (time_wait.empty()) return nullptr;
+    ++counters.time_wait_recycled;
+    Free(time_wait.front());
+    FreeDead();
+  }
+  ++sockets;
+  return new (runtime::Recycler::ThisThread().Alloc(sizeof(TcpSock))) TcpSock(*this);
+}
+
+void TcpContext::Free(TcpSock& sock) {
+  ip.timers.Cancel(sock.timer);
+  ip.timers.Cancel(sock.delack_timer);
+  demux.Remove(sock);
+  Unlink(sock);
+  sock.state = TcpState::kClosed;
+  dead.PushBack(sock);
+}
+
+void TcpContext::FreeDead() {
+  while (TcpSock* sock = dead.PopFront()) {
+    Unlink(*sock);
+    ip.timers.Cancel(sock->timer);
+    ip.timers.Cancel(sock->delack_timer);
+    sock->~TcpSock();
+    runtime::Recycler::ThisThread().Free(sock, sizeof(TcpSock));
+    --sockets;
+  }
+}
+
+}  // namespace weir::netstack

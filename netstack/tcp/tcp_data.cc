@@ -1,0 +1,202 @@
+// RFC 9293 §3.10.7.4, seventh and eighth: segment text and FIN. In order, data goes to a waiting reader's memory or to
+// the receive queue; out of order, to a sorted queue from which holes are filled.
+#include <algorithm>
+#include <cstring>
+
+#include "netstack/tcp/tcp_input.h"
+
+namespace weir::netstack {
+namespace {
+
+// Frames that a connection may keep unread. Full segments reach the byte bound first; a peer that sends tiny ones
+// (each costs a frame) meets this: receive_buffer 512 KiB in half-full segments.
+constexpr uint32_t kMaxQueuedFrames = 768;
+// Holes are rarely longer than a window of full segments: 512 KiB in 1448-byte segments.
+constexpr uint32_t kMaxOfoFrames = 362;
+
+// Below this many free frames, data that no reader waits for is not queued: the Fill ring and ACKs come first.
+uint32_t FrameReserve(const runtime::FramePool& pool) { return pool.size() / 16; }
+
+// Copies what fits from the front of `frame` to the reader's memory (the kernel's direct copy to the reader).
+void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
+  auto& reader = sock.reader;
+  while (frame.len > 0 && !reader.into.empty()) {
+    const iovec& to = reader.into.front();
+    const size_t n = std::min<size_t>(frame.len, to.iov_len - reader.offset);
+    std::memcpy(static_cast<std::byte*>(to.iov_base) + reader.offset, frame.data, n);
+    frame.Pull(static_cast<uint32_t>(n));
+    reader.offset += n;
+    reader.copied += n;
+    sock.context.counters.direct_copied_bytes += n;
+    if (reader.offset == to.iov_len) {
+      reader.into = reader.into.subspan(1);
+      reader.offset = 0;
+    }
+  }
+}
+
+// Appends a small segment's bytes to the last queued frame, when nobody else holds that one (tcp_try_coalesce). It
+// bounds frames, not bytes: tiny segments would otherwise each keep a whole frame.
+bool Coalesce(TcpSock& sock, const runtime::Frame& frame) {
+  runtime::Frame* tail = sock.receive_queue.tail();
+  if (tail == nullptr || tail->refs != 1 || tail->tailroom() < frame.len) return false;
+  std::memcpy(tail->data + tail->len, frame.data, frame.len);
+  tail->len += frame.len;
+  sock.context.ip.copied_bytes += frame.len;
+  return true;
+}
+
+bool HasRoom(TcpSock& sock) {
+  const runtime::FramePool& pool = sock.context.ip.pool;
+  if (sock.receive_queue.count() >= kMaxQueuedFrames) return false;
+  return sock.reader_waits || pool.free_count() > FrameReserve(pool);
+}
+
+// Takes the in-order payload of `frame` (rcv.nxt is its first byte); false when there is no room for it.
+bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
+  const uint32_t length = frame.len;
+  if (length == 0) return true;
+  if (sock.receive_queue.empty()) CopyToReader(sock, frame);
+  if (frame.len > 0) {
+    const uint32_t rest = frame.len;
+    const bool crowded = sock.receive_queue.count() >= kMaxQueuedFrames / 2;
+    if (!(crowded && Coalesce(sock, frame))) {
+      if (!HasRoom(sock)) {
+        sock.rcv.nxt += length - rest;
+        if (rest < length) sock.context.ip.Ready(sock, ReadySock::kReadable);
+        return false;
+      }
+      runtime::Ref(&frame);
+      frame.Cb<TcpRxCb>() = {.seq = sock.rcv.nxt + (length - rest), .fin = false};
+      sock.receive_queue.PushBack(&frame);
+    }
+    sock.rcv.queued += rest;
+  }
+  sock.rcv.nxt += length;
+  sock.context.ip.Ready(sock, ReadySock::kReadable);
+  return true;
+}
+
+// Eighth: the FIN, once everything before it is there (tcp_fin).
+void Fin(TcpSock& sock, Nanos now_ns) {
+  sock.rcv.fin = true;
+  sock.rcv.nxt += 1;
+  sock.ack_now = true;
+  sock.ofo_queue.Clear();
+  switch (sock.state) {
+    case TcpState::kSynReceived:
+    case TcpState::kEstablished:
+      sock.state = TcpState::kCloseWait;
+      break;
+    case TcpState::kFinWait1:
+      sock.state = TcpState::kClosing;  // our FIN is not acknowledged, else it were FIN-WAIT-2
+      break;
+    case TcpState::kFinWait2:
+      TcpEnterTimeWait(sock, now_ns);
+      break;
+    default:
+      break;
+  }
+  sock.context.ip.Ready(sock, ReadySock::kReadable);
+}
+
+// A segment beyond rcv.nxt: keeps its data sorted by sequence number, and answers at once (RFC 5681 §4.2).
+DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
+  sock.ack_now = true;
+  runtime::Frame& frame = segment.frame;
+  const runtime::FramePool& pool = sock.context.ip.pool;
+  if (sock.ofo_queue.count() >= kMaxOfoFrames || pool.free_count() <= FrameReserve(pool)) {
+    return DropReason::kTcpOfoFull;
+  }
+  runtime::Frame* previous = nullptr;
+  Seq seq = segment.seq;
+  runtime::Frame* tail = sock.ofo_queue.tail();
+  if (tail != nullptr && seq >= tail->Cb<TcpRxCb>().seq + tail->len) {
+    previous = tail;  // the usual case: behind everything
+  } else {
+    for (runtime::Frame* at = sock.ofo_queue.head(); at != nullptr && at->Cb<TcpRxCb>().seq <= seq; at = at->next) {
+      previous = at;
+    }
+  }
+  if (previous != nullptr) {
+    const Seq end = previous->Cb<TcpRxCb>().seq + previous->len;
+    if (end >= segment.seq + segment.payload && !segment.has(kTcpFin)) return DropReason::kTcpDuplicate;
+    if (end > seq) {
+      const auto known = std::min(static_cast<uint32_t>(end - seq), frame.len);
+      frame.Pull(known);
+      seq += known;
+    }
+  }
+  // What overlaps the following frame is cut off here, so the queue stays free of overlaps. A FIN beyond it is kept.
+  runtime::Frame* next = previous == nullptr ? sock.ofo_queue.head() : previous->next;
+  bool fin = segment.has(kTcpFin);
+  if (next != nullptr && seq + frame.len > next->Cb<TcpRxCb>().seq) {
+    frame.Trim(static_cast<uint32_t>(next->Cb<TcpRxCb>().seq - seq));
+    fin = false;  // the peer sends it again when it is still missing
+    if (frame.len == 0) return DropReason::kTcpDuplicate;
+  }
+  runtime::Ref(&frame);
+  frame.Cb<TcpRxCb>() = {.seq = seq, .fin = fin};
+  sock.ofo_queue.InsertAfter(previous, &frame);
+  return DropReason::kConsumed;
+}
+
+// Moves what has become in order from the out-of-order queue (tcp_ofo_queue).
+void TcpOfoQueue(TcpSock& sock, Nanos now_ns) {
+  while (!sock.ofo_queue.empty()) {
+    const TcpRxCb cb = sock.ofo_queue.head()->Cb<TcpRxCb>();
+    if (cb.seq > sock.rcv.nxt) return;
+    runtime::Frame* frame = sock.ofo_queue.PopFront();
+    const auto known = std::min(static_cast<uint32_t>(sock.rcv.nxt - cb.seq), frame->len);
+    frame->Pull(known);
+    const bool queued = QueueInOrder(sock, *frame);
+    runtime::Unref(frame);
+    if (!queued) return;
+    if (cb.fin) return Fin(sock, now_ns);
+  }
+}
+
+// RFC 1122 §4.2.3.2, RFC 5681 §4.2: at least every second full segment, at once while the peer's window is young.
+void ScheduleAck(TcpSock& sock, uint32_t payload) {
+  sock.rcv.mss = std::max<uint16_t>(sock.rcv.mss, static_cast<uint16_t>(payload));
+  sock.ack_delayed = true;
+  if (sock.quick_acks > 0) {
+    --sock.quick_acks;
+    sock.ack_now = true;
+  }
+}
+
+}  // namespace
+
+DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  if (segment.length() == 0) return DropReason::kConsumed;
+  sock.context.WantOutput(sock);
+  // The tail beyond the window is cut (RFC 9293 §3.10.7.4, first, last paragraph).
+  const Seq right = sock.rcv.wup + sock.rcv.wnd;
+  bool fin = segment.has(kTcpFin);
+  if (segment.seq + segment.payload > right) {
+    segment.frame.Trim(static_cast<uint32_t>(right - segment.seq));
+    segment.payload = segment.frame.len;
+    fin = false;
+    segment.header.flags &= static_cast<uint8_t>(~kTcpFin);
+  }
+  if (segment.seq > sock.rcv.nxt) return TcpDataQueueOfo(sock, segment);
+  const auto known = static_cast<uint32_t>(sock.rcv.nxt - segment.seq);
+  if (known > segment.payload || (known == segment.payload && !fin && known > 0)) return DropReason::kTcpDuplicate;
+  segment.frame.Pull(known);
+  const bool had_hole = !sock.ofo_queue.empty();
+  if (!QueueInOrder(sock, segment.frame)) {
+    sock.ack_now = true;
+    return DropReason::kTcpRcvPruned;
+  }
+  ScheduleAck(sock, segment.payload);
+  if (fin) {
+    Fin(sock, now_ns);
+  } else if (had_hole) {
+    sock.ack_now = true;  // RFC 5681 §4.2: a segment that fills a gap is acknowledged at once
+    TcpOfoQueue(sock, now_ns);
+  }
+  return DropReason::kConsumed;
+}
+
+}  // namespace weir::netstack

@@ -1,0 +1,63 @@
+#include "netstack/tcp/tcp_demux.h"
+
+#include <bit>
+
+namespace weir::netstack {
+
+TcpDemux::TcpDemux(const runtime::SipKey& key, uint32_t max_sockets)
+    : key_(key), mask_(std::bit_ceil(max_sockets) - 1), buckets_(size_t{mask_} + 1) {}
+
+uint32_t TcpDemux::Hash(const Endpoint& local, const Endpoint& remote) const {
+  const uint64_t ports = uint64_t{local.port} << 16 | remote.port;
+  if (remote.ip.is_v4()) {
+    const uint64_t words[] = {uint64_t{local.ip.v4()} << 32 | remote.ip.v4(), ports};
+    return static_cast<uint32_t>(runtime::SipHash(key_, words));
+  }
+  const auto a = local.ip.words(), b = remote.ip.words();
+  const uint64_t words[] = {a[0], a[1], b[0], b[1], ports};
+  return static_cast<uint32_t>(runtime::SipHash(key_, words));
+}
+
+TcpSock* TcpDemux::Find(const Endpoint& local, const Endpoint& remote) const {
+  const uint32_t hash = Hash(local, remote);
+  for (TcpSock* sock = buckets_[hash & mask_]; sock != nullptr; sock = sock->hash_next) {
+    if (sock->hash == hash && sock->remote == remote && sock->local == local) return sock;
+  }
+  return nullptr;
+}
+
+void TcpDemux::Insert(TcpSock& sock) {
+  sock.hash = Hash(sock.local, sock.remote);
+  sock.hash_next = buckets_[sock.hash & mask_];
+  buckets_[sock.hash & mask_] = &sock;
+  sock.hashed = true;
+}
+
+void TcpDemux::Remove(TcpSock& sock) {
+  if (!sock.hashed) return;
+  TcpSock** link = &buckets_[sock.hash & mask_];
+  while (*link != &sock) link = &(*link)->hash_next;
+  *link = sock.hash_next;
+  sock.hashed = false;
+}
+
+TcpListenSock* TcpDemux::FindListener(uint16_t port) const {
+  for (TcpListenSock* l = listeners_[port % kListenBuckets]; l != nullptr; l = l->hash_next) {
+    if (l->local.port == port) return l;
+  }
+  return nullptr;
+}
+
+void TcpDemux::InsertListener(TcpListenSock& listener) {
+  TcpListenSock*& head = listeners_[listener.local.port % kListenBuckets];
+  listener.hash_next = head;
+  head = &listener;
+}
+
+void TcpDemux::RemoveListener(TcpListenSock& listener) {
+  TcpListenSock** link = &listeners_[listener.local.port % kListenBuckets];
+  while (*link != &listener) link = &(*link)->hash_next;
+  *link = listener.hash_next;
+}
+
+}  // namespace weir::netstack

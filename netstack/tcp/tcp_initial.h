@@ -1,0 +1,34 @@
+// How a connection's numbers begin. Initial sequence numbers (RFC 6528 §3): a clock of about 4 µs plus a keyed hash of the connection, so that they can
+// not be guessed and still grow for the same pair of endpoints.
+#ifndef NETSTACK_TCP_TCP_INITIAL_H_
+#define NETSTACK_TCP_TCP_INITIAL_H_
+
+#include "netstack/tcp/seq.h"
+#include "netstack/tcp/tcp_context.h"
+
+namespace weir::netstack {
+
+inline Seq TcpIsn(const TcpContext& context, const Endpoint& local, const Endpoint& remote, Nanos now_ns) {
+  const auto clock = static_cast<uint32_t>(now_ns >> 12);
+  // Its own key: the demux's hash of the same endpoints must not be visible in a sequence number.
+  const runtime::SipKey key{~context.ip.secret.k0, context.ip.secret.k1};
+  const auto a = local.ip.words(), b = remote.ip.words();
+  const uint64_t words[] = {a[0], a[1], b[0], b[1], uint64_t{local.port} << 16 | remote.port};
+  return Seq(clock + static_cast<uint32_t>(runtime::SipHash(key, words)));
+}
+
+// The window scale that we offer: 65535 << 7 is 8 MiB, beyond any receive buffer here.
+inline constexpr uint8_t kTcpWindowScale = 7;
+// Linux's TCP_MAX_QUICKACKS: the first segments are acknowledged at once, while the peer is in slow start.
+inline constexpr uint8_t kTcpQuickAcks = 16;
+
+// The send variables of a connection whose SYN is about to be sent; local and remote are set.
+inline void TcpInitSend(TcpSock& sock, Nanos now_ns) {
+  sock.snd.iss = sock.snd.una = TcpIsn(sock.context, sock.local, sock.remote, now_ns);
+  sock.snd.nxt = sock.snd.max = sock.snd.write_seq = sock.snd.iss + 1;
+  sock.syn_sent_ns = now_ns;
+}
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_TCP_TCP_INITIAL_H_

@@ -1,0 +1,45 @@
+// TCP input: the steps of RFC 9293 §3.10.7, in its order. Linux: tcp_v4_rcv, tcp_v4_do_rcv and tcp_input.c.
+//
+//   TcpRcv (tcp_rcv.cc)                    header checks, demultiplexing
+//    -> TcpRcvEstablished (tcp_established.cc)   header prediction, else the steps below
+//    -> TcpRcvStateProcess (tcp_state.cc)        every other state; TcpRcvListen, TcpRcvSynSent, TcpRcvTimeWait
+//        -> TcpValidateIncoming (tcp_validate.cc)  sequence number, RST, SYN
+//        -> TcpAck (tcp_ack.cc)                    acknowledgment, window, round-trip time, congestion
+//        -> TcpDataQueue (tcp_data.cc)             data and FIN in order, TcpDataQueueOfo out of order, TcpOfoQueue
+#ifndef NETSTACK_TCP_TCP_INPUT_H_
+#define NETSTACK_TCP_TCP_INPUT_H_
+
+#include "netstack/drop_reason.h"
+#include "netstack/ip/ip_packet.h"
+#include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_segment.h"
+
+namespace weir::netstack {
+
+// `packet.frame` begins at the TCP header; the caller keeps its reference.
+DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns);
+
+DropReason TcpRcvEstablished(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
+DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
+DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns);
+DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
+
+// First, second and fourth: kConsumed when the segment goes on to the next step (tcp_validate_incoming).
+DropReason TcpValidateIncoming(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
+
+// Fifth: kConsumed when the ACK field is acceptable and was used (tcp_ack).
+DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns);
+
+// Seventh and eighth: the text and the FIN (tcp_data_queue).
+DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
+
+// The end of a connection, for whatever reason: out of the table, timers off, `error` for the program (0: none). The
+// program's handle stays valid until it closes it; without one the block is freed (tcp_done, tcp_reset).
+void TcpDone(TcpSock& sock, int error);
+
+// Into TIME-WAIT for 2 MSL, or again from the start of it (tcp_time_wait).
+void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns);
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_TCP_TCP_INPUT_H_

@@ -1,0 +1,233 @@
+#include "netstack/tcp/tcp_output.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_timer.h"
+#include "netstack/wire/checksum.h"
+#include "netstack/wire/ipv4.h"
+#include "netstack/wire/tcp.h"
+
+namespace weir::netstack {
+namespace {
+
+// Puts the checksum in and passes on a frame that begins at its TCP header; takes over one reference.
+void Send(IpContext& ip, runtime::Frame* frame, const IpAddress& source, const IpAddress& destination, Nanos now_ns) {
+  const ChecksumSum pseudo = PseudoHeaderSum(source, destination, kProtocolTcp, frame->len);
+  StoreChecksum(frame->data + TcpHeader::kChecksumOffset, FinishChecksum(SumBytes(frame->bytes()) + pseudo));
+  const DropReason reason =
+      IpOutput(ip, frame, {.source = source, .destination = destination, .protocol = kProtocolTcp}, now_ns);
+  if (reason != DropReason::kConsumed) ip.outcomes.Count(reason);
+}
+
+// Header in front of `frame`, which begins at its payload and of which one reference is taken over. What the segment
+// says about receiving is then said: no ACK is owed any more (tcp_transmit_skb).
+void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, const TcpOptions& options, Nanos now_ns) {
+  TcpContext& context = sock.context;
+  std::byte option_bytes[TcpHeader::kMaxSize - TcpHeader::kMinSize];
+  const size_t option_size = options.Emit(option_bytes);
+  TcpHeader header{.source_port = sock.local.port,
+                   .destination_port = sock.remote.port,
+                   .seq = seq.value(),
+                   .header_size = static_cast<uint8_t>(TcpHeader::kMinSize + option_size),
+                   .flags = flags};
+  if ((flags & kTcpAck) != 0) {
+    sock.rcv.wnd = TcpSelectWindow(sock);
+    sock.rcv.wup = sock.rcv.nxt;
+    header.ack = sock.rcv.nxt.value();
+    sock.ack_now = sock.ack_delayed = false;
+    context.ip.timers.Cancel(sock.delack_timer);
+  }
+  // RFC 7323 §2.2: the window of a SYN is never scaled.
+  header.window = (flags & kTcpSyn) != 0 ? static_cast<uint16_t>(std::min<uint32_t>(sock.rcv.wnd, 65535))
+                                         : static_cast<uint16_t>(sock.rcv.wnd >> sock.rcv.wscale);
+  std::byte* at = frame->Push(header.header_size);
+  header.Emit(at);
+  std::memcpy(at + TcpHeader::kMinSize, option_bytes, option_size);
+  ++context.counters.segments_out;
+  Send(context.ip, frame, sock.local.ip, sock.remote.ip, now_ns);
+}
+
+// A segment without data. Without a frame nothing is sent: the timer, or the peer, asks again.
+void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, const TcpOptions& options, Nanos now_ns) {
+  runtime::Frame* frame = sock.context.ip.pool.Alloc();
+  if (frame == nullptr) {
+    sock.context.ip.outcomes.Count(DropReason::kTxNoFrame);
+    return;
+  }
+  Transmit(sock, frame, seq, flags, options, now_ns);
+}
+
+// Sends one frame of the send queue, with the FIN when that follows it. The frame stays in the queue; it is not touched
+// while the device still reads it from an earlier transmission. Returns whether it was sent.
+bool TransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
+  if (frame->tx_pending > 0) return false;
+  auto& cb = frame->Cb<TcpTxCb>();
+  if (cb.sent_ns != 0) {
+    if (cb.retransmits < 255) ++cb.retransmits;
+    ++sock.context.counters.retransmits;
+  }
+  cb.sent_ns = now_ns;
+  uint8_t flags = kTcpAck;
+  if (frame->next == nullptr) flags |= kTcpPsh;
+  if (frame->next == nullptr && sock.snd.fin) flags |= kTcpFin;
+  frame->data = frame->base + cb.offset;
+  frame->len = cb.length;
+  runtime::Ref(frame);
+  Transmit(sock, frame, cb.seq, flags, {}, now_ns);
+  return true;
+}
+
+// Cuts the frame at send_head so that it has `length` bytes; the rest goes to a new frame behind it (tcp_fragment).
+bool SplitHead(TcpSock& sock, uint16_t length) {
+  runtime::Frame* frame = sock.send_head;
+  if (frame->tx_pending > 0) return false;
+  runtime::Frame* rest = sock.context.ip.pool.Alloc();
+  if (rest == nullptr) return false;
+  auto& cb = frame->Cb<TcpTxCb>();
+  auto& rest_cb = rest->Cb<TcpTxCb>();
+  rest_cb = cb;
+  rest_cb.seq = cb.seq + length;
+  rest_cb.length = static_cast<uint16_t>(cb.length - length);
+  rest_cb.offset = runtime::kTxHeadroom;
+  std::memcpy(rest->base + rest_cb.offset, frame->base + cb.offset + length, rest_cb.length);
+  sock.context.ip.copied_bytes += rest_cb.length;
+  cb.length = length;
+  sock.send_queue.InsertAfter(frame, rest);
+  return true;
+}
+
+void FlushSock(TcpSock& sock, Nanos now_ns) {
+  if (sock.state == TcpState::kClosed) return;
+  if (sock.state == TcpState::kSynReceived) {
+    if (sock.ack_now) TcpSendSyn(sock, now_ns);  // a repeated SYN: the SYN and ACK were lost
+    return;
+  }
+  if (sock.state == TcpState::kSynSent) return;
+  TcpWriteXmit(sock, now_ns);
+  if (!sock.ack_now && !sock.ack_delayed) return;
+  // RFC 5681 §4.2: an ACK for at least every second full-sized segment.
+  const auto unacked = static_cast<uint32_t>(sock.rcv.nxt - sock.rcv.wup);
+  if (sock.ack_now || unacked >= 2u * sock.rcv.mss) return TcpSendAck(sock, now_ns);
+  if (!sock.delack_timer.armed()) sock.context.ip.timers.Arm(sock.delack_timer, now_ns + kTcpDelayedAck);
+}
+
+}  // namespace
+
+void TcpFlush(TcpContext& context, Nanos now_ns) {
+  while (TcpSock* sock = context.output.PopFront()) FlushSock(*sock, now_ns);
+  context.FreeDead();
+  // A quarter of the pool's reserve is enough for one frame each; whoever finds none again waits again.
+  if (!context.short_of_frames.empty() && context.ip.pool.free_count() > context.ip.pool.size() / 8) {
+    runtime::List<TcpSock, TcpMemoryTag> waiting;
+    waiting.Splice(context.short_of_frames);
+    while (TcpSock* sock = waiting.PopFront()) context.ip.Ready(*sock, ReadySock::kWritable);
+  }
+}
+
+uint16_t TcpMss(const IpContext& ip) {
+  return static_cast<uint16_t>(ip.device.mtu() - Ipv4Header::kMinSize - TcpHeader::kMinSize);
+}
+
+uint32_t TcpSelectWindow(const TcpSock& sock) {
+  const TcpContext& context = sock.context;
+  const Seq right = sock.rcv.wup + sock.rcv.wnd;
+  const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
+  const uint32_t limit = context.settings.receive_buffer;
+  uint32_t free_bytes = limit > sock.rcv.queued ? limit - sock.rcv.queued : 0;
+  // Frames are shared by all connections: with the pool nearly used up, windows close (half a frame of data each).
+  const runtime::FramePool& pool = context.ip.pool;
+  const uint32_t reserve = pool.size() / 16;
+  const uint32_t free_frames = pool.free_count() > reserve ? pool.free_count() - reserve : 0;
+  free_bytes = std::min<uint64_t>(free_bytes, uint64_t{free_frames} * pool.frame_size() / 2);
+  // RFC 9293 §3.8.6.2.2: no small openings.
+  if (free_bytes < std::min<uint32_t>(limit / 2, TcpMss(context.ip))) free_bytes = 0;
+  uint32_t window = std::max(current, free_bytes);
+  // What the field cannot say: bits below the scale. Rounding an old promise up keeps its edge from moving left.
+  const uint32_t unit = 1u << sock.rcv.wscale;
+  window = (window == current ? window + unit - 1 : window) / unit * unit;
+  return std::min(window, 65535u << sock.rcv.wscale);
+}
+
+void TcpSendAck(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.nxt, kTcpAck, {}, now_ns); }
+
+void TcpSendSyn(TcpSock& sock, Nanos now_ns) {
+  const bool answer = sock.state == TcpState::kSynReceived;
+  const TcpOptions options{.has_mss = true,
+                           // RFC 7323 §1.3: in an answer only when the SYN had it; wscale 0 then says so.
+                           .has_window_scale = !answer || sock.rcv.wscale != 0,
+                           .mss = TcpMss(sock.context.ip),
+                           .window_scale = sock.rcv.wscale};
+  TransmitControl(sock, sock.snd.iss, answer ? kTcpSyn | kTcpAck : kTcpSyn, options, now_ns);
+}
+
+void TcpSendProbe(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.una - 1, kTcpAck, {}, now_ns); }
+
+void TcpSendReset(TcpSock& sock, Nanos now_ns) {
+  ++sock.context.counters.resets_out;
+  TransmitControl(sock, sock.snd.nxt, kTcpRst | kTcpAck, {}, now_ns);
+}
+
+void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
+  runtime::Frame* frame = context.ip.pool.Alloc();
+  if (frame == nullptr) {
+    context.ip.outcomes.Count(DropReason::kTxNoFrame);
+    return;
+  }
+  TcpHeader header{.source_port = segment.destination.port, .destination_port = segment.source.port};
+  if (segment.has(kTcpAck)) {
+    header.seq = segment.ack.value();
+    header.flags = kTcpRst;
+  } else {
+    header.ack = segment.end().value();
+    header.flags = kTcpRst | kTcpAck;
+  }
+  header.Emit(frame->Push(TcpHeader::kMinSize));
+  ++context.counters.resets_out;
+  Send(context.ip, frame, segment.destination.ip, segment.source.ip, now_ns);
+}
+
+void TcpWriteXmit(TcpSock& sock, Nanos now_ns) {
+  auto& snd = sock.snd;
+  while (TcpHasUnsent(sock)) {
+    const auto flight = static_cast<uint32_t>(snd.nxt - snd.una);
+    const uint32_t window = std::min(snd.wnd, sock.congestion.cwnd());
+    const uint32_t usable = window > flight ? window - flight : 0;
+    if (usable == 0) break;
+    if (sock.send_head == nullptr) {  // only the FIN is left
+      TransmitControl(sock, snd.nxt, kTcpFin | kTcpAck, {}, now_ns);
+      snd.nxt += 1;
+    } else {
+      runtime::Frame* frame = sock.send_head;
+      // Sender's silly window avoidance (RFC 9293 §3.8.6.2.1): a part of a segment only when nothing is in flight.
+      if (frame->Cb<TcpTxCb>().length > usable &&
+          (flight > 0 || !SplitHead(sock, static_cast<uint16_t>(usable)))) {
+        break;
+      }
+      if (!TransmitFrame(sock, frame, now_ns)) break;
+      sock.send_head = frame->next;
+      snd.nxt = frame->Cb<TcpTxCb>().end();
+      if (frame->next == nullptr && snd.fin) snd.nxt += 1;
+    }
+    snd.max = std::max(snd.max, snd.nxt, [](Seq a, Seq b) { return a < b; });
+    if (!sock.timer.armed()) TcpRearmRetransmit(sock, now_ns);
+  }
+  // Nothing in flight that an ACK could come for, and something to send: ask for the window.
+  if (TcpHasUnsent(sock) && snd.nxt == snd.una && !sock.timer.armed()) TcpStartProbing(sock, now_ns);
+}
+
+void TcpRetransmit(TcpSock& sock, Nanos now_ns) {
+  if (sock.state == TcpState::kSynSent || sock.state == TcpState::kSynReceived) {
+    ++sock.context.counters.retransmits;
+    return TcpSendSyn(sock, now_ns);
+  }
+  if (!sock.send_queue.empty()) {
+    (void)TransmitFrame(sock, sock.send_queue.head(), now_ns);
+  } else if (sock.snd.fin) {
+    ++sock.context.counters.retransmits;
+    TransmitControl(sock, sock.snd.write_seq - 1, kTcpFin | kTcpAck, {}, now_ns);
+  }
+}
+
+}  // namespace weir::netstack

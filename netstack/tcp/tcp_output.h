@@ -1,0 +1,47 @@
+// TCP output: what a connection sends and when. Linux: tcp_output.c.
+//
+// Input and user calls only ask for output (TcpContext::WantOutput); TcpFlush, once a turn after the coroutines ran,
+// sends data that the windows allow and decides about ACKs, so a reply carries the acknowledgment (DESIGN.md §2).
+#ifndef NETSTACK_TCP_TCP_OUTPUT_H_
+#define NETSTACK_TCP_TCP_OUTPUT_H_
+
+#include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_segment.h"
+
+namespace weir::netstack {
+
+// Sends for every connection that asked, frees finished ones, and wakes senders that waited for frames.
+void TcpFlush(TcpContext& context, Nanos now_ns);
+
+// Data or a FIN that was not sent yet, or is to be sent again.
+inline bool TcpHasUnsent(const TcpSock& sock) { return sock.snd.nxt != sock.snd.write_seq; }
+
+// Sends what the peer's and the congestion window allow (tcp_write_xmit).
+void TcpWriteXmit(TcpSock& sock, Nanos now_ns);
+
+// Sends again what lies at snd.una: the SYN, the first frame, or the FIN (tcp_retransmit_skb).
+void TcpRetransmit(TcpSock& sock, Nanos now_ns);
+
+// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> (tcp_send_ack).
+void TcpSendAck(TcpSock& sock, Nanos now_ns);
+
+// SYN in SYN-SENT, SYN and ACK in SYN-RECEIVED.
+void TcpSendSyn(TcpSock& sock, Nanos now_ns);
+
+// An old sequence number that the peer must answer with its window (tcp_xmit_probe_skb; RFC 9293 §3.8.6.1).
+void TcpSendProbe(TcpSock& sock, Nanos now_ns);
+
+// RST for a connection of ours (tcp_send_active_reset), and in answer to a segment (tcp_v4_send_reset;
+// RFC 9293 §3.10.7.1).
+void TcpSendReset(TcpSock& sock, Nanos now_ns);
+void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns);
+
+// The receive window to advertise now, never moving its right edge left (tcp_select_window; RFC 9293 §3.8.6.2.2).
+uint32_t TcpSelectWindow(const TcpSock& sock);
+
+// Largest segment that fits our MTU; what the MSS option says (RFC 6691 §2).
+uint16_t TcpMss(const IpContext& ip);
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_TCP_TCP_OUTPUT_H_

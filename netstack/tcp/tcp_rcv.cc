@@ -1,0 +1,58 @@
+// Header checks and demultiplexing.
+#include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_output.h"
+#include "netstack/wire/checksum.h"
+#include "netstack/wire/ipv4.h"
+
+namespace weir::netstack {
+namespace {
+
+bool IsUnicast(const IpContext& ip, const IpPacket& packet) { return ip.IsLocal(packet.destination); }
+
+// RFC 9293 §3.10.7.1: a segment for no connection is answered by RST, unless it is one itself.
+DropReason NoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
+  if (!segment.has(kTcpRst)) TcpSendResetFor(context, segment, now_ns);
+  return DropReason::kTcpNoSocket;
+}
+
+DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  if (sock.state == TcpState::kEstablished) return TcpRcvEstablished(sock, segment, now_ns);
+  if (sock.state == TcpState::kTimeWait) return TcpRcvTimeWait(sock, segment, now_ns);
+  return TcpRcvStateProcess(sock, segment, now_ns);
+}
+
+}  // namespace
+
+DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
+  runtime::Frame& frame = packet.frame;
+  if (frame.len < TcpHeader::kMinSize) return DropReason::kTcpTruncated;
+  TcpSegment segment{.frame = frame};
+  segment.header.Parse(frame.data);
+  const uint8_t header_size = segment.header.header_size;
+  if (header_size < TcpHeader::kMinSize || header_size > frame.len) return DropReason::kTcpHeaderLength;
+  if (!IsUnicast(context.ip, packet)) return DropReason::kTcpNotUnicast;
+  const ChecksumSum pseudo = PseudoHeaderSum(packet.source, packet.destination, kProtocolTcp, frame.len);
+  if (!ChecksumOk(frame.bytes(), TcpHeader::kChecksumOffset, pseudo, context.ip.device.partial_checksums())) {
+    return DropReason::kTcpChecksum;
+  }
+  // SYN with FIN or RST is no legal combination in any state; Linux drops the first at LISTEN, scanners send both.
+  if (segment.has(kTcpSyn) && (segment.has(kTcpFin) || segment.has(kTcpRst))) return DropReason::kTcpBadFlags;
+  segment.seq = Seq(segment.header.seq);
+  segment.ack = Seq(segment.header.ack);
+  segment.options = frame.bytes().subspan(TcpHeader::kMinSize, header_size - TcpHeader::kMinSize);
+  segment.source = {packet.source, segment.header.source_port};
+  segment.destination = {packet.destination, segment.header.destination_port};
+  frame.Pull(header_size);
+  segment.payload = frame.len;
+
+  if (TcpSock* sock = context.demux.Find(segment.destination, segment.source)) {
+    return TcpDoRcv(*sock, segment, now_ns);
+  }
+  if (TcpListenSock* listener = context.demux.FindListener(segment.destination.port)) {
+    return TcpRcvListen(*listener, context, segment, now_ns);
+  }
+  return NoSocket(context, segment, now_ns);
+}
+
+}  // namespace weir::netstack

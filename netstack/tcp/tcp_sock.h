@@ -1,0 +1,157 @@
+// TcpSock: the control block of one connection (the TCB of RFC 9293 §3.3.1, Linux's tcp_sock), and TcpListenSock: a
+// listening port. They hold state only; what happens to it is in tcp_input.h, tcp_output.h, tcp_timer.h and
+// tcp_user_calls.h.
+#ifndef NETSTACK_TCP_TCP_SOCK_H_
+#define NETSTACK_TCP_TCP_SOCK_H_
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+#include "netstack/ip/ip_context.h"
+#include "netstack/tcp/frame_queue.h"
+#include "netstack/tcp/seq.h"
+#include "netstack/tcp/tcp_congestion.h"
+#include "runtime/base/intrusive_list.h"
+#include "runtime/base/ip_address.h"
+#include "runtime/base/timer_wheel.h"
+
+namespace weir::netstack {
+
+struct TcpContext;
+struct TcpSock;
+
+// RFC 9293 §3.3.2. LISTEN is a TcpListenSock.
+enum class TcpState : uint8_t {
+  kClosed,
+  kSynSent,
+  kSynReceived,
+  kEstablished,
+  kFinWait1,
+  kFinWait2,
+  kCloseWait,
+  kClosing,
+  kLastAck,
+  kTimeWait,
+};
+
+// What the send queue keeps with each frame: the payload lies at `offset` from the frame's base, headers are written
+// in front of it at each transmission.
+struct TcpTxCb {
+  Nanos sent_ns;  // last transmission; 0: never sent
+  Seq seq;
+  uint16_t length;
+  uint16_t offset;
+  uint8_t retransmits;
+  Seq end() const { return seq + length; }
+};
+
+// What the receive and out-of-order queues keep with each frame; frame->data and len are the payload not read yet.
+struct TcpRxCb {
+  Seq seq;  // of frame->data[0]
+  bool fin;  // the FIN follows the payload
+};
+
+struct TcpQueueTag;   // SYN queue or accept queue of a listener, or the TIME-WAIT list
+struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
+struct TcpMemoryTag;  // TcpContext::short_of_frames
+
+// A timer that knows its connection.
+struct TcpTimer : runtime::Timer {
+  TcpTimer(Callback callback, TcpSock& sock) : Timer(callback), sock(sock) {}
+  TcpSock& sock;
+};
+
+struct TcpListenSock : ReadySock {
+  Endpoint local;
+  TcpListenSock* hash_next = nullptr;
+  uint32_t backlog = 0;
+  // Half-open connections, and established ones that wait for accept; together at most `backlog`.
+  uint32_t queued = 0;
+  runtime::List<TcpSock, TcpQueueTag> syn_queue;
+  runtime::List<TcpSock, TcpQueueTag> accept_queue;
+};
+
+struct TcpSock : ReadySock,
+                 runtime::ListNode<TcpQueueTag>,
+                 runtime::ListNode<TcpOutputTag>,
+                 runtime::ListNode<TcpMemoryTag> {
+  explicit TcpSock(TcpContext& context);
+
+  TcpContext& context;
+  Endpoint local;
+  Endpoint remote;
+  TcpSock* hash_next = nullptr;
+  uint32_t hash = 0;
+  TcpState state = TcpState::kClosed;
+  bool hashed = false;
+  TcpListenSock* listener = nullptr;  // until accepted
+  int error = 0;                      // errno that ended the connection; 0: none
+
+  // RFC 9293 §3.3.1, Send Sequence Variables. Everything from una to write_seq is in send_queue, a FIN excepted.
+  struct {
+    Seq una;
+    Seq nxt;        // goes back to una on a timeout
+    Seq max;        // behind the last byte ever sent
+    Seq write_seq;  // behind the last byte (or FIN) the program gave
+    Seq iss;
+    Seq wl1, wl2;      // segment of the last window update
+    uint32_t wnd = 0;  // scaled
+    uint32_t max_wnd = 0;
+    uint16_t mss = 536;  // RFC 9293 §3.7.1: the default for IPv4
+    uint8_t wscale = 0;
+    bool fin = false;  // a FIN is the last thing before write_seq
+  } snd;
+
+  // Receive Sequence Variables. wup + wnd is the right edge that was advertised; it never moves left.
+  struct {
+    Seq nxt;
+    Seq irs;
+    Seq wup;  // nxt when the last ACK was sent
+    uint32_t wnd = 0;
+    uint32_t queued = 0;  // bytes in receive_queue
+    uint16_t mss = 536;   // largest segment seen, for the decision to acknowledge
+    uint8_t wscale = 0;
+    bool fin = false;  // the peer's FIN was received in order
+  } rcv;
+
+  FrameQueue send_queue;
+  runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
+  FrameQueue receive_queue;
+  FrameQueue ofo_queue;  // sorted, without overlaps
+
+  // A reader that waits with its own memory: in-order bytes are copied there and never enter the receive queue
+  // (the kernel's direct copy to the reader).
+  struct {
+    std::span<const iovec> into;  // empty: no such reader
+    size_t offset = 0;            // filled in into[0]
+    size_t copied = 0;
+  } reader;
+  bool reader_waits = false;  // any reader: what arrives will leave soon
+
+  TcpCongestion congestion;
+  uint8_t dup_acks = 0;
+
+  // RFC 6298.
+  Nanos syn_sent_ns = 0;
+  Nanos srtt_ns = 0;
+  Nanos rttvar_ns = 0;
+  Nanos rto_ns = kSecond;
+  uint8_t backoff = 0;
+  uint8_t retries = 0;
+  bool probing = false;  // the timer is the zero-window probe's (RFC 9293 §3.8.6.1)
+  TcpTimer timer;  // retransmission, zero-window probe, FIN-WAIT-2 or TIME-WAIT
+
+  bool ack_now = false;
+  bool ack_delayed = false;
+  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
+  TcpTimer delack_timer;
+
+  bool send_shut = false;  // ShutdownWrite or Close
+  bool orphan = false;     // the program closed it; data that arrives is answered by RST
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_TCP_TCP_SOCK_H_

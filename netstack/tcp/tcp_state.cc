@@ -1,0 +1,239 @@
+// Every state but the fast path: LISTEN (RFC 9293 §3.10.7.2), SYN-SENT (§3.10.7.3), TIME-WAIT, and the common steps of
+// all the others (§3.10.7.4). Linux: tcp_rcv_state_process, tcp_v4_conn_request, tcp_timewait_state_process.
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_initial.h"
+#include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_timer.h"
+
+namespace weir::netstack {
+namespace {
+
+using QueueNode = runtime::ListNode<TcpQueueTag>;
+
+// What the peer's SYN says: sequence, window, MSS (RFC 9293 §3.7.1) and window scale (RFC 7323 §2.2).
+void TakeSyn(TcpSock& sock, const TcpSegment& segment) {
+  TcpOptions options;
+  options.Parse(segment.options);
+  // A peer's MSS below what every host must take would make us send confetti: Linux's TCP_MIN_SND_MSS plus options.
+  constexpr uint16_t kMinMss = 88;
+  const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
+  sock.snd.mss = std::min(peer_mss, TcpMss(sock.context.ip));
+  sock.rcv.mss = sock.snd.mss;
+  if (options.has_window_scale) {
+    sock.snd.wscale = options.window_scale;
+  } else {
+    sock.rcv.wscale = 0;
+  }
+  sock.rcv.irs = segment.seq;
+  sock.rcv.nxt = sock.rcv.wup = segment.seq + 1;
+  sock.snd.wnd = sock.snd.max_wnd = segment.header.window;  // never scaled in a SYN
+  sock.snd.wl1 = segment.seq;
+  sock.congestion.Init(sock.snd.mss);
+}
+
+// The handshake is complete: numbers and timers as ESTABLISHED starts with.
+void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  sock.state = TcpState::kEstablished;
+  sock.snd.una = segment.ack;
+  sock.snd.wnd = uint32_t{segment.header.window} << (segment.has(kTcpSyn) ? 0 : sock.snd.wscale);
+  sock.snd.max_wnd = std::max(sock.snd.max_wnd, sock.snd.wnd);
+  sock.snd.wl1 = segment.seq;
+  sock.snd.wl2 = segment.ack;
+  if (sock.retries == 0) {
+    TcpRttSample(sock, now_ns - sock.syn_sent_ns);
+  } else {
+    // RFC 6298 §5.7: a SYN that was lost leaves 3 s as the first timeout.
+    sock.rto_ns = 3 * kSecond;
+  }
+  sock.retries = sock.backoff = 0;
+  sock.context.ip.timers.Cancel(sock.timer);
+  sock.quick_acks = kTcpQuickAcks;
+}
+
+void MoveToAcceptQueue(TcpSock& sock) {
+  TcpListenSock& listener = *sock.listener;
+  static_cast<QueueNode&>(sock).Unlink();
+  listener.accept_queue.PushBack(sock);
+  sock.context.ip.Ready(listener, ReadySock::kReadable);
+}
+
+// RFC 9293 §3.10.7.3.
+DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  const bool ack = segment.has(kTcpAck);
+  // First: the ACK must be of our SYN.
+  if (ack && (segment.ack <= sock.snd.iss || segment.ack > sock.snd.nxt)) {
+    if (!segment.has(kTcpRst)) TcpSendResetFor(sock.context, segment, now_ns);
+    return DropReason::kTcpUnsentAck;
+  }
+  // Second: RST.
+  if (segment.has(kTcpRst)) {
+    if (ack) TcpDone(sock, ECONNREFUSED);
+    return DropReason::kTcpReset;
+  }
+  // Fourth: SYN.
+  if (!segment.has(kTcpSyn)) return DropReason::kTcpBadFlags;
+  TakeSyn(sock, segment);
+  if (!ack) {  // both opened at once (§3.5, figure 7)
+    sock.state = TcpState::kSynReceived;
+    TcpSendSyn(sock, now_ns);
+    return DropReason::kConsumed;
+  }
+  Establish(sock, segment, now_ns);
+  sock.ack_now = true;
+  sock.context.WantOutput(sock);
+  sock.context.ip.Ready(sock, ReadySock::kConnected | ReadySock::kWritable);
+  return DropReason::kConsumed;
+}
+
+// RFC 9293 §3.10.7.4, fifth, SYN-RECEIVED.
+DropReason AckOfSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  if (segment.ack <= sock.snd.una || segment.ack > sock.snd.nxt) {
+    TcpSendResetFor(sock.context, segment, now_ns);
+    return DropReason::kTcpUnsentAck;
+  }
+  Establish(sock, segment, now_ns);
+  ++sock.context.counters.accepted;
+  if (sock.listener != nullptr) {
+    MoveToAcceptQueue(sock);
+  } else {
+    sock.context.ip.Ready(sock, ReadySock::kConnected | ReadySock::kWritable);
+  }
+  return DropReason::kConsumed;
+}
+
+// What the acknowledgment of our FIN means (RFC 9293 §3.10.7.4, fifth). False when the connection is over.
+bool AckOfFin(TcpSock& sock, Nanos now_ns) {
+  if (!sock.snd.fin || sock.snd.una != sock.snd.write_seq) return true;
+  switch (sock.state) {
+    case TcpState::kFinWait1:
+      sock.state = TcpState::kFinWait2;
+      // Nobody will read what the peer may still send, so it gets a bounded time to close.
+      if (sock.orphan) sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpFinTimeout);
+      return true;
+    case TcpState::kClosing:
+      TcpEnterTimeWait(sock, now_ns);
+      return false;
+    case TcpState::kLastAck:
+      TcpDone(sock, 0);
+      return false;
+    default:
+      return true;
+  }
+}
+
+DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  switch (sock.state) {
+    case TcpState::kEstablished:
+    case TcpState::kFinWait1:
+    case TcpState::kFinWait2:
+      break;
+    default:
+      // CLOSE-WAIT, CLOSING, LAST-ACK: after the peer's FIN there is no text.
+      return DropReason::kConsumed;
+  }
+  if (sock.orphan && segment.payload > 0 && segment.seq + segment.payload > sock.rcv.nxt) {
+    // RFC 9293 §3.6.1, RFC 2525 §2.16: new data that nobody will read resets the connection.
+    TcpSendReset(sock, now_ns);
+    TcpDone(sock, ECONNRESET);
+    return DropReason::kTcpAfterClose;
+  }
+  return TcpDataQueue(sock, segment, now_ns);
+}
+
+}  // namespace
+
+DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns) {
+  // RFC 9293 §3.10.7.2: first RST, second ACK, third SYN.
+  if (segment.has(kTcpRst)) return DropReason::kTcpReset;
+  if (segment.has(kTcpAck)) {
+    TcpSendResetFor(context, segment, now_ns);
+    return DropReason::kTcpNoSocket;
+  }
+  if (!segment.has(kTcpSyn)) return DropReason::kTcpBadFlags;
+  if (listener.queued >= listener.backlog) return DropReason::kTcpSynQueueFull;
+  TcpSock* sock = context.Alloc();
+  if (sock == nullptr) return DropReason::kTcpNoMemory;
+  sock->local = segment.destination;
+  sock->remote = segment.source;
+  sock->state = TcpState::kSynReceived;
+  sock->rcv.wscale = kTcpWindowScale;
+  TakeSyn(*sock, segment);
+  TcpInitSend(*sock, now_ns);
+  context.demux.Insert(*sock);
+  sock->listener = &listener;
+  ++listener.queued;
+  listener.syn_queue.PushBack(*sock);
+  TcpSendSyn(*sock, now_ns);
+  TcpRearmRetransmit(*sock, now_ns);
+  return DropReason::kConsumed;
+}
+
+DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  if (sock.state == TcpState::kSynSent) return TcpRcvSynSent(sock, segment, now_ns);
+  DropReason reason = TcpValidateIncoming(sock, segment, now_ns);
+  if (reason != DropReason::kConsumed) return reason;
+  if (sock.state == TcpState::kSynReceived) {
+    reason = AckOfSyn(sock, segment, now_ns);
+  } else {
+    reason = TcpAck(sock, segment, now_ns);
+  }
+  if (reason != DropReason::kConsumed) return reason;
+  if (!AckOfFin(sock, now_ns)) return DropReason::kConsumed;
+  return SegmentText(sock, segment, now_ns);
+}
+
+DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  TcpContext& context = sock.context;
+  // RFC 1337 §3, fix 1: a reset does not end TIME-WAIT. Differs from Linux, whose tcp_rfc1337 is off by default.
+  if (segment.has(kTcpRst)) return DropReason::kTcpTimeWait;
+  // RFC 9293 §3.10.7.4, fourth, and RFC 6191: a SYN beyond the old sequence numbers opens a new connection.
+  if (segment.has(kTcpSyn) && !segment.has(kTcpAck) && segment.seq > sock.rcv.nxt) {
+    TcpListenSock* listener = context.demux.FindListener(segment.destination.port);
+    if (listener != nullptr && sock.owner == nullptr) {
+      TcpDone(sock, 0);
+      return TcpRcvListen(*listener, context, segment, now_ns);
+    }
+  }
+  // RFC 9293 §3.10.7.4, eighth: the FIN again, so our ACK was lost: answer it and wait anew.
+  if (segment.has(kTcpFin)) TcpEnterTimeWait(sock, now_ns);
+  if (segment.length() > 0 || segment.seq != sock.rcv.nxt) {
+    sock.ack_now = true;
+    context.WantOutput(sock);
+  }
+  return DropReason::kTcpTimeWait;
+}
+
+void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
+  sock.state = TcpState::kTimeWait;
+  sock.ofo_queue.Clear();
+  sock.send_queue.Clear();
+  sock.send_head = nullptr;
+  sock.probing = false;
+  if (!static_cast<QueueNode&>(sock).linked() && sock.owner == nullptr) sock.context.time_wait.PushBack(sock);
+  sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpTimeWait);
+}
+
+void TcpDone(TcpSock& sock, int error) {
+  TcpContext& context = sock.context;
+  sock.state = TcpState::kClosed;
+  sock.error = error;
+  sock.probing = false;
+  context.demux.Remove(sock);
+  context.ip.timers.Cancel(sock.timer);
+  context.ip.timers.Cancel(sock.delack_timer);
+  sock.send_queue.Clear();
+  sock.ofo_queue.Clear();
+  sock.send_head = nullptr;
+  if (sock.listener != nullptr) --std::exchange(sock.listener, nullptr)->queued;
+  if (sock.owner == nullptr) {
+    context.Free(sock);
+  } else {
+    context.ip.Ready(sock, ReadySock::kError | ReadySock::kReadable | ReadySock::kWritable | ReadySock::kConnected);
+  }
+}
+
+}  // namespace weir::netstack

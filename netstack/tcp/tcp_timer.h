@@ -1,0 +1,38 @@
+// TCP timers: retransmission (RFC 6298), zero-window probes (RFC 9293 §3.8.6.1), delayed ACK, and the ends of FIN-WAIT-2
+// and TIME-WAIT. Linux: tcp_timer.c.
+#ifndef NETSTACK_TCP_TCP_TIMER_H_
+#define NETSTACK_TCP_TCP_TIMER_H_
+
+#include "netstack/tcp/tcp_sock.h"
+
+namespace weir::netstack {
+
+// RFC 6298 §2 says that the minimum should be 1 s. Differs from it as Linux does: 200 ms, which today's paths want.
+inline constexpr Nanos kTcpMinRto = 200 * kMillisecond;
+inline constexpr Nanos kTcpInitialRto = 1 * kSecond;
+inline constexpr Nanos kTcpMaxRto = 120 * kSecond;
+inline constexpr Nanos kTcpDelayedAck = 40 * kMillisecond;  // TCP_DELACK_MIN
+inline constexpr Nanos kTcpFinTimeout = 60 * kSecond;       // tcp_fin_timeout
+inline constexpr Nanos kTcpTimeWait = 60 * kSecond;         // 2 MSL, with Linux's TCP_TIMEWAIT_LEN
+inline constexpr uint8_t kTcpSynRetries = 6;                // tcp_syn_retries
+inline constexpr uint8_t kTcpSynAckRetries = 5;             // tcp_synack_retries
+inline constexpr uint8_t kTcpRetries = 15;                  // tcp_retries2
+inline constexpr uint8_t kTcpOrphanRetries = 8;             // tcp_orphan_retries
+
+void TcpTimerFired(runtime::Timer& timer, Nanos now_ns);
+void TcpDelackFired(runtime::Timer& timer, Nanos now_ns);
+
+// A measured round trip (RFC 6298 §2.2, §2.3).
+void TcpRttSample(TcpSock& sock, Nanos rtt_ns);
+
+// Arms the timer anew while something is in flight, else turns it off (RFC 6298 §5.1 to §5.3).
+void TcpRearmRetransmit(TcpSock& sock, Nanos now_ns);
+
+void TcpStartProbing(TcpSock& sock, Nanos now_ns);
+
+// An acceptable ACK came: give-up counters start anew, and probing ends when the window is open.
+void TcpPeerAnswered(TcpSock& sock);
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_TCP_TCP_TIMER_H_

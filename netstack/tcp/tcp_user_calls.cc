@@ -1,0 +1,304 @@
+#include "netstack/tcp/tcp_user_calls.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_initial.h"
+#include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_timer.h"
+
+namespace weir::netstack {
+namespace {
+
+using QueueNode = runtime::ListNode<TcpQueueTag>;
+using MemoryNode = runtime::ListNode<TcpMemoryTag>;
+
+constexpr uint32_t kFirstPort = 32768;  // ip_local_port_range of Linux
+constexpr uint32_t kPorts = 61000 - kFirstPort;
+
+// Frames that a connection may keep in its send queue; see kMaxQueuedFrames of the receive queue.
+constexpr uint32_t kMaxSendFrames = 768;
+
+bool FramesShort(const TcpContext& context) {
+  return context.ip.pool.free_count() <= context.ip.pool.size() / 8;
+}
+
+size_t SendRoom(const TcpSock& sock) {
+  const auto queued = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una);
+  const uint32_t limit = sock.context.settings.send_buffer;
+  return queued < limit && sock.send_queue.count() < kMaxSendFrames ? limit - queued : 0;
+}
+
+void AppendToSendQueue(TcpSock& sock, runtime::Frame* frame, std::span<const std::byte> bytes) {
+  frame->Cb<TcpTxCb>() = {.sent_ns = 0,
+                          .seq = sock.snd.write_seq,
+                          .length = static_cast<uint16_t>(bytes.size()),
+                          .offset = static_cast<uint16_t>(bytes.data() - frame->base),
+                          .retransmits = 0};
+  sock.send_queue.PushBack(frame);
+  if (sock.send_head == nullptr) sock.send_head = frame;
+  sock.snd.write_seq += static_cast<uint32_t>(bytes.size());
+  sock.context.WantOutput(sock);
+}
+
+// Room behind the last frame's bytes, when those were never sent: small writes share a segment.
+std::span<std::byte> TailRoom(TcpSock& sock) {
+  runtime::Frame* tail = sock.send_queue.tail();
+  if (tail == nullptr || sock.send_head == nullptr || tail->refs != 1 || tail->tx_pending != 0) return {};
+  const auto& cb = tail->Cb<TcpTxCb>();
+  if (cb.sent_ns != 0 || cb.length >= sock.snd.mss) return {};
+  const size_t used = size_t{cb.offset} + cb.length;
+  const size_t room = std::min<size_t>(sock.context.ip.pool.frame_size() - used, sock.snd.mss - cb.length);
+  return {tail->base + used, room};
+}
+
+// Copies up to `bytes.size()` to the end of the send queue; returns how much, less only for want of a frame.
+size_t CopyToSendQueue(TcpSock& sock, std::span<const std::byte> bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    std::span<std::byte> room = TailRoom(sock);
+    if (room.empty()) {
+      runtime::Frame* frame = sock.context.ip.pool.Alloc();
+      if (frame == nullptr) break;
+      AppendToSendQueue(sock, frame, {frame->data, 0});
+      continue;
+    }
+    const size_t n = std::min(room.size(), bytes.size() - done);
+    std::memcpy(room.data(), bytes.data() + done, n);
+    auto& cb = sock.send_queue.tail()->Cb<TcpTxCb>();
+    cb.length = static_cast<uint16_t>(cb.length + n);
+    sock.snd.write_seq += static_cast<uint32_t>(n);
+    done += n;
+  }
+  sock.context.ip.copied_bytes += done;
+  return done;
+}
+
+// Sees to it that the sender is woken when frames come back, as no acknowledgment may.
+void WaitForFrames(TcpSock& sock) {
+  if (!static_cast<MemoryNode&>(sock).linked()) sock.context.short_of_frames.PushBack(sock);
+}
+
+// Whether headers can be written in front of these bytes and the frame be kept for retransmission.
+bool SendableInPlace(const TcpSock& sock, const runtime::Frame& frame, std::span<const std::byte> bytes) {
+  return frame.refs == 1 && frame.tx_pending == 0 && frame.pool == &sock.context.ip.pool &&
+         bytes.size() <= sock.snd.mss && bytes.data() - frame.base >= runtime::kTxHeadroom;
+}
+
+}  // namespace
+
+int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int backlog) {
+  if (local.ip.is_any()) local.ip = context.ip.address.ip;
+  if (!context.ip.IsLocal(local.ip)) return EADDRNOTAVAIL;
+  if (local.port == 0) {
+    for (uint32_t tries = 0; tries < kPorts && local.port == 0; ++tries) {
+      const uint64_t draw[] = {++context.port_draws};
+      const auto port = static_cast<uint16_t>(kFirstPort + runtime::SipHash(context.ip.secret, draw) % kPorts);
+      if (context.demux.FindListener(port) == nullptr) local.port = port;
+    }
+    if (local.port == 0) return EADDRINUSE;
+  } else if (context.demux.FindListener(local.port) != nullptr) {
+    return EADDRINUSE;
+  }
+  listener.local = local;
+  listener.backlog = static_cast<uint32_t>(std::clamp(backlog, 1, 65535));
+  context.demux.InsertListener(listener);
+  return 0;
+}
+
+void TcpUnlisten(TcpContext& context, TcpListenSock& listener, Nanos now_ns) {
+  for (auto* queue : {&listener.syn_queue, &listener.accept_queue}) {
+    while (!queue->empty()) {
+      TcpSock& sock = queue->front();
+      TcpSendReset(sock, now_ns);
+      TcpDone(sock, ECONNRESET);
+    }
+  }
+  context.demux.RemoveListener(listener);
+  if (listener.linked()) listener.Unlink();
+}
+
+TcpSock* TcpAccept(TcpListenSock& listener) {
+  TcpSock* sock = listener.accept_queue.PopFront();
+  if (sock == nullptr) return nullptr;
+  --listener.queued;
+  sock->listener = nullptr;
+  return sock;
+}
+
+TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error) {
+  *error = ENETUNREACH;
+  if (!remote.ip.is_v4() || remote.ip.is_any() || RouteLookup(context.ip, remote.ip) == nullptr) return nullptr;
+  // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
+  Endpoint local{context.ip.address.ip, 0};
+  const uint32_t start = context.demux.Hash(local, remote) + static_cast<uint32_t>(context.port_draws++);
+  *error = EADDRNOTAVAIL;
+  for (uint32_t tries = 0; tries < kPorts; ++tries) {
+    local.port = static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts);
+    if (context.demux.Find(local, remote) == nullptr) break;
+    if (tries + 1 == kPorts) return nullptr;
+  }
+  *error = ENOBUFS;
+  TcpSock* sock = context.Alloc();
+  if (sock == nullptr) return nullptr;
+  sock->local = local;
+  sock->remote = remote;
+  sock->state = TcpState::kSynSent;
+  sock->rcv.wscale = kTcpWindowScale;
+  sock->rcv.wnd = context.settings.receive_buffer;
+  TcpInitSend(*sock, now_ns);
+  context.demux.Insert(*sock);
+  TcpSendSyn(*sock, now_ns);
+  TcpRearmRetransmit(*sock, now_ns);
+  return sock;
+}
+
+bool TcpSendmsg(TcpSock& sock, std::span<const iovec> from, size_t* sent) {
+  size_t skip = *sent;
+  for (const iovec& piece : from) {
+    if (skip >= piece.iov_len) {
+      skip -= piece.iov_len;
+      continue;
+    }
+    std::span<const std::byte> bytes(static_cast<const std::byte*>(piece.iov_base) + skip, piece.iov_len - skip);
+    skip = 0;
+    const size_t n = std::min(bytes.size(), SendRoom(sock));
+    const bool frames_short = FramesShort(sock.context) && !sock.send_queue.empty();
+    const size_t done = frames_short ? 0 : CopyToSendQueue(sock, bytes.first(n));
+    *sent += done;
+    if (done < n || frames_short) WaitForFrames(sock);
+    if (done < bytes.size()) return false;
+  }
+  return true;
+}
+
+bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
+  while (!chain.empty()) {
+    const size_t room = SendRoom(sock);
+    if (room == 0) return false;
+    const iovec& slice = chain.buffers().front();
+    const std::span<const std::byte> bytes(static_cast<const std::byte*>(slice.iov_base), slice.iov_len);
+    // With many frames queued or few free, small pieces share frames rather than keep one each.
+    const bool crowded = (sock.send_queue.count() >= kMaxSendFrames / 2 || FramesShort(sock.context)) &&
+                         TailRoom(sock).size() >= bytes.size();
+    if (!crowded && SendableInPlace(sock, *chain.front_frame(), bytes)) {
+      std::span<std::byte> moved;
+      runtime::Frame* frame = chain.PopFront(&moved);
+      AppendToSendQueue(sock, frame, moved);
+      continue;
+    }
+    const size_t n = std::min(bytes.size(), room);
+    const size_t done = CopyToSendQueue(sock, bytes.first(n));
+    chain.Consume(done);
+    if (done < n) {
+      WaitForFrames(sock);
+      return false;
+    }
+  }
+  return true;
+}
+
+void TcpRecvmsg(TcpSock& sock, runtime::FrameChain& out) {
+  while (!sock.receive_queue.empty() && !out.full()) {
+    runtime::Frame* frame = sock.receive_queue.PopFront();
+    sock.rcv.queued -= frame->len;
+    out.Append(frame, frame->bytes());
+  }
+}
+
+size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into) {
+  size_t copied = 0, offset = 0;
+  while (!sock.receive_queue.empty() && !into.empty()) {
+    runtime::Frame* frame = sock.receive_queue.head();
+    const size_t n = std::min<size_t>(frame->len, into.front().iov_len - offset);
+    std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, frame->data, n);
+    frame->Pull(static_cast<uint32_t>(n));
+    sock.rcv.queued -= static_cast<uint32_t>(n);
+    copied += n;
+    offset += n;
+    if (frame->len == 0) runtime::Unref(sock.receive_queue.PopFront());
+    if (offset == into.front().iov_len) {
+      into = into.subspan(1);
+      offset = 0;
+    }
+  }
+  sock.context.ip.copied_bytes += copied;
+  return copied;
+}
+
+void TcpCleanupRbuf(TcpSock& sock) {
+  if (sock.state != TcpState::kEstablished && sock.state != TcpState::kFinWait1 &&
+      sock.state != TcpState::kFinWait2) {
+    return;
+  }
+  const Seq right = sock.rcv.wup + sock.rcv.wnd;
+  const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
+  // As Linux: an update is worth a segment when it doubles the window.
+  if (2 * current > sock.context.settings.receive_buffer) return;
+  const uint32_t window = TcpSelectWindow(sock);
+  if (window == 0 || window < 2 * current) return;
+  sock.ack_now = true;
+  sock.context.WantOutput(sock);
+}
+
+void TcpShutdown(TcpSock& sock) {
+  if (sock.send_shut) return;
+  sock.send_shut = true;
+  if (sock.state == TcpState::kEstablished || sock.state == TcpState::kSynReceived) {
+    sock.state = TcpState::kFinWait1;
+  } else if (sock.state == TcpState::kCloseWait) {
+    sock.state = TcpState::kLastAck;
+  } else {
+    return;
+  }
+  sock.snd.fin = true;
+  sock.snd.write_seq += 1;
+  sock.context.WantOutput(sock);
+}
+
+void TcpClose(TcpSock& sock, Nanos now_ns) {
+  sock.owner = nullptr;
+  sock.on_ready = nullptr;
+  sock.orphan = true;
+  sock.reader = {};
+  sock.reader_waits = false;
+  if (static_cast<MemoryNode&>(sock).linked()) static_cast<MemoryNode&>(sock).Unlink();
+  const bool unread = !sock.receive_queue.empty();
+  sock.receive_queue.Clear();
+  switch (sock.state) {
+    case TcpState::kClosed:
+      sock.context.Free(sock);
+      return;
+    case TcpState::kSynSent:
+      TcpDone(sock, 0);
+      return;
+    case TcpState::kTimeWait:
+      if (!static_cast<QueueNode&>(sock).linked()) sock.context.time_wait.PushBack(sock);
+      return;
+    case TcpState::kFinWait2:
+      sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpFinTimeout);
+      return;
+    default:
+      break;
+  }
+  if (unread) {
+    TcpSendReset(sock, now_ns);
+    TcpDone(sock, 0);
+    return;
+  }
+  TcpShutdown(sock);
+}
+
+void TcpAbort(TcpSock& sock, Nanos now_ns) {
+  if (sock.state == TcpState::kClosed) return;
+  if (sock.state != TcpState::kSynSent && sock.state != TcpState::kTimeWait) TcpSendReset(sock, now_ns);
+  sock.receive_queue.Clear();
+  sock.rcv.queued = 0;
+  TcpDone(sock, ECONNABORTED);
+}
+
+}  // namespace weir::netstack

@@ -1,0 +1,63 @@
+// RFC 9293 §3.10.7.4, the checks that come before the acknowledgment: sequence number, RST, SYN, and the ACK bit.
+#include <cerrno>
+
+#include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_output.h"
+
+namespace weir::netstack {
+namespace {
+
+// RFC 9293 §3.10.7.4, first: the four cases of the acceptability test, for a window that may be closed.
+bool Acceptable(const TcpSock& sock, const TcpSegment& segment) {
+  const Seq left = sock.rcv.nxt;
+  const Seq right = sock.rcv.wup + sock.rcv.wnd;
+  if (segment.length() == 0) {
+    return left == right ? segment.seq == left : segment.seq >= left && segment.seq < right;
+  }
+  if (left == right) return false;
+  const Seq last = segment.end() - 1;
+  return (segment.seq >= left && segment.seq < right) || (last >= left && last < right);
+}
+
+}  // namespace
+
+DropReason TcpValidateIncoming(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  // First: the sequence number.
+  if (!Acceptable(sock, segment)) {
+    if (segment.has(kTcpRst)) return DropReason::kTcpOutOfWindow;
+    // An old segment, a keepalive or a window probe: answer with where we are. The ACK field of a segment from just
+    // before the window is still good (Linux uses it too, in tcp_ack before tcp_validate_incoming drops a probe's).
+    sock.ack_now = true;
+    sock.context.WantOutput(sock);
+    if (segment.end() <= sock.rcv.nxt) {
+      if (segment.has(kTcpAck) && !segment.has(kTcpSyn) && sock.state != TcpState::kSynReceived) {
+        (void)TcpAck(sock, segment, now_ns);
+      }
+      return DropReason::kTcpDuplicate;
+    }
+    return sock.rcv.wup + sock.rcv.wnd == sock.rcv.nxt ? DropReason::kTcpZeroWindow : DropReason::kTcpOutOfWindow;
+  }
+  // Second: RST, with the defence of RFC 5961 §3.2: only the exact number resets.
+  if (segment.has(kTcpRst)) {
+    if (segment.seq != sock.rcv.nxt) {
+      sock.ack_now = true;
+      sock.context.WantOutput(sock);
+      return DropReason::kTcpChallengeAck;
+    }
+    int error = sock.state == TcpState::kSynReceived ? ECONNREFUSED : ECONNRESET;
+    if (sock.state == TcpState::kCloseWait) error = EPIPE;
+    if (sock.state == TcpState::kClosing || sock.state == TcpState::kLastAck) error = 0;
+    TcpDone(sock, error);
+    return DropReason::kTcpReset;
+  }
+  // Fourth: SYN in the window (RFC 5961 §4.2): a challenge ACK, whatever its number.
+  if (segment.has(kTcpSyn)) {
+    sock.ack_now = true;
+    sock.context.WantOutput(sock);
+    return DropReason::kTcpChallengeAck;
+  }
+  // Fifth, its first sentence: without ACK, drop.
+  return segment.has(kTcpAck) ? DropReason::kConsumed : DropReason::kTcpNoAck;
+}
+
+}  // namespace weir::netstack

@@ -1,0 +1,19 @@
+// UDP output (RFC 768, RFC 1122 §4.1.3.4). Linux: udp_sendmsg, udp_send_skb.
+#ifndef NETSTACK_UDP_UDP_OUTPUT_H_
+#define NETSTACK_UDP_UDP_OUTPUT_H_
+
+#include "netstack/udp/udp_table.h"
+
+namespace weir::netstack {
+
+// Sends the payload that `frame` begins with to `peer`, with the headers put in front; takes over one reference.
+// kTxTooBig when it does not fit the MTU.
+DropReason UdpSendmsg(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const Endpoint& peer,
+                      Nanos now_ns);
+
+// The largest payload that fits one packet.
+size_t UdpMaxPayload(UdpTable& table);
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_UDP_UDP_OUTPUT_H_

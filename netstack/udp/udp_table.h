@@ -1,0 +1,66 @@
+// UDP sockets of one shard and their demultiplexing (RFC 768, RFC 1122 §4.1). No coroutines: a datagram that arrives
+// is queued and the socket marked ready.
+#ifndef NETSTACK_UDP_UDP_TABLE_H_
+#define NETSTACK_UDP_UDP_TABLE_H_
+
+#include <array>
+#include <cstdint>
+
+#include "netstack/ip/ip_context.h"
+#include "runtime/base/fixed_ring.h"
+#include "runtime/base/ip_address.h"
+
+namespace weir::netstack {
+
+// A received datagram: a view of its payload in a frame on which the queue holds one reference.
+struct UdpDatagram {
+  runtime::Frame* frame = nullptr;
+  std::byte* data = nullptr;
+  uint16_t length = 0;
+  Endpoint source;
+  Endpoint destination;
+};
+
+struct UdpSock : ReadySock {
+  // Linux's default receive buffer (212,992 bytes) holds about this many small datagrams, counted with their overhead
+  // of 768 bytes each; here each costs a frame.
+  static constexpr size_t kReceiveQueue = 256;
+
+  UdpSock() : receive_queue(kReceiveQueue) {}
+
+  Endpoint local;
+  UdpSock* hash_next = nullptr;
+  runtime::FixedRing<UdpDatagram> receive_queue;
+};
+
+class UdpTable {
+ public:
+  explicit UdpTable(IpContext& ip) : ip_(ip) {}
+  UdpTable(const UdpTable&) = delete;
+
+  // Binds `sock` to `local`; port 0 takes a free one of 32768…60999, at random (RFC 6056 §3.3.1). Returns 0, EADDRINUSE,
+  // or EADDRNOTAVAIL when the address is not ours.
+  int Bind(UdpSock& sock, Endpoint local);
+  // Drops what is queued.
+  void Unbind(UdpSock& sock);
+
+  // The socket that a datagram to `port` is for, or nullptr.
+  UdpSock* Lookup(uint16_t port) const {
+    for (UdpSock* sock = buckets_[port % kBuckets]; sock != nullptr; sock = sock->hash_next) {
+      if (sock->local.port == port) return sock;
+    }
+    return nullptr;
+  }
+  IpContext& ip() { return ip_; }
+
+ private:
+  static constexpr size_t kBuckets = 1024;
+
+  IpContext& ip_;
+  uint64_t port_draws_ = 0;
+  std::array<UdpSock*, kBuckets> buckets_{};
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_UDP_UDP_TABLE_H_

@@ -1,0 +1,53 @@
+// The Internet checksum (RFC 1071): the one's complement of the one's complement sum of 16-bit words.
+//
+// Sums are kept unfolded in 64 bits and in the machine's byte order, which the one's complement sum allows
+// (RFC 1071 §2(B)); fold once at the end. A correct packet, summed with its checksum in place, folds to 0xffff.
+#ifndef NETSTACK_WIRE_CHECKSUM_H_
+#define NETSTACK_WIRE_CHECKSUM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "runtime/base/ip_address.h"
+
+namespace weir::netstack {
+
+// A partial sum; add sums of pieces that start at even offsets.
+using ChecksumSum = uint64_t;
+
+ChecksumSum SumBytes(std::span<const std::byte> bytes);
+
+inline uint16_t FoldSum(ChecksumSum sum) {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(sum);
+}
+
+// The value for the checksum field, as it lies in memory: store it with memcpy (StoreChecksum).
+inline uint16_t FinishChecksum(ChecksumSum sum) { return static_cast<uint16_t>(~FoldSum(sum)); }
+
+inline void StoreChecksum(std::byte* field, uint16_t checksum) {
+  std::memcpy(field, &checksum, sizeof checksum);
+}
+inline uint16_t LoadChecksum(const std::byte* field) {
+  uint16_t checksum;
+  std::memcpy(&checksum, field, sizeof checksum);
+  return checksum;
+}
+
+// The pseudo-header of TCP and UDP: RFC 9293 §3.1 for IPv4, RFC 8200 §8.1 for IPv6. `length` is that of the
+// transport header and data.
+ChecksumSum PseudoHeaderSum(const IpAddress& source, const IpAddress& destination, uint8_t protocol, uint32_t length);
+
+// Whether `segment` carries the right checksum at `field_offset`, given the sum of its pseudo-header. With
+// `partial_ok`, the one value that a sender leaves who trusts the device to finish it is right too: the folded
+// pseudo-header sum (veth, tap and virtio peers; DESIGN.md §6). Everything else is wrong.
+bool ChecksumOk(std::span<const std::byte> segment, size_t field_offset, ChecksumSum pseudo_header, bool partial_ok);
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_WIRE_CHECKSUM_H_

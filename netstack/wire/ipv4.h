@@ -1,0 +1,68 @@
+// The IPv4 header (RFC 791 §3.1).
+#ifndef NETSTACK_WIRE_IPV4_H_
+#define NETSTACK_WIRE_IPV4_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "netstack/wire/checksum.h"
+#include "runtime/base/byte_order.h"
+
+namespace weir::netstack {
+
+inline constexpr uint8_t kProtocolIcmp = 1;
+inline constexpr uint8_t kProtocolTcp = 6;
+inline constexpr uint8_t kProtocolUdp = 17;
+
+struct Ipv4Header {
+  static constexpr size_t kMinSize = 20;
+  static constexpr uint16_t kDontFragment = 0x4000;
+  static constexpr uint16_t kMoreFragments = 0x2000;
+  static constexpr uint16_t kOffsetMask = 0x1fff;
+
+  uint8_t version = 4;
+  uint8_t header_size = kMinSize;  // bytes
+  uint8_t tos = 0;
+  uint16_t total_length = 0;
+  uint16_t id = 0;
+  uint16_t fragment = 0;  // flags and offset
+  uint8_t ttl = 64;
+  uint8_t protocol = 0;
+  uint32_t source = 0;  // host order
+  uint32_t destination = 0;
+
+  bool is_fragment() const { return (fragment & (kMoreFragments | kOffsetMask)) != 0; }
+
+  // Reads the first kMinSize bytes; judges nothing.
+  void Parse(const std::byte* p) {
+    using runtime::LoadBe16, runtime::LoadBe32, runtime::LoadU8;
+    version = LoadU8(p) >> 4;
+    header_size = static_cast<uint8_t>((LoadU8(p) & 0xf) * 4);
+    tos = LoadU8(p + 1);
+    total_length = LoadBe16(p + 2);
+    id = LoadBe16(p + 4);
+    fragment = LoadBe16(p + 6);
+    ttl = LoadU8(p + 8);
+    protocol = LoadU8(p + 9);
+    source = LoadBe32(p + 12);
+    destination = LoadBe32(p + 16);
+  }
+
+  // Writes kMinSize bytes with their checksum.
+  void Emit(std::byte* p) const {
+    using runtime::StoreBe16, runtime::StoreBe32;
+    StoreBe16(p, static_cast<uint16_t>(0x4500 | tos));
+    StoreBe16(p + 2, total_length);
+    StoreBe16(p + 4, id);
+    StoreBe16(p + 6, fragment);
+    StoreBe16(p + 8, static_cast<uint16_t>(ttl << 8 | protocol));
+    StoreBe16(p + 10, 0);
+    StoreBe32(p + 12, source);
+    StoreBe32(p + 16, destination);
+    StoreChecksum(p + 10, FinishChecksum(SumBytes({p, kMinSize})));
+  }
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_WIRE_IPV4_H_
