@@ -47,6 +47,7 @@ void TcpContext::Free(TcpSock& sock) {
   ip.timers.Cancel(sock.delack_timer);
   demux.Remove(sock);
   Unlink(sock);
+  if (sock.state == TcpState::kTimeWait) --in_time_wait;
   sock.state = TcpState::kClosed;
   dead.PushBack(sock);
 }

@@ -45,6 +45,9 @@ struct TcpContext {
   void Free(TcpSock& sock);
   void FreeDead();
 
+  // Connections that still have something to send or to receive: all but those in TIME-WAIT.
+  uint32_t unfinished() const { return sockets - in_time_wait; }
+
   // Asks for TcpFlush to look at `sock`.
   void WantOutput(TcpSock& sock) {
     if (!static_cast<runtime::ListNode<TcpOutputTag>&>(sock).linked()) output.PushBack(sock);
@@ -55,6 +58,7 @@ struct TcpContext {
   TcpDemux demux;
   TcpCounters counters;
   uint32_t sockets = 0;
+  uint32_t in_time_wait = 0;
   uint64_t port_draws = 0;
   runtime::List<TcpSock, TcpOutputTag> output;
   runtime::List<TcpSock, TcpMemoryTag> short_of_frames;

@@ -143,10 +143,10 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   free_bytes = std::min<uint64_t>(free_bytes, uint64_t{free_frames} * pool.frame_size() / 2);
   // RFC 9293 §3.8.6.2.2: no small openings.
   if (free_bytes < std::min<uint32_t>(limit / 2, TcpMss(context.ip))) free_bytes = 0;
-  uint32_t window = std::max(current, free_bytes);
-  // What the field cannot say: bits below the scale. Rounding an old promise up keeps its edge from moving left.
+  // The field cannot say the bits below the scale: an opening is rounded down, but an edge that was promised is rounded
+  // up, so that it does not move left.
   const uint32_t unit = 1u << sock.rcv.wscale;
-  window = (window == current ? window + unit - 1 : window) / unit * unit;
+  const uint32_t window = std::max((current + unit - 1) / unit * unit, free_bytes / unit * unit);
   return std::min(window, 65535u << sock.rcv.wscale);
 }
 

@@ -208,6 +208,7 @@ DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
 }
 
 void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
+  if (sock.state != TcpState::kTimeWait) ++sock.context.in_time_wait;
   sock.state = TcpState::kTimeWait;
   sock.ofo_queue.Clear();
   sock.send_queue.Clear();
@@ -219,6 +220,7 @@ void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
 
 void TcpDone(TcpSock& sock, int error) {
   TcpContext& context = sock.context;
+  if (sock.state == TcpState::kTimeWait) --context.in_time_wait;
   sock.state = TcpState::kClosed;
   sock.error = error;
   sock.probing = false;

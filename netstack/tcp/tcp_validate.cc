@@ -25,17 +25,18 @@ DropReason TcpValidateIncoming(TcpSock& sock, TcpSegment& segment, Nanos now_ns)
   // First: the sequence number.
   if (!Acceptable(sock, segment)) {
     if (segment.has(kTcpRst)) return DropReason::kTcpOutOfWindow;
-    // An old segment, a keepalive or a window probe: answer with where we are. The ACK field of a segment from just
-    // before the window is still good (Linux uses it too, in tcp_ack before tcp_validate_incoming drops a probe's).
+    // An old segment, a keepalive or a window probe: answer with where we are. Its ACK field is used all the same: with a
+    // closed window RFC 9293 §3.10.7.4 asks for that (else two hosts that both wait for room never hear of it).
     sock.ack_now = true;
     sock.context.WantOutput(sock);
-    if (segment.end() <= sock.rcv.nxt) {
-      if (segment.has(kTcpAck) && !segment.has(kTcpSyn) && sock.state != TcpState::kSynReceived) {
-        (void)TcpAck(sock, segment, now_ns);
-      }
-      return DropReason::kTcpDuplicate;
+    const bool old = segment.end() <= sock.rcv.nxt;
+    const bool closed = sock.rcv.wup + sock.rcv.wnd == sock.rcv.nxt;
+    if ((old || (closed && segment.seq == sock.rcv.nxt)) && segment.has(kTcpAck) && !segment.has(kTcpSyn) &&
+        sock.state != TcpState::kSynReceived) {
+      (void)TcpAck(sock, segment, now_ns);
     }
-    return sock.rcv.wup + sock.rcv.wnd == sock.rcv.nxt ? DropReason::kTcpZeroWindow : DropReason::kTcpOutOfWindow;
+    if (old) return DropReason::kTcpDuplicate;
+    return closed ? DropReason::kTcpZeroWindow : DropReason::kTcpOutOfWindow;
   }
   // Second: RST, with the defence of RFC 5961 §3.2: only the exact number resets.
   if (segment.has(kTcpRst)) {

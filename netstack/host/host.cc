@@ -1,0 +1,109 @@
+#include "netstack/host/host.h"
+
+#include <sched.h>
+
+#include <cstdio>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/io/signals.h"
+
+namespace weir {
+namespace {
+
+// With several shards each keeps to one of the processors that the process may use.
+void PinToProcessor(int index) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  const int count = CPU_COUNT(&allowed);
+  int skip = index % count;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed) || skip-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    return;
+  }
+}
+
+void OnSignal(int, void* host) { static_cast<Host*>(host)->StopAll(); }
+
+}  // namespace
+
+absl::Status Host::Check() const {
+  if (options_.shards < 1 || options_.shards > 1024) {
+    return absl::InvalidArgumentError(absl::StrCat("--shards=", options_.shards, ": 1 to 1024"));
+  }
+  if (options_.stack == StackKind::kXdp && options_.shards != 1) {
+    return absl::InvalidArgumentError("--stack=xdp runs one shard so far: leave --shards at 1");
+  }
+  if (options_.stack == StackKind::kKernel &&
+      (!options_.interface.empty() || options_.address.has_value() || !options_.pcap.empty())) {
+    return absl::InvalidArgumentError("--interface, --address and --pcap belong to --stack=xdp");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Host::Run(const HostOptions& options, const ShardMain& main) {
+  // Before there are threads: a signal then comes to shard 0 and not to whoever happens to run.
+  absl::Status blocked = runtime::BlockTerminationSignals();
+  if (!blocked.ok()) return blocked;
+  Host host(options);
+  absl::Status checked = host.Check();
+  if (!checked.ok()) return checked;
+  std::vector<std::thread> threads;
+  for (int i = 1; i < options.shards; ++i) threads.emplace_back([&host, &main, i] { host.RunShard(i, main); });
+  host.RunShard(0, main);
+  for (std::thread& thread : threads) thread.join();
+  return host.status_;
+}
+
+void Host::RunShard(int index, const ShardMain& main) {
+  if (options_.shards > 1) PinToProcessor(index);
+  std::unique_ptr<Shard>& shard = shards_[index];
+  shard.reset(new Shard(*this, index));
+  absl::Status up = shard->BringUp();
+  std::unique_ptr<runtime::Signals> signals;
+  if (up.ok() && index == 0) {
+    absl::StatusOr<std::unique_ptr<runtime::Signals>> created =
+        runtime::Signals::Create(shard->reactor(), &OnSignal, this);
+    up = created.status();
+    if (created.ok()) signals = *std::move(created);
+  }
+  if (Arrive(up)) Arrive(shard->Run(main));  // the second time: nobody posts to a shard that is gone
+  signals.reset();
+  shard.reset();
+}
+
+bool Host::Arrive(const absl::Status& status) {
+  std::unique_lock lock(mutex_);
+  status_.Update(status);
+  if (++waiting_ == options_.shards) {
+    waiting_ = 0;
+    ++phase_;
+    arrived_.notify_all();
+  } else {
+    arrived_.wait(lock, [this, phase = phase_] { return phase_ != phase; });
+  }
+  return status_.ok();
+}
+
+void Host::StopAll() {
+  for (const std::unique_ptr<Shard>& shard : shards_) {
+    shard->mailbox().PostFunction([&shard] { shard->RequestStop(); });
+  }
+}
+
+void Host::ShardReady(const Shard& shard, const std::string& what) {
+  std::lock_guard lock(mutex_);
+  if (++ready_ != options_.shards) return;
+  const std::string stack = options_.stack == StackKind::kXdp ? shards_[shard.index()]->xdp()->Describe()
+                                                              : "kernel sockets";
+  std::printf("weir: ready: %s; %s, %d shard%s\n", what.c_str(), stack.c_str(), options_.shards,
+              options_.shards == 1 ? "" : "s");
+  std::fflush(stdout);
+}
+
+}  // namespace weir

@@ -1,0 +1,117 @@
+#include "netstack/host/host_flags.h"
+
+#include <cstdio>
+#include <string>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
+
+ABSL_FLAG(std::string, stack, "kernel", "kernel (kernel sockets, no privileges) or xdp (weir's own stack on AF_XDP)");
+ABSL_FLAG(std::string, interface, "", "xdp: the interface, as 'ip link' names it; eth0.100 for VLAN 100 of eth0");
+ABSL_FLAG(std::string, address, "", "xdp: the stack's own address with its prefix length, such as 10.0.0.2/24");
+ABSL_FLAG(std::string, gateway, "", "xdp: where packets to other networks go, such as 10.0.0.1");
+ABSL_FLAG(int, mtu, 0, "xdp: largest IP packet, 0 for the interface's own");
+ABSL_FLAG(int, shards, 1, "threads, each with its own ring, sockets and memory");
+ABSL_FLAG(std::string, xdp_attach, "auto", "xdp: auto, native (in the driver) or generic (any interface, slower)");
+ABSL_FLAG(std::string, zero_copy, "auto", "xdp: auto, on or off; whether the device reads and writes our frames itself");
+ABSL_FLAG(std::string, poll, "adaptive", "when idle: adaptive (spin while it pays), busy (never sleep) or wait (sleep)");
+ABSL_FLAG(std::string, pcap, "", "xdp: write all frames to this file");
+ABSL_FLAG(std::string, metrics, "", "serve counters over HTTP on this kernel-socket ADDR:PORT");
+
+namespace weir {
+namespace {
+
+template <typename Enum>
+struct Choice {
+  const char* name;
+  Enum value;
+};
+
+template <typename Enum, size_t kCount>
+absl::Status Choose(const char* flag, const std::string& text, const Choice<Enum> (&choices)[kCount], Enum* value) {
+  std::string names;
+  for (const Choice<Enum>& choice : choices) {
+    if (text == choice.name) {
+      *value = choice.value;
+      return absl::OkStatus();
+    }
+    absl::StrAppend(&names, names.empty() ? "" : ", ", choice.name);
+  }
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", text, ": choose one of ", names));
+}
+
+absl::Status Explain(const char* flag, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat("--", flag, ": ", status.message()));
+}
+
+absl::Status ChoicesFromFlags(HostOptions* options) {
+  absl::Status status = Choose<StackKind>("stack", absl::GetFlag(FLAGS_stack),
+                                          {{"kernel", StackKind::kKernel}, {"xdp", StackKind::kXdp}}, &options->stack);
+  status.Update(Choose<XdpAttach>(
+      "xdp_attach", absl::GetFlag(FLAGS_xdp_attach),
+      {{"auto", XdpAttach::kAuto}, {"native", XdpAttach::kNative}, {"generic", XdpAttach::kGeneric}},
+      &options->xdp_attach));
+  status.Update(Choose<ZeroCopyMode>(
+      "zero_copy", absl::GetFlag(FLAGS_zero_copy),
+      {{"auto", ZeroCopyMode::kAuto}, {"on", ZeroCopyMode::kOn}, {"off", ZeroCopyMode::kOff}}, &options->zero_copy));
+  status.Update(
+      Choose<PollMode>("poll", absl::GetFlag(FLAGS_poll),
+                       {{"adaptive", PollMode::kAdaptive}, {"busy", PollMode::kBusy}, {"wait", PollMode::kWait}},
+                       &options->poll));
+  return status;
+}
+
+absl::Status AddressesFromFlags(HostOptions* options) {
+  if (const std::string text = absl::GetFlag(FLAGS_address); !text.empty()) {
+    absl::StatusOr<IpPrefix> address = IpPrefix::Parse(text);
+    if (!address.ok()) return Explain("address", address.status());
+    options->address = *address;
+  }
+  if (const std::string text = absl::GetFlag(FLAGS_gateway); !text.empty()) {
+    absl::StatusOr<IpAddress> gateway = IpAddress::Parse(text);
+    if (!gateway.ok()) return Explain("gateway", gateway.status());
+    options->gateway = *gateway;
+  }
+  if (const std::string text = absl::GetFlag(FLAGS_metrics); !text.empty()) {
+    absl::StatusOr<Endpoint> metrics = Endpoint::Parse(text);
+    if (!metrics.ok()) return Explain("metrics", metrics.status());
+    options->metrics = *metrics;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<HostOptions> HostOptionsFromFlags() {
+  HostOptions options;
+  absl::Status status = ChoicesFromFlags(&options);
+  status.Update(AddressesFromFlags(&options));
+  if (!status.ok()) return status;
+  options.shards = absl::GetFlag(FLAGS_shards);
+  options.interface = absl::GetFlag(FLAGS_interface);
+  options.pcap = absl::GetFlag(FLAGS_pcap);
+  const int mtu = absl::GetFlag(FLAGS_mtu);
+  if (mtu != 0 && (mtu < 576 || mtu > 65535)) {
+    return absl::InvalidArgumentError(absl::StrCat("--mtu=", mtu, ": at least 576, at most 65535"));
+  }
+  options.mtu = static_cast<uint32_t>(mtu);
+  return options;
+}
+
+int RunWithFlags(int argc, char** argv, absl::string_view usage, const ShardMain& main) {
+  absl::SetProgramUsageMessage(usage);
+  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  if (rest.size() > 1) {
+    std::fprintf(stderr, "weir: unexpected argument '%s': every option is a --flag, see --help\n", rest[1]);
+    return 1;
+  }
+  absl::StatusOr<HostOptions> options = HostOptionsFromFlags();
+  const absl::Status status = options.ok() ? Host::Run(*options, main) : options.status();
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "weir: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace weir

@@ -1,0 +1,48 @@
+// HostOptions: how a program runs: on which stack, interface and address, with how many shards. Programs normally fill
+// it from the command line (host_flags.h).
+#ifndef NETSTACK_HOST_HOST_OPTIONS_H_
+#define NETSTACK_HOST_HOST_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/base/ip_address.h"
+
+namespace weir {
+
+enum class StackKind { kKernel, kXdp };
+enum class XdpAttach { kAuto, kNative, kGeneric };
+enum class ZeroCopyMode { kAuto, kOn, kOff };
+// What a shard does when there is nothing to do: sleep, never sleep, or spin for as long as it has been worth it.
+enum class PollMode { kAdaptive, kBusy, kWait };
+
+struct HostOptions {
+  StackKind stack = StackKind::kKernel;
+  int shards = 1;
+  PollMode poll = PollMode::kAdaptive;
+  // Kernel-socket endpoint of the metrics page; port 0 with no address: none.
+  std::optional<Endpoint> metrics;
+
+  // For kXdp:
+  std::string interface;  // "eth0", or "eth0.100" and "eth0.100.7" for VLANs of it that have no device of their own
+  std::optional<IpPrefix> address;
+  std::optional<IpAddress> gateway;
+  uint32_t mtu = 0;  // 0: the interface's
+  XdpAttach xdp_attach = XdpAttach::kAuto;
+  ZeroCopyMode zero_copy = ZeroCopyMode::kAuto;
+  std::string pcap;  // file name; empty: none
+
+  // Frames of a shard, for receiving, sending and what programs hold. 16,384 of 2 KiB are 32 MiB: the Fill ring's 4096,
+  // and 12,288 for about twelve connections with full 512 KiB windows both ways, or 10,000 that hold one frame each.
+  uint32_t frames = 16384;
+  uint32_t frame_size = 2048;
+
+  // How long tasks may take to end after a stop before the process gives up on them.
+  int drain_seconds = 5;
+};
+
+}  // namespace weir
+
+#endif  // NETSTACK_HOST_HOST_OPTIONS_H_

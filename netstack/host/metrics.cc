@@ -1,0 +1,149 @@
+#include "netstack/host/metrics.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "netstack/host/host.h"
+#include "netstack/host/submit.h"
+#include "runtime/core/sleep.h"
+
+namespace weir {
+namespace {
+
+// What a scraper sends is far below it; more is not ours to read.
+constexpr size_t kMaxRequest = 8192;
+// So that a crowd at the metrics port takes nothing from the program.
+constexpr size_t kMaxConnections = 16;
+constexpr uint32_t kFrames = 512;
+
+class Page {
+ public:
+  explicit Page(int shard) : shard_(shard) {}
+  void Add(absl::string_view name, uint64_t value) {
+    absl::StrAppend(&text_, "weir_", name, "{shard=\"", shard_, "\"} ", value, "\n");
+  }
+  void Add(absl::string_view name, absl::string_view label, absl::string_view label_value, uint64_t value) {
+    absl::StrAppend(&text_, "weir_", name, "{shard=\"", shard_, "\",", label, "=\"", label_value, "\"} ", value, "\n");
+  }
+  std::string Take() { return std::move(text_); }
+
+ private:
+  int shard_;
+  std::string text_;
+};
+
+void AddStack(Page& page, netstack::Inet& inet) {
+  for (size_t i = 0; i < netstack::kDropReasons; ++i) {
+    page.Add("packets_total", "outcome", netstack::kDropReasonNames[i] + 1,  // without the k
+             inet.ip.outcomes[static_cast<netstack::DropReason>(i)]);
+  }
+  const netstack::TcpCounters& tcp = inet.tcp.counters;
+  page.Add("tcp_predicted_data_total", tcp.predicted_data);
+  page.Add("tcp_predicted_acks_total", tcp.predicted_acks);
+  page.Add("tcp_slow_path_total", tcp.slow_path);
+  page.Add("tcp_segments_out_total", tcp.segments_out);
+  page.Add("tcp_retransmits_total", tcp.retransmits);
+  page.Add("tcp_resets_out_total", tcp.resets_out);
+  page.Add("tcp_accepted_total", tcp.accepted);
+  page.Add("tcp_time_wait_recycled_total", tcp.time_wait_recycled);
+  page.Add("tcp_direct_copied_bytes_total", tcp.direct_copied_bytes);
+  page.Add("tcp_sockets", inet.tcp.sockets);
+  page.Add("tcp_time_wait", inet.tcp.in_time_wait);
+  page.Add("copied_bytes_total", inet.ip.copied_bytes);
+}
+
+void AddLink(Page& page, const xdp::XdpLink& link) {
+  const xdp::XdpLink::Counters link_counters = link.counters();
+  page.Add("link_rx_frames_total", link_counters.rx_frames);
+  page.Add("link_tx_frames_total", link_counters.tx_frames);
+  page.Add("link_tx_completed_total", link_counters.tx_completed);
+  page.Add("link_tx_ring_full_total", link_counters.tx_ring_full);
+  page.Add("link_fill_starved_total", link_counters.fill_starved);
+  page.Add("link_doorbells_total", link_counters.doorbells);
+  page.Add("link_kernel_rx_dropped_total", link_counters.kernel_rx_dropped);
+  page.Add("link_kernel_rx_ring_full_total", link_counters.kernel_rx_ring_full);
+  page.Add("link_kernel_fill_ring_empty_total", link_counters.kernel_fill_ring_empty);
+}
+
+void AddKernel(Page& page, const netstack::KernelStack::Stats& stats) {
+  page.Add("kernel_sockets", stats.sockets);
+  page.Add("kernel_accept_retries_total", stats.accept_retries);
+  page.Add("kernel_accept_dropped_total", stats.accept_dropped);
+  page.Add("kernel_out_of_buffers_total", stats.out_of_buffers);
+  page.Add("kernel_recv_paused_total", stats.recv_paused);
+  page.Add("kernel_udp_truncated_total", stats.udp_truncated);
+}
+
+}  // namespace
+
+std::string RenderMetrics(Shard& shard) {
+  Page page(shard.index());
+  page.Add("turns_total", shard.counters().turns);
+  page.Add("sleeps_total", shard.counters().sleeps);
+  page.Add("resumes_total", shard.counters().resumes);
+  page.Add("frames", shard.pool().size());
+  page.Add("frames_free", shard.pool().free_count());
+  page.Add("frames_exhausted_total", shard.pool().exhausted());
+  const runtime::Reactor::Stats reactor = shard.reactor().stats();
+  page.Add("uring_syscalls_total", reactor.syscalls);
+  page.Add("uring_sqes_total", reactor.sqes);
+  page.Add("uring_cqes_total", reactor.cqes);
+  if (shard.kernel() != nullptr) AddKernel(page, shard.kernel()->stats());
+  if (XdpPort* port = shard.xdp()) {
+    AddStack(page, port->inet());
+    AddLink(page, port->link());
+    for (const xdp::SteerProgram::Counter& counter : port->program().Counters()) {
+      page.Add("steer_frames_total", "action", counter.name, counter.value);
+    }
+  }
+  return page.Take();
+}
+
+absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Create(Host& host, Shard& shard) {
+  std::unique_ptr<MetricsServer> server(new MetricsServer(host, shard));
+  absl::StatusOr<runtime::FramePool::Ptr> pool = runtime::FramePool::Create({.frames = kFrames});
+  if (!pool.ok()) return pool.status();
+  server->pool_ = *std::move(pool);
+  absl::StatusOr<std::unique_ptr<netstack::KernelStack>> stack =
+      netstack::KernelStack::Create(shard.reactor(), *server->pool_, *shard.root_context().scheduler);
+  if (!stack.ok()) return stack.status();
+  server->stack_ = *std::move(stack);
+  absl::StatusOr<TcpListener> listener = TcpListener::Listen(*server->stack_, *host.options().metrics);
+  if (!listener.ok()) return absl::Status(listener.status().code(), absl::StrCat("--metrics: ", listener.status().message()));
+  server->listener_ = *std::move(listener);
+  return server;
+}
+
+Task<void> MetricsServer::Serve() {
+  AsyncScope answers(co_await CurrentContext());
+  for (;;) {
+    absl::StatusOr<TcpStream> stream = co_await listener_.Accept();
+    if (!stream.ok()) break;
+    if (answers.live() < kMaxConnections) answers.Spawn(Answer(*std::move(stream)));
+  }
+  co_await answers.Join();
+}
+
+// One request, one answer, whatever the path.
+Task<void> MetricsServer::Answer(TcpStream stream) {
+  std::string seen;
+  while (seen.find("\r\n\r\n") == std::string::npos) {
+    absl::StatusOr<RecvBuffer> more = co_await WithTimeout(stream.Recvmsg(), std::chrono::seconds(5));
+    if (!more.ok() || more->empty() || seen.size() + more->size() > kMaxRequest) co_return;
+    const size_t at = seen.size();
+    seen.resize(at + more->size());
+    more->CopyTo(std::as_writable_bytes(std::span(seen).subspan(at)));
+  }
+  std::string body;
+  for (const std::unique_ptr<Shard>& shard : host_.shards()) {
+    body += co_await SubmitTo(shard_, *shard, [&shard] { return RenderMetrics(*shard); });
+  }
+  const std::string head = absl::StrCat(
+      "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: ", body.size(),
+      "\r\nConnection: close\r\n\r\n");
+  const iovec pieces[] = {{const_cast<char*>(head.data()), head.size()}, {body.data(), body.size()}};
+  (void)co_await WithTimeout(stream.Sendmsg(pieces), std::chrono::seconds(5));
+}
+
+}  // namespace weir

@@ -1,0 +1,147 @@
+#include "netstack/host/shard.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "netstack/host/host.h"
+#include "netstack/host/metrics.h"
+#include "netstack/host/privileges.h"
+
+namespace weir {
+
+Shard::Shard(Host& host, int index)
+    : host_(host), index_(index), scheduler_(MonotonicNow()), context_{&scheduler_, stop_.token()},
+      idle_(host.options().poll) {}
+
+// Sockets before what they stand on; the reactor after everything that may have an operation in the kernel.
+Shard::~Shard() {
+  root_.reset();
+  xdp_.reset();
+  kernel_.reset();
+  mailbox_.reset();
+  reactor_.reset();
+}
+
+const HostOptions& Shard::options() const { return host_.options(); }
+
+netstack::SocketStack& Shard::stack() {
+  if (xdp_ != nullptr) return xdp_->stack();
+  return *kernel_;
+}
+
+absl::Status Shard::BringUp() {
+  const HostOptions& options = host_.options();
+  const bool xdp = options.stack == StackKind::kXdp;
+  absl::StatusOr<runtime::FramePool::Ptr> pool = runtime::FramePool::Create(
+      {.frame_size = xdp ? XdpPort::FrameSize(options) : options.frame_size, .frames = options.frames});
+  if (!pool.ok()) return pool.status();
+  pool_ = *std::move(pool);
+  absl::StatusOr<std::unique_ptr<runtime::Reactor>> reactor = runtime::Reactor::Create(scheduler_);
+  if (!reactor.ok()) return reactor.status();
+  reactor_ = *std::move(reactor);
+  absl::StatusOr<std::unique_ptr<runtime::Mailbox>> mailbox = runtime::Mailbox::Create(*reactor_);
+  if (!mailbox.ok()) return mailbox.status();
+  mailbox_ = *std::move(mailbox);
+  if (xdp) {
+    absl::StatusOr<std::unique_ptr<XdpPort>> port = XdpPort::Create(options, *pool_, scheduler_);
+    if (!port.ok()) return port.status();
+    xdp_ = *std::move(port);
+    // Frames are looked for every turn; the watch is only there to end a sleep.
+    reactor_->WatchReadable(xdp_->link().fd(), [](void*) {}, nullptr);
+  } else {
+    absl::StatusOr<std::unique_ptr<netstack::KernelStack>> kernel =
+        netstack::KernelStack::Create(*reactor_, *pool_, scheduler_, {.reuse_port = options.shards > 1});
+    if (!kernel.ok()) return kernel.status();
+    kernel_ = *std::move(kernel);
+  }
+  root_ = std::make_unique<AsyncScope>(context_);
+  return absl::OkStatus();
+}
+
+void Shard::Ready(const std::string& what) {
+  const absl::Status dropped = DropCapabilities();
+  if (!dropped.ok()) std::fprintf(stderr, "weir: %s\n", std::string(dropped.message()).c_str());
+  host_.ShardReady(*this, what);
+}
+
+Task<void> Shard::RunMain(const ShardMain& main) {
+  result_ = co_await main(*this);
+  // A stop that came from outside is no error.
+  if (result_.code() == absl::StatusCode::kCancelled && stop_.stop_requested()) result_ = absl::OkStatus();
+  if (!result_.ok()) host_.StopAll();
+  root_->RequestStop();  // what the host itself runs here, the metrics server
+}
+
+absl::Status Shard::Run(const ShardMain& main) {
+  std::unique_ptr<MetricsServer> metrics;
+  if (index_ == 0 && host_.options().metrics.has_value()) {
+    absl::StatusOr<std::unique_ptr<MetricsServer>> server = MetricsServer::Create(host_, *this);
+    if (!server.ok()) {
+      host_.StopAll();
+      return server.status();
+    }
+    metrics = *std::move(server);
+    root_->Spawn(metrics->Serve());
+  }
+  root_->Spawn(RunMain(main));
+  while (root_->live() > 0) Turn();
+  Linger();
+  if (xdp_ != nullptr) reactor_->Unwatch(xdp_->link().fd());
+  return result_;
+}
+
+// One turn, in the order of DESIGN.md §2; timers come before the flush, so that what they send leaves in this turn.
+void Shard::Turn() {
+  const Nanos now_ns = MonotonicNow();
+  scheduler_.set_now_ns(now_ns);
+  ++counters_.turns;
+  size_t work = xdp_ != nullptr ? xdp_->Receive(now_ns) : 0;
+  const size_t resumed = scheduler_.RunReady();
+  counters_.resumes += resumed;
+  scheduler_.timers().Advance(now_ns);
+  if (xdp_ != nullptr) xdp_->Transmit(now_ns);
+  work += reactor_->Poll();
+  work += mailbox_->Run();
+  Idle(work + resumed > 0);
+}
+
+void Shard::Idle(bool worked) {
+  const bool quiet = !scheduler_.has_ready() && (xdp_ == nullptr || xdp_->Quiet());
+  const Nanos now_ns = scheduler_.now_ns();
+  if (worked || !quiet) {
+    idle_.Worked(now_ns);
+  } else if (!idle_.Spin(now_ns) && root_->live() > 0) {
+    ++counters_.sleeps;
+    reactor_->Wait(std::min(scheduler_.timers().NextDeadline(), stop_deadline_ns_));
+  }
+  if (root_->context().stop.stop_requested() && now_ns > stop_deadline_ns_) {
+    std::fprintf(stderr, "weir: %zu tasks did not end within %d s of the stop; giving up\n", root_->live(),
+                 host_.options().drain_seconds);
+    std::_Exit(1);
+  }
+}
+
+void Shard::RequestStop() {
+  if (root_ == nullptr || root_->context().stop.stop_requested()) return;
+  stop_deadline_ns_ = MonotonicNow() + host_.options().drain_seconds * kSecond;
+  stop_.RequestStop();
+}
+
+void Shard::Linger() {
+  if (xdp_ == nullptr) return;
+  // Long enough for a few retransmissions of a last FIN; TIME-WAIT is not waited for.
+  const Nanos deadline_ns = MonotonicNow() + kSecond;
+  netstack::TcpContext& tcp = xdp_->inet().tcp;
+  for (Nanos now_ns = MonotonicNow(); now_ns < deadline_ns; now_ns = MonotonicNow()) {
+    scheduler_.set_now_ns(now_ns);
+    xdp_->Receive(now_ns);
+    scheduler_.timers().Advance(now_ns);
+    xdp_->Transmit(now_ns);
+    if (tcp.unfinished() == 0 && xdp_->inet().ip.device.tx_empty()) return;
+    reactor_->Wait(std::min(deadline_ns, now_ns + kMillisecond));
+    reactor_->Poll();
+  }
+}
+
+}  // namespace weir

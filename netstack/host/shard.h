@@ -1,0 +1,114 @@
+// Shard: one thread with everything it needs: scheduler, timers, io_uring reactor, frames, and the sockets of the chosen
+// stack. Nothing in it is shared; other threads reach it through its mailbox. A program's main coroutine gets one.
+//
+//   weir::Task<absl::Status> Main(weir::Shard& shard) {
+//     absl::StatusOr<weir::TcpListener> listener = shard.ListenTcp({.port = 7});
+//     if (!listener.ok()) co_return listener.status();
+//     shard.Ready("echo on port 7");
+//     weir::AsyncScope scope(co_await weir::CurrentContext());
+//     ...
+#ifndef NETSTACK_HOST_SHARD_H_
+#define NETSTACK_HOST_SHARD_H_
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "netstack/host/host_options.h"
+#include "netstack/host/idle_policy.h"
+#include "netstack/host/xdp_port.h"
+#include "netstack/socket/kernel_stack.h"
+#include "netstack/socket/tcp_listener.h"
+#include "netstack/socket/tcp_stream.h"
+#include "netstack/socket/udp_socket.h"
+#include "runtime/buffer/frame_pool.h"
+#include "runtime/core/async_scope.h"
+#include "runtime/core/scheduler.h"
+#include "runtime/core/task.h"
+#include "runtime/io/mailbox.h"
+#include "runtime/io/reactor.h"
+
+namespace weir {
+
+class Host;
+class Shard;
+
+// What a program runs on each shard. An error ends the whole host with it; OK ends this shard.
+using ShardMain = std::function<Task<absl::Status>(Shard&)>;
+
+class Shard {
+ public:
+  struct Counters {
+    uint64_t turns = 0;
+    uint64_t sleeps = 0;
+    uint64_t resumes = 0;
+  };
+
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+  ~Shard();
+
+  int index() const { return index_; }
+  // The counterpart of socket(2) and its kin on the chosen stack; see the sockets' own comments for errors.
+  absl::StatusOr<TcpListener> ListenTcp(const Endpoint& local) { return TcpListener::Listen(stack(), local); }
+  Task<absl::StatusOr<TcpStream>> ConnectTcp(const Endpoint& peer) { return TcpStream::Connect(stack(), peer); }
+  absl::StatusOr<UdpSocket> BindUdp(const Endpoint& local) { return UdpSocket::Bind(stack(), local); }
+  netstack::SocketStack& stack();
+
+  // To be called once, when the program serves. With the last shard's call the host prints `weir: ready`, how it runs
+  // and `what`; from then on this thread has no capabilities.
+  void Ready(const std::string& what);
+
+  runtime::Reactor& reactor() { return *reactor_; }
+  runtime::FramePool& pool() { return *pool_; }
+  runtime::Mailbox& mailbox() { return *mailbox_; }
+  Nanos now_ns() const { return scheduler_.now_ns(); }
+
+  const Counters& counters() const { return counters_; }
+  // nullptr on --stack=kernel.
+  XdpPort* xdp() { return xdp_.get(); }
+  netstack::KernelStack* kernel() { return kernel_.get(); }
+  const HostOptions& options() const;
+  // What tasks that the host itself starts here run in; a program's tasks use CurrentContext.
+  const TaskContext& root_context() const { return root_->context(); }
+
+ private:
+  friend class Host;
+  Shard(Host& host, int index);
+
+  // On the shard's own thread: builds everything, or says what is wrong.
+  absl::Status BringUp();
+  // Runs `main` and then the loop until it has returned and connections have said goodbye.
+  absl::Status Run(const ShardMain& main);
+  // Asks every task for its end; those that do not end within HostOptions::drain_seconds take the process with them.
+  void RequestStop();
+
+  Task<void> RunMain(const ShardMain& main);
+  void Turn();
+  void Idle(bool worked);
+  // Lets connections finish what they have to send, for a moment.
+  void Linger();
+
+  Host& host_;
+  const int index_;
+  Counters counters_;
+  runtime::Scheduler scheduler_;
+  runtime::FramePool::Ptr pool_;
+  std::unique_ptr<runtime::Reactor> reactor_;
+  std::unique_ptr<runtime::Mailbox> mailbox_;
+  std::unique_ptr<netstack::KernelStack> kernel_;
+  std::unique_ptr<XdpPort> xdp_;
+  StopSource stop_;
+  TaskContext context_;
+  std::unique_ptr<AsyncScope> root_;
+  IdlePolicy idle_;
+  Nanos stop_deadline_ns_ = kNever;
+  absl::Status result_;
+};
+
+}  // namespace weir
+
+#endif  // NETSTACK_HOST_SHARD_H_

@@ -1,0 +1,34 @@
+// XdpDevice: joins an AF_XDP link to the stack: bursts from the Rx ring go in, the device's queue goes out.
+#ifndef NETSTACK_LINK_XDP_DEVICE_H_
+#define NETSTACK_LINK_XDP_DEVICE_H_
+
+#include <cstddef>
+
+#include "netstack/ip/inet.h"
+#include "netstack/link/pcap_writer.h"
+#include "xdp/xdp_link.h"
+
+namespace weir::netstack {
+
+class XdpDevice {
+ public:
+  // All outlive the device. `capture` may be nullptr.
+  XdpDevice(xdp::XdpLink& link, Inet& inet, PcapWriter* capture) : link_(link), inet_(inet), capture_(capture) {}
+
+  // One burst, if there is one, through the stack; returns its frames.
+  size_t Receive(Nanos now_ns);
+
+  // Puts everything queued on the Tx ring and rings the doorbell once. What does not fit stays queued.
+  void Transmit();
+
+  bool RxReady() const { return link_.RxReady(); }
+
+ private:
+  xdp::XdpLink& link_;
+  Inet& inet_;
+  PcapWriter* capture_;
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_LINK_XDP_DEVICE_H_

@@ -1,0 +1,44 @@
+#include "netstack/socket/inet_stack.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "netstack/socket/inet_tcp.h"
+#include "netstack/socket/inet_udp.h"
+#include "runtime/base/errno_status.h"
+
+namespace weir::netstack {
+namespace {
+
+absl::Status BindError(int error, const Endpoint& local, const char* protocol) {
+  return runtime::ErrnoStatus(error, absl::StrCat("cannot bind ", protocol, " ", local.ToString()));
+}
+
+}  // namespace
+
+absl::StatusOr<TcpListenerBackendPtr> InetStack::ListenTcp(const Endpoint& local, int backlog) {
+  auto* listener = new InetListener(inet_.tcp, scheduler_);
+  TcpListenerBackendPtr owner(listener);
+  if (const int error = listener->Listen(local, backlog); error != 0) return BindError(error, local, "TCP");
+  return owner;
+}
+
+absl::StatusOr<TcpBackendPtr> InetStack::OpenTcp(const Endpoint& peer) {
+  return TcpBackendPtr(new InetTcp(inet_.tcp, scheduler_, peer));
+}
+
+absl::StatusOr<UdpBackendPtr> InetStack::BindUdp(const Endpoint& local) {
+  auto* socket = new InetUdp(inet_.udp, scheduler_);
+  UdpBackendPtr owner(socket);
+  if (const int error = socket->Bind(local); error != 0) return BindError(error, local, "UDP");
+  return owner;
+}
+
+void InetStack::RunWakeups() {
+  while (ReadySock* sock = inet_.ip.ready.PopFront()) {
+    const uint8_t events = std::exchange(sock->events, 0);
+    if (sock->on_ready != nullptr) sock->on_ready(*sock, events);
+  }
+}
+
+}  // namespace weir::netstack

@@ -1,0 +1,187 @@
+#include "netstack/socket/inet_tcp.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_user_calls.h"
+#include "runtime/base/errno_status.h"
+
+namespace weir::netstack {
+
+InetTcp::InetTcp(TcpContext& tcp, runtime::Scheduler& scheduler, const Endpoint& peer)
+    : tcp_(tcp), scheduler_(scheduler), peer_(peer) {}
+
+InetTcp::InetTcp(TcpSock& sock, runtime::Scheduler& scheduler)
+    : tcp_(sock.context), scheduler_(scheduler), peer_(sock.remote) {
+  Attach(sock);
+}
+
+void InetTcp::Attach(TcpSock& sock) {
+  sock_ = &sock;
+  sock.owner = this;
+  sock.on_ready = &OnReady;
+}
+
+absl::Status InetTcp::Error() const {
+  return runtime::ErrnoStatus(sock_->error, absl::StrCat("connection with ", peer_.ToString()));
+}
+
+void InetTcp::OnReady(ReadySock& sock, uint8_t) {
+  auto& self = *static_cast<InetTcp*>(sock.owner);
+  if (self.connect_ != nullptr && self.TryConnect(*self.connect_)) std::exchange(self.connect_, nullptr)->Wake();
+  if (self.recv_ != nullptr && self.TryRecv(*self.recv_)) std::exchange(self.recv_, nullptr)->Wake();
+  if (self.send_ != nullptr && self.TrySend(*self.send_)) std::exchange(self.send_, nullptr)->Wake();
+}
+
+bool InetTcp::StartConnect(ConnectOp& op) {
+  int error = 0;
+  TcpSock* sock = TcpConnect(tcp_, peer_, scheduler_.now_ns(), &error);
+  if (sock == nullptr) {
+    op.status = runtime::ErrnoStatus(error, absl::StrCat("cannot connect to ", peer_.ToString()));
+    return true;
+  }
+  Attach(*sock);
+  connect_ = &op;
+  return false;
+}
+
+bool InetTcp::TryConnect(ConnectOp& op) {
+  if (sock_->state == TcpState::kSynSent || sock_->state == TcpState::kSynReceived) return false;
+  if (sock_->error != 0) op.status = Error();
+  return true;
+}
+
+void InetTcp::CancelConnect(ConnectOp& op) {
+  connect_ = nullptr;
+  op.status = absl::CancelledError("connect cancelled");
+  op.Wake();
+}
+
+bool InetTcp::StartRecv(RecvOp& op) {
+  WEIR_CHECK(recv_ == nullptr);
+  if (TryRecv(op)) return true;
+  recv_ = &op;
+  sock_->reader_waits = true;
+  sock_->reader = {.into = op.into};
+  return false;
+}
+
+// Data before errors, errors before the FIN: as tcp_recvmsg.
+bool InetTcp::TryRecv(RecvOp& op) {
+  if (sock_->reader.copied > 0) {
+    op.copied = sock_->reader.copied;
+  } else if (!sock_->receive_queue.empty()) {
+    if (op.into.empty()) {
+      TcpRecvmsg(*sock_, op.buffer);
+    } else {
+      op.copied = TcpRecvmsg(*sock_, op.into);
+    }
+  } else if (sock_->error != 0) {
+    op.status = Error();
+  } else if (!sock_->rcv.fin && sock_->state != TcpState::kClosed) {
+    return false;
+  }
+  sock_->reader = {};
+  sock_->reader_waits = false;
+  TcpCleanupRbuf(*sock_);
+  return true;
+}
+
+void InetTcp::CancelRecv(RecvOp& op) {
+  recv_ = nullptr;
+  // What was copied to the reader's memory is received, stop or not.
+  if (sock_->reader.copied > 0) {
+    op.copied = sock_->reader.copied;
+  } else {
+    op.status = absl::CancelledError("receive cancelled");
+  }
+  sock_->reader = {};
+  sock_->reader_waits = false;
+  op.Wake();
+}
+
+bool InetTcp::StartSend(SendOp& op) {
+  WEIR_CHECK(send_ == nullptr);
+  if (TrySend(op)) return true;
+  send_ = &op;
+  return false;
+}
+
+bool InetTcp::TrySend(SendOp& op) {
+  if (sock_->error != 0) {
+    op.status = Error();
+    return true;
+  }
+  if (sock_->send_shut || sock_->state == TcpState::kClosed) {
+    op.status = runtime::ErrnoStatus(EPIPE, absl::StrCat("connection with ", peer_.ToString()));
+    return true;
+  }
+  return TcpSendFrames(*sock_, op.buffer) && TcpSendmsg(*sock_, op.from, &op.sent);
+}
+
+void InetTcp::CancelSend(SendOp& op) {
+  send_ = nullptr;
+  op.status = absl::CancelledError("send cancelled");
+  op.Wake();
+}
+
+absl::Status InetTcp::ShutdownWrite() {
+  if (sock_->error != 0) return Error();
+  TcpShutdown(*sock_);
+  return absl::OkStatus();
+}
+
+void InetTcp::Reset() { TcpAbort(*sock_, scheduler_.now_ns()); }
+
+void InetTcp::Close() {
+  WEIR_CHECK(recv_ == nullptr && send_ == nullptr && connect_ == nullptr);
+  if (sock_ != nullptr) TcpClose(*sock_, scheduler_.now_ns());
+  delete this;
+}
+
+SendBuffer InetTcp::NewSendBuffer(size_t bytes) {
+  // The shard's last frames are for receiving and acknowledging; a sender gets none of them.
+  const runtime::FramePool& pool = tcp_.ip.pool;
+  if (pool.free_count() <= pool.size() / 8) return {};
+  return SendBuffer::Allocate(tcp_.ip.pool, bytes, sock_->snd.mss);
+}
+
+int InetListener::Listen(const Endpoint& local, int backlog) {
+  sock_.owner = this;
+  sock_.on_ready = &OnReady;
+  const int error = TcpListen(tcp_, sock_, local, backlog);
+  listening_ = error == 0;
+  return error;
+}
+
+void InetListener::OnReady(ReadySock& sock, uint8_t) {
+  auto& self = *static_cast<InetListener*>(sock.owner);
+  if (self.accept_ == nullptr) return;
+  AcceptOp* op = std::exchange(self.accept_, nullptr);
+  if (self.StartAccept(*op)) op->Wake();
+}
+
+bool InetListener::StartAccept(AcceptOp& op) {
+  WEIR_CHECK(accept_ == nullptr);
+  if (TcpSock* sock = TcpAccept(sock_)) {
+    op.stream.reset(new InetTcp(*sock, scheduler_));
+    return true;
+  }
+  accept_ = &op;
+  return false;
+}
+
+void InetListener::CancelAccept(AcceptOp& op) {
+  accept_ = nullptr;
+  op.status = absl::CancelledError("accept cancelled");
+  op.Wake();
+}
+
+void InetListener::Close() {
+  WEIR_CHECK(accept_ == nullptr);
+  if (listening_) TcpUnlisten(tcp_, sock_, scheduler_.now_ns());
+  delete this;
+}
+
+}  // namespace weir::netstack

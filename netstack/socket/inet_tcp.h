@@ -1,0 +1,80 @@
+// TCP sockets on weir's own stack: what connects a TcpSock to the operations that wait for it.
+#ifndef NETSTACK_SOCKET_INET_TCP_H_
+#define NETSTACK_SOCKET_INET_TCP_H_
+
+#include "netstack/socket/backend.h"
+#include "netstack/tcp/tcp_context.h"
+#include "runtime/base/recycler.h"
+#include "runtime/core/scheduler.h"
+
+namespace weir::netstack {
+
+// Memory from the recycler: a connection costs no malloc once as many were open before.
+struct RecycledBackend {
+  static void* operator new(size_t size) { return runtime::Recycler::ThisThread().Alloc(size); }
+  static void operator delete(void* memory, size_t size) { runtime::Recycler::ThisThread().Free(memory, size); }
+};
+
+class InetTcp final : public TcpBackend, public RecycledBackend {
+ public:
+  // To be connected to `peer`.
+  InetTcp(TcpContext& tcp, runtime::Scheduler& scheduler, const Endpoint& peer);
+  // An accepted connection.
+  InetTcp(TcpSock& sock, runtime::Scheduler& scheduler);
+
+  bool StartConnect(ConnectOp& op) override;
+  void CancelConnect(ConnectOp& op) override;
+  bool StartRecv(RecvOp& op) override;
+  void CancelRecv(RecvOp& op) override;
+  bool StartSend(SendOp& op) override;
+  void CancelSend(SendOp& op) override;
+  absl::Status ShutdownWrite() override;
+  void Reset() override;
+  void Close() override;
+  Endpoint local() const override { return sock_ == nullptr ? Endpoint() : sock_->local; }
+  Endpoint peer() const override { return peer_; }
+  SendBuffer NewSendBuffer(size_t bytes) override;
+
+ private:
+  static void OnReady(ReadySock& sock, uint8_t events);
+  void Attach(TcpSock& sock);
+  // Each completes `op` and returns true when it can be completed now.
+  bool TryConnect(ConnectOp& op);
+  bool TryRecv(RecvOp& op);
+  bool TrySend(SendOp& op);
+  absl::Status Error() const;
+
+  TcpContext& tcp_;
+  runtime::Scheduler& scheduler_;
+  Endpoint peer_;
+  TcpSock* sock_ = nullptr;  // nullptr before StartConnect
+  ConnectOp* connect_ = nullptr;
+  RecvOp* recv_ = nullptr;
+  SendOp* send_ = nullptr;
+};
+
+class InetListener final : public TcpListenerBackend {
+ public:
+  InetListener(TcpContext& tcp, runtime::Scheduler& scheduler) : tcp_(tcp), scheduler_(scheduler) {}
+
+  // Returns 0 or an errno; called once, first.
+  int Listen(const Endpoint& local, int backlog);
+
+  bool StartAccept(AcceptOp& op) override;
+  void CancelAccept(AcceptOp& op) override;
+  void Close() override;
+  Endpoint local() const override { return sock_.local; }
+
+ private:
+  static void OnReady(ReadySock& sock, uint8_t events);
+
+  TcpContext& tcp_;
+  runtime::Scheduler& scheduler_;
+  TcpListenSock sock_;
+  bool listening_ = false;
+  AcceptOp* accept_ = nullptr;
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_SOCKET_INET_TCP_H_
