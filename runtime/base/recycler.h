@@ -65,8 +65,8 @@ class Recycler {
     Block* next;
   };
   static constexpr size_t kGranule = 64;
-  // Up to 4 KiB: a coroutine frame beyond that holds a buffer that should not be there.
-  static constexpr size_t kClasses = 4096 / kGranule;
+  // Up to 16 KiB: a coroutine frame may hold a parser or a small buffer; more belongs elsewhere.
+  static constexpr size_t kClasses = 16384 / kGranule;
 
   static size_t ClassOf(size_t size) { return size == 0 ? 0 : (size - 1) / kGranule; }
   void* AllocSlow(size_t size);

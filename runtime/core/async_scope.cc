@@ -23,6 +23,8 @@ void AsyncScope::Spawn(Task<void> task) {
   child.context_ = &context_;
   children_.PushBack(child);
   ++live_;
+  // A joiner that was about to resume waits for this child too.
+  if (joiner_.linked()) joiner_.Unlink();
   handle.resume();
 }
 

@@ -1,0 +1,66 @@
+// KernelListener: a listening socket of the kernel with one multishot accept. Connections that were accepted and not
+// asked for yet wait here, at most `backlog`, then in the kernel, at most as many again.
+//
+// Without descriptors or memory (EMFILE, ENFILE, ENOMEM, ENOBUFS) accepting pauses for kAcceptRetry and goes on;
+// connections wait in the kernel meanwhile.
+#ifndef NETSTACK_SOCKET_KERNEL_LISTENER_H_
+#define NETSTACK_SOCKET_KERNEL_LISTENER_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "netstack/socket/backend.h"
+#include "netstack/socket/kernel_stack.h"
+#include "runtime/base/fixed_ring.h"
+#include "runtime/base/timer_wheel.h"
+#include "runtime/io/reactor.h"
+
+namespace weir::netstack {
+
+class KernelListener final : public TcpListenerBackend {
+ public:
+  // Short beside the handshake's own retransmission (1 s), long beside a failing accept.
+  static constexpr Nanos kAcceptRetry = 50 * kMillisecond;
+
+  // The kernel's own limit (net.core.somaxconn) since Linux 5.4; a longer queue would only hold descriptors.
+  static constexpr size_t kMaxBacklog = 4096;
+
+  // Takes over `fd`, which listens.
+  KernelListener(KernelStack& stack, int fd, size_t backlog);
+
+  bool StartAccept(AcceptOp& op) override;
+  void CancelAccept(AcceptOp& op) override;
+  void Close() override;
+  Endpoint local() const override { return local_; }
+
+ private:
+  ~KernelListener();
+
+  void OnAccept(int32_t result, uint32_t flags);
+  static void OnRetry(runtime::Timer& timer, Nanos now_ns);
+  void ResumeAccept();
+  void Deliver(int fd);
+  void ResetConnection(int fd);
+  void MaybeFree();
+
+  struct RetryTimer : runtime::Timer {
+    explicit RetryTimer(KernelListener& listener) : Timer(&KernelListener::OnRetry), listener(listener) {}
+    KernelListener& listener;
+  };
+
+  KernelStack& stack_;
+  int fd_;
+  const Endpoint local_;
+  const size_t backlog_;
+  // Twice the bound: the kernel may have accepted its whole backlog before a cancel reaches it.
+  runtime::FixedRing<int> accepted_;
+  AcceptOp* accept_op_ = nullptr;
+  int error_ = 0;  // errno that ended accepting
+  bool closing_ = false;
+  RetryTimer retry_{*this};
+  runtime::MemberOp<KernelListener, &KernelListener::OnAccept> accept_{*this};
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_SOCKET_KERNEL_LISTENER_H_

@@ -1,0 +1,161 @@
+#include "netstack/socket/kernel_stack.h"
+
+#include <netinet/tcp.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "netstack/socket/kernel_listener.h"
+#include "netstack/socket/kernel_tcp.h"
+#include "netstack/socket/kernel_udp.h"
+#include "netstack/socket/sockaddr.h"
+#include "runtime/base/check.h"
+#include "runtime/base/errno_status.h"
+#include "runtime/base/unique_fd.h"
+
+namespace weir::netstack {
+namespace {
+
+using runtime::UniqueFd;
+
+// A quarter of the shard's frames lie ready for the kernel, at most what 64 busy sockets fill in one turn (the kernel
+// takes 32 buffers for one socket before it goes on to the next); an eighth of the frames is left for senders.
+constexpr uint32_t kRingFraction = 4;
+constexpr uint32_t kMaxRingEntries = 2048;
+constexpr uint32_t kReserveFraction = 8;
+
+// How often to look whether readers gave frames back, while a receive waits for them: frames do not announce it.
+constexpr Nanos kBufferRetry = kMillisecond;
+
+// Completions of closed sockets arrive within a turn; see Reactor's own limit.
+constexpr Nanos kCloseLimit = 10 * kSecond;
+
+absl::Status SocketError(int error, absl::string_view what, absl::string_view ss_flags) {
+  absl::Status status = runtime::ErrnoStatus(error, what);
+  std::string hint;
+  if (error == EADDRINUSE) {
+    hint = absl::StrCat("; another program has that port: 'ss ", ss_flags, "' shows it");
+  } else if (error == EADDRNOTAVAIL) {
+    hint = "; no interface has that address: 'ip address' shows them";
+  } else if (error == EACCES) {
+    hint = "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
+  } else {
+    return status;
+  }
+  return absl::Status(status.code(), absl::StrCat(status.message(), hint));
+}
+
+bool SetOption(int fd, int level, int name, int value) {
+  return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+// A socket bound to `local`. Invalid, with errno set, when that fails. "::" falls back to 0.0.0.0 on a kernel
+// without IPv6.
+UniqueFd BoundSocket(int type, Endpoint local, bool reuse_port) {
+  int family = FamilyOf(local.ip);
+  UniqueFd fd(socket(family, type | SOCK_CLOEXEC, 0));
+  if (!fd.valid() && errno == EAFNOSUPPORT && local.ip == IpAddress()) {
+    family = AF_INET;
+    fd = UniqueFd(socket(family, type | SOCK_CLOEXEC, 0));
+  }
+  if (!fd.valid()) return fd;
+  const SocketAddress address(local, family);
+  if ((type == SOCK_STREAM && !SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1)) ||
+      (reuse_port && !SetOption(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1)) ||
+      (family == AF_INET6 && !SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0)) ||
+      bind(fd.get(), &address.base, address.length) != 0) {
+    const int error = errno;
+    fd.Reset();
+    errno = error;
+  }
+  return fd;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<KernelStack>> KernelStack::Create(runtime::Reactor& reactor, runtime::FramePool& pool,
+                                                                 runtime::Scheduler& scheduler,
+                                                                 const Options& options) {
+  std::unique_ptr<KernelStack> stack(new KernelStack(reactor, pool, scheduler, options));
+  const uint32_t entries = std::clamp(std::bit_floor(pool.size() / kRingFraction), 1u, kMaxRingEntries);
+  auto buffers = runtime::BufferRing::Create(reactor, pool, reactor.NewBufferGroup(), entries,
+                                             pool.size() / kReserveFraction);
+  if (!buffers.ok()) return buffers.status();
+  stack->buffers_ = *std::move(buffers);
+  return stack;
+}
+
+KernelStack::KernelStack(runtime::Reactor& reactor, runtime::FramePool& pool, runtime::Scheduler& scheduler,
+                         const Options& options)
+    : reactor_(reactor), pool_(pool), scheduler_(scheduler), options_(options) {}
+
+KernelStack::~KernelStack() {
+  const Nanos limit = MonotonicNow() + kCloseLimit;
+  while (stats_.sockets > 0) {
+    WEIR_CHECK(MonotonicNow() < limit);  // a socket was not closed before its stack
+    reactor_.Wait(MonotonicNow() + kMillisecond);
+    reactor_.Poll();
+  }
+  scheduler_.timers().Cancel(retry_);
+}
+
+absl::StatusOr<TcpListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local, int backlog) {
+  const std::string what = absl::StrCat("cannot listen on ", local.ToString());
+  if (backlog < 1) return absl::InvalidArgumentError(absl::StrCat(what, ": the backlog must be at least 1"));
+  UniqueFd fd = BoundSocket(SOCK_STREAM, local, options_.reuse_port);
+  // Accepted sockets inherit TCP_NODELAY.
+  if (!fd.valid() || !SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1) || listen(fd.get(), backlog) != 0) {
+    return SocketError(errno, what, "-ltnp");
+  }
+  return TcpListenerBackendPtr(new KernelListener(*this, fd.Release(), static_cast<size_t>(backlog)));
+}
+
+absl::StatusOr<TcpBackendPtr> KernelStack::OpenTcp(const Endpoint& peer) {
+  UniqueFd fd(socket(FamilyOf(peer.ip), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid() || !SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1)) {
+    return runtime::ErrnoStatus(errno, absl::StrCat("cannot connect to ", peer.ToString()));
+  }
+  return TcpBackendPtr(new KernelTcp(*this, fd.Release(), peer));
+}
+
+absl::StatusOr<UdpBackendPtr> KernelStack::BindUdp(const Endpoint& local) {
+  const std::string what = absl::StrCat("cannot bind UDP ", local.ToString());
+  UniqueFd fd = BoundSocket(SOCK_DGRAM, local, options_.reuse_port);
+  if (!fd.valid()) return SocketError(errno, what, "-lunp");
+  int family = 0;
+  socklen_t length = sizeof family;
+  getsockopt(fd.get(), SOL_SOCKET, SO_DOMAIN, &family, &length);
+  // Each datagram's destination address. An IPv6 socket reports it for IPv4 too, as a mapped address.
+  const bool told = family == AF_INET ? SetOption(fd.get(), IPPROTO_IP, IP_PKTINFO, 1)
+                                      : SetOption(fd.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  if (!told) return runtime::ErrnoStatus(errno, what);
+  return UdpBackendPtr(new KernelUdp(*this, fd.Release(), family));
+}
+
+bool KernelStack::BuffersOrWait(KernelReceiver& receiver) {
+  ++stats_.out_of_buffers;
+  buffers_->Refill();
+  if (buffers_->provided() > 0) return true;
+  if (!receiver.linked()) waiting_.PushBack(receiver);
+  if (!retry_.armed()) scheduler_.timers().Arm(retry_, SaturatingAdd(scheduler_.now_ns(), kBufferRetry));
+  return false;
+}
+
+void KernelStack::OnRetry(runtime::Timer& timer, Nanos now_ns) {
+  KernelStack& self = static_cast<RetryTimer&>(timer).stack;
+  if (self.waiting_.empty()) return;
+  self.buffers_->Refill();
+  // One receiver a buffer at most: the others would only end again.
+  for (uint32_t n = self.buffers_->provided(); n > 0; --n) {
+    KernelReceiver* receiver = self.waiting_.PopFront();
+    if (receiver == nullptr) return;
+    receiver->BuffersBack();
+  }
+  if (!self.waiting_.empty()) self.scheduler_.timers().Arm(timer, SaturatingAdd(now_ns, kBufferRetry));
+}
+
+}  // namespace weir::netstack

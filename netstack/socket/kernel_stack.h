@@ -1,0 +1,98 @@
+// KernelStack: TCP and UDP over kernel sockets and io_uring (--stack=kernel). It opens a shard's sockets and owns what
+// they share: the ring of receive buffers, and the list of sockets whose receive ended because there were none.
+//
+// Belongs to one shard, which may have several (a second one, with a small pool of its own, for metrics). Its sockets
+// are closed before it is destroyed; the destructor waits for the completions that they still have in the kernel.
+#ifndef NETSTACK_SOCKET_KERNEL_STACK_H_
+#define NETSTACK_SOCKET_KERNEL_STACK_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "netstack/socket/backend.h"
+#include "runtime/base/intrusive_list.h"
+#include "runtime/base/timer_wheel.h"
+#include "runtime/buffer/frame_pool.h"
+#include "runtime/core/scheduler.h"
+#include "runtime/io/buffer_ring.h"
+#include "runtime/io/reactor.h"
+
+namespace weir::netstack {
+
+// A socket's receiving side, as the stack sees it.
+class KernelReceiver : public runtime::ListNode<KernelReceiver> {
+ public:
+  // There are receive buffers again.
+  virtual void BuffersBack() = 0;
+
+ protected:
+  ~KernelReceiver() = default;
+};
+
+class KernelStack final : public SocketStack {
+ public:
+  struct Options {
+    // SO_REUSEPORT on listeners and UDP sockets: each shard has its own, and the kernel spreads the flows.
+    bool reuse_port = false;
+  };
+  struct Stats {
+    uint64_t sockets = 0;           // open now, or closing
+    uint64_t accept_retries = 0;    // accepts that failed for want of descriptors or memory and were put off
+    uint64_t accept_dropped = 0;    // connections reset because the queue of accepted ones was full
+    uint64_t out_of_buffers = 0;    // receives that ended because the kernel had no buffer
+    uint64_t recv_paused = 0;       // receives stopped because the reader was behind
+    uint64_t udp_truncated = 0;     // datagrams dropped: longer than a frame
+  };
+
+  // `reactor`, `pool` and `scheduler` are the shard's and stay longer than the stack.
+  static absl::StatusOr<std::unique_ptr<KernelStack>> Create(runtime::Reactor& reactor, runtime::FramePool& pool,
+                                                             runtime::Scheduler& scheduler, const Options& options);
+  static absl::StatusOr<std::unique_ptr<KernelStack>> Create(runtime::Reactor& reactor, runtime::FramePool& pool,
+                                                             runtime::Scheduler& scheduler) {
+    return Create(reactor, pool, scheduler, Options{});
+  }
+  ~KernelStack() override;
+
+  // "::" listens for both families (IPV6_V6ONLY=0). Sockets get SO_REUSEADDR, streams TCP_NODELAY: a program that
+  // wants few segments says so by sending few times.
+  absl::StatusOr<TcpListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) override;
+  absl::StatusOr<TcpBackendPtr> OpenTcp(const Endpoint& peer) override;
+  absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local) override;
+
+  const Stats& stats() const { return stats_; }
+
+  // For the sockets:
+  runtime::Reactor& reactor() { return reactor_; }
+  runtime::FramePool& pool() { return pool_; }
+  runtime::Scheduler& scheduler() { return scheduler_; }
+  runtime::BufferRing& buffers() { return *buffers_; }
+  Stats& stats() { return stats_; }
+  // To be called when a receive ended with ENOBUFS. True: there are buffers, prepare it again. False: `receiver` is in
+  // the list, and BuffersBack is called later, unless it unlinks itself before.
+  bool BuffersOrWait(KernelReceiver& receiver);
+
+ private:
+  KernelStack(runtime::Reactor& reactor, runtime::FramePool& pool, runtime::Scheduler& scheduler,
+              const Options& options);
+  static void OnRetry(runtime::Timer& timer, Nanos now_ns);
+
+  struct RetryTimer : runtime::Timer {
+    explicit RetryTimer(KernelStack& stack) : Timer(&KernelStack::OnRetry), stack(stack) {}
+    KernelStack& stack;
+  };
+
+  runtime::Reactor& reactor_;
+  runtime::FramePool& pool_;
+  runtime::Scheduler& scheduler_;
+  const Options options_;
+  std::unique_ptr<runtime::BufferRing> buffers_;
+  runtime::List<KernelReceiver, KernelReceiver> waiting_;
+  RetryTimer retry_{*this};
+  Stats stats_;
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_SOCKET_KERNEL_STACK_H_

@@ -1,0 +1,321 @@
+#include "netstack/socket/kernel_tcp.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/base/check.h"
+#include "runtime/base/errno_status.h"
+
+namespace weir::netstack {
+
+using runtime::ErrnoStatus;
+using runtime::Frame;
+
+KernelTcp::KernelTcp(KernelStack& stack, int fd) : stack_(stack), fd_(fd) { ++stack_.stats().sockets; }
+
+KernelTcp::KernelTcp(KernelStack& stack, int fd, const Endpoint& peer) : KernelTcp(stack, fd) { peer_ = peer; }
+
+KernelTcp::~KernelTcp() { --stack_.stats().sockets; }
+
+absl::Status KernelTcp::ResetStatus() const {
+  return ErrnoStatus(ECONNABORTED, "the connection was reset by this side");
+}
+
+// ---- connect
+
+bool KernelTcp::StartConnect(ConnectOp& op) {
+  WEIR_CHECK(connect_op_ == nullptr && !closing_);
+  if (reset_) {
+    op.status = ResetStatus();
+    return true;
+  }
+  connect_op_ = &op;
+  connect_address_ = SocketAddress(peer_, FamilyOf(peer_.ip));
+  io_uring_prep_connect(stack_.reactor().Prepare(connect_), fd_, &connect_address_.base, connect_address_.length);
+  return false;
+}
+
+void KernelTcp::CancelConnect(ConnectOp&) { stack_.reactor().Cancel(connect_); }
+
+void KernelTcp::OnConnect(int32_t result, uint32_t) {
+  ConnectOp* op = std::exchange(connect_op_, nullptr);
+  if (reset_) {
+    op->status = ResetStatus();
+  } else if (result < 0) {
+    op->status = ErrnoStatus(-result, absl::StrCat("cannot connect to ", peer_.ToString()));
+  }
+  op->Wake();
+  MaybeFree();
+}
+
+// ---- receive
+
+bool KernelTcp::StartRecv(RecvOp& op) {
+  WEIR_CHECK(recv_op_ == nullptr && !closing_);
+  if (reset_) {
+    op.status = ResetStatus();
+    return true;
+  }
+  const bool taken = TakeReceived(op);
+  recv_started_ = true;
+  ResumeRecv();
+  if (!taken) recv_op_ = &op;
+  return taken;
+}
+
+// The multishot receive belongs to the connection, not to the operation: it stays, and what it brings is queued.
+void KernelTcp::CancelRecv(RecvOp& op) {
+  WEIR_CHECK(recv_op_ == &op);
+  recv_op_ = nullptr;
+  op.status = absl::CancelledError("Recvmsg cancelled");
+  op.Wake();
+}
+
+// Prepares the multishot receive when it is not in flight and there is room for what it brings.
+void KernelTcp::ResumeRecv() {
+  if (recv_.in_flight() || linked() || !recv_started_ || eof_ || recv_error_ != 0 || reset_ || closing_) return;
+  if (queue_.size() > kResumeFrames) return;
+  io_uring_sqe* sqe = stack_.reactor().Prepare(recv_);
+  io_uring_prep_recv_multishot(sqe, fd_, nullptr, 0, 0);
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = stack_.buffers().group();
+}
+
+void KernelTcp::OnRecv(int32_t result, uint32_t flags) {
+  const bool final = (flags & IORING_CQE_F_MORE) == 0;
+  if ((flags & IORING_CQE_F_BUFFER) != 0) {
+    Frame* frame = stack_.buffers().Take(flags);
+    if (result > 0) {
+      frame->len = static_cast<uint32_t>(result);
+      Queue(frame);
+    } else {
+      runtime::Unref(frame);
+    }
+  }
+  if (closing_ || reset_) {
+    if (!queue_.empty()) {
+      ResetOnClose();
+      queue_.Clear();
+    }
+    return MaybeFree();
+  }
+  if (result == 0) {
+    eof_ = true;
+  } else if (result < 0 && result != -ENOBUFS && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+    recv_error_ = -result;
+  }
+  if (recv_op_ != nullptr && TakeReceived(*recv_op_)) std::exchange(recv_op_, nullptr)->Wake();
+  if (!final) {
+    if (queue_.size() >= kPauseFrames && stack_.reactor().Cancel(recv_)) ++stack_.stats().recv_paused;
+    return;
+  }
+  if (result != -ENOBUFS || stack_.BuffersOrWait(*this)) ResumeRecv();
+}
+
+// Queues `frame`, of which it takes over the reference. While the reader is behind, what fits behind the last bytes is
+// copied there, so that many small segments do not hold a frame each (tcp_try_coalesce).
+void KernelTcp::Queue(Frame* frame) {
+  Frame* last = queue_.back();
+  if (last == nullptr || last->tailroom() < frame->len) return queue_.Push(frame);
+  std::memcpy(last->data + last->len, frame->data, frame->len);
+  last->len += frame->len;
+  runtime::Unref(frame);
+}
+
+// Completes `op` if there is something for it: data first, then how it ended.
+bool KernelTcp::TakeReceived(RecvOp& op) {
+  if (queue_.empty()) {
+    if (recv_error_ != 0) {
+      op.status = ErrnoStatus(recv_error_, "Recvmsg");
+      return true;
+    }
+    return eof_;
+  }
+  if (!op.into.empty()) {
+    op.copied = CopyReceived(op.into);
+    return true;
+  }
+  while (!queue_.empty() && !op.buffer.full()) {
+    Frame* frame = queue_.Pop();
+    op.buffer.Append(frame, frame->bytes());
+  }
+  return true;
+}
+
+size_t KernelTcp::CopyReceived(std::span<const iovec> into) {
+  size_t copied = 0;
+  for (const iovec& slice : into) {
+    size_t filled = 0;
+    while (filled < slice.iov_len && !queue_.empty()) {
+      Frame* frame = queue_.front();
+      const size_t n = std::min<size_t>(slice.iov_len - filled, frame->len);
+      std::memcpy(static_cast<std::byte*>(slice.iov_base) + filled, frame->data, n);
+      filled += n;
+      frame->Pull(static_cast<uint32_t>(n));
+      if (frame->len == 0) runtime::Unref(queue_.Pop());
+    }
+    copied += filled;
+  }
+  return copied;
+}
+
+// ---- send
+
+bool KernelTcp::StartSend(SendOp& op) {
+  WEIR_CHECK(send_op_ == nullptr && !closing_);
+  size_t bytes = op.buffer.size();
+  for (const iovec& slice : op.from) bytes += slice.iov_len;
+  if (reset_) {
+    op.status = ResetStatus();
+  } else if (write_shut_ || shutdown_wanted_) {
+    op.status = ErrnoStatus(EPIPE, "Sendmsg after ShutdownWrite");
+  }
+  if (!op.status.ok() || bytes == 0) return true;
+  send_op_ = &op;
+  send_cancelled_ = false;
+  SubmitSend();
+  return false;
+}
+
+// Sends what is left: frames as they lie in the operation's chain, or the next slices of the caller's memory.
+void KernelTcp::SubmitSend() {
+  message_ = {};
+  if (!send_op_->buffer.empty()) {
+    const std::span<const iovec> slices = send_op_->buffer.buffers();
+    message_.msg_iov = const_cast<iovec*>(slices.data());
+    message_.msg_iovlen = slices.size();
+  } else {
+    size_t skip = send_op_->sent;
+    size_t count = 0;
+    for (const iovec& slice : send_op_->from) {
+      if (skip >= slice.iov_len) {
+        skip -= slice.iov_len;
+        continue;
+      }
+      if (count == kSendSlices) break;
+      slices_[count++] = {static_cast<std::byte*>(slice.iov_base) + skip, slice.iov_len - skip};
+      skip = 0;
+    }
+    message_.msg_iov = slices_;
+    message_.msg_iovlen = count;
+  }
+  // WAITALL: the kernel itself goes on after a short write, as room comes.
+  io_uring_prep_sendmsg(stack_.reactor().Prepare(send_), fd_, &message_, MSG_NOSIGNAL | MSG_WAITALL);
+}
+
+void KernelTcp::CancelSend(SendOp& op) {
+  WEIR_CHECK(send_op_ == &op);
+  send_cancelled_ = true;
+  stack_.reactor().Cancel(send_);
+}
+
+void KernelTcp::OnSend(int32_t result, uint32_t) {
+  SendOp& op = *send_op_;
+  bool done = false;
+  if (result > 0) {
+    const auto n = static_cast<size_t>(result);
+    if (!op.buffer.empty()) {
+      op.buffer.Consume(n);
+      done = op.buffer.empty();
+    } else {
+      op.sent += n;
+      size_t bytes = 0;
+      for (const iovec& slice : op.from) bytes += slice.iov_len;
+      done = op.sent == bytes;
+    }
+  }
+  if (done) return FinishSend(absl::OkStatus());
+  if (reset_) return FinishSend(ResetStatus());
+  if (send_cancelled_) return FinishSend(absl::CancelledError("Sendmsg cancelled"));
+  if (result >= 0 || result == -EINTR || result == -EAGAIN) return SubmitSend();
+  FinishSend(ErrnoStatus(-result, "Sendmsg"));
+}
+
+void KernelTcp::FinishSend(absl::Status status) {
+  SendOp* op = std::exchange(send_op_, nullptr);
+  op->status = std::move(status);
+  op->Wake();
+  // Nobody is told how this ends, as with shutdown(2) itself: the peer's view comes with the next receive.
+  if (std::exchange(shutdown_wanted_, false) && !reset_) {
+    write_shut_ = true;
+    shutdown(fd_, SHUT_WR);
+  }
+  MaybeFree();
+}
+
+// ---- ends
+
+absl::Status KernelTcp::ShutdownWrite() {
+  if (reset_) return ResetStatus();
+  if (write_shut_ || shutdown_wanted_) return absl::OkStatus();
+  if (send_op_ != nullptr) {
+    shutdown_wanted_ = true;
+    return absl::OkStatus();
+  }
+  if (shutdown(fd_, SHUT_WR) != 0) return ErrnoStatus(errno, "ShutdownWrite");
+  write_shut_ = true;
+  return absl::OkStatus();
+}
+
+// With SO_LINGER 0 the close sends RST and drops what is queued.
+void KernelTcp::ResetOnClose() {
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void KernelTcp::Reset() {
+  if (reset_ || closing_) return;
+  // Asked for while there is a descriptor.
+  local();
+  peer();
+  reset_ = true;
+  ResetOnClose();
+  queue_.Clear();
+  if (linked()) Unlink();
+  if (recv_op_ != nullptr) {
+    RecvOp* op = std::exchange(recv_op_, nullptr);
+    op->status = ResetStatus();
+    op->Wake();
+  }
+  stack_.reactor().Cancel(connect_);
+  stack_.reactor().Cancel(recv_);
+  stack_.reactor().Cancel(send_);
+  MaybeFree();
+}
+
+void KernelTcp::Close() {
+  WEIR_CHECK(recv_op_ == nullptr && send_op_ == nullptr && connect_op_ == nullptr);
+  closing_ = true;
+  if (linked()) Unlink();
+  // The kernel resets when its own receive queue is not empty at close (RFC 9293 §3.6.1); part of that queue is here.
+  if (!queue_.empty() && fd_ >= 0) ResetOnClose();
+  queue_.Clear();
+  stack_.reactor().Cancel(recv_);
+  MaybeFree();
+}
+
+// Gives the descriptor back when nothing is in flight after a reset or close; the object too, after a close.
+void KernelTcp::MaybeFree() {
+  if (!(closing_ || reset_) || connect_.in_flight() || recv_.in_flight() || send_.in_flight()) return;
+  if (fd_ >= 0) stack_.reactor().CloseFd(std::exchange(fd_, -1));
+  if (closing_) delete this;
+}
+
+Endpoint KernelTcp::local() const {
+  if (local_.port == 0 && fd_ >= 0) local_ = LocalEndpoint(fd_);
+  return local_;
+}
+
+Endpoint KernelTcp::peer() const {
+  if (peer_.port == 0 && fd_ >= 0) peer_ = PeerEndpoint(fd_);
+  return peer_;
+}
+
+SendBuffer KernelTcp::NewSendBuffer(size_t bytes) {
+  return SendBuffer::Allocate(stack_.pool(), bytes, stack_.pool().frame_size());
+}
+
+}  // namespace weir::netstack

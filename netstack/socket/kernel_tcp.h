@@ -1,0 +1,108 @@
+// KernelTcp: a TCP connection of the kernel. One multishot receive fills frames of the shard's buffer ring; one sendmsg
+// at a time sends, straight from the frames or the caller's memory.
+//
+// Back-pressure: kPauseFrames received and unread frames stop the multishot receive, so that the kernel's own socket
+// buffer fills and its window closes; it is prepared again when the reader has taken half of them.
+//
+// Lifetime: Close cancels what is in flight; the last final completion closes the descriptor and frees the object. A
+// frame that is being sent stays with the SendOp, which is woken only at the send's final completion.
+#ifndef NETSTACK_SOCKET_KERNEL_TCP_H_
+#define NETSTACK_SOCKET_KERNEL_TCP_H_
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "netstack/socket/backend.h"
+#include "netstack/socket/frame_queue.h"
+#include "netstack/socket/kernel_stack.h"
+#include "netstack/socket/sockaddr.h"
+#include "runtime/base/recycler.h"
+#include "runtime/io/reactor.h"
+
+namespace weir::netstack {
+
+class KernelTcp final : public TcpBackend, KernelReceiver {
+ public:
+  // What one Recvmsg hands out at most: a reader that takes all there is never waits for the receive to be prepared
+  // again. With 2 KiB frames 128 KiB, the kernel's own default receive buffer (tcp_rmem[1]).
+  static constexpr size_t kPauseFrames = RecvBuffer::kMaxSlices;
+  static constexpr size_t kResumeFrames = kPauseFrames / 2;
+
+  // An accepted connection. Takes over `fd`.
+  KernelTcp(KernelStack& stack, int fd);
+  // One that StartConnect will connect to `peer`.
+  KernelTcp(KernelStack& stack, int fd, const Endpoint& peer);
+
+  bool StartConnect(ConnectOp& op) override;
+  void CancelConnect(ConnectOp& op) override;
+  bool StartRecv(RecvOp& op) override;
+  void CancelRecv(RecvOp& op) override;
+  bool StartSend(SendOp& op) override;
+  void CancelSend(SendOp& op) override;
+  absl::Status ShutdownWrite() override;
+  void Reset() override;
+  void Close() override;
+  Endpoint local() const override;
+  Endpoint peer() const override;
+  SendBuffer NewSendBuffer(size_t bytes) override;
+
+  static void* operator new(size_t size) { return runtime::Recycler::ThisThread().Alloc(size); }
+  static void operator delete(void* memory, size_t size) { runtime::Recycler::ThisThread().Free(memory, size); }
+
+ private:
+  ~KernelTcp();
+
+  void OnConnect(int32_t result, uint32_t flags);
+  void OnRecv(int32_t result, uint32_t flags);
+  void OnSend(int32_t result, uint32_t flags);
+  void BuffersBack() override { ResumeRecv(); }
+
+  void ResumeRecv();
+  void Queue(runtime::Frame* frame);
+  bool TakeReceived(RecvOp& op);
+  size_t CopyReceived(std::span<const iovec> into);
+  void SubmitSend();
+  void FinishSend(absl::Status status);
+  void ResetOnClose();
+  void MaybeFree();
+  absl::Status ResetStatus() const;
+
+  // Slices of the caller's memory that one sendmsg takes; a longer list takes several.
+  static constexpr size_t kSendSlices = 16;
+
+  KernelStack& stack_;
+  int fd_;
+  mutable Endpoint peer_;  // port 0: not asked for yet
+  mutable Endpoint local_;
+
+  // Receiving.
+  FrameQueue queue_;
+  RecvOp* recv_op_ = nullptr;
+  int recv_error_ = 0;  // errno that ended it
+  bool recv_started_ = false;
+  bool eof_ = false;
+
+  // Sending.
+  SendOp* send_op_ = nullptr;
+  bool send_cancelled_ = false;
+  bool shutdown_wanted_ = false;  // when the send under way is done
+  bool write_shut_ = false;
+
+  ConnectOp* connect_op_ = nullptr;
+  bool reset_ = false;
+  bool closing_ = false;
+
+  msghdr message_{};
+  iovec slices_[kSendSlices];
+  SocketAddress connect_address_;
+
+  runtime::MemberOp<KernelTcp, &KernelTcp::OnConnect> connect_{*this};
+  runtime::MemberOp<KernelTcp, &KernelTcp::OnRecv> recv_{*this};
+  runtime::MemberOp<KernelTcp, &KernelTcp::OnSend> send_{*this};
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_SOCKET_KERNEL_TCP_H_

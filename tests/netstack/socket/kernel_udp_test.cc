@@ -1,0 +1,137 @@
+// UDP over kernel sockets.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <string>
+
+#include "tests/netstack/socket/kernel_fixture.h"
+
+namespace weir {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::KernelFixture;
+using testing::Loopback;
+using testing::Pattern;
+using testing::TextOf;
+
+class KernelUdpTest : public KernelFixture {
+ protected:
+  UdpSocket Bind(const Endpoint& at) {
+    absl::StatusOr<UdpSocket> socket = UdpSocket::Bind(*stack_, at);
+    EXPECT_TRUE(socket.ok()) << socket.status();
+    return *std::move(socket);
+  }
+  static Task<absl::Status> Send(UdpSocket& socket, const std::string& text, Endpoint to) {
+    const iovec slice{const_cast<char*>(text.data()), text.size()};
+    co_return co_await socket.Sendmsg(std::span(&slice, 1), to);
+  }
+};
+
+TEST_F(KernelUdpTest, EchoWithBothAddresses) {
+  for (bool v6 : {false, true}) {
+    UdpSocket client = Bind(Loopback(v6));
+    UdpSocket server = Bind(Loopback(v6));
+    auto body = [&]() -> Task<void> {
+      for (size_t bytes : {1u, 0u, 100u, 1472u, 1800u}) {
+        const std::string text = Pattern(bytes);
+        EXPECT_TRUE((co_await Send(client, text, server.local())).ok());
+        absl::StatusOr<Datagram> got = co_await server.Recvmsg();
+        EXPECT_TRUE(got.ok()) << got.status();
+        EXPECT_EQ(TextOf(got->data), text);
+        EXPECT_EQ(got->peer, client.local());
+        EXPECT_EQ(got->local, server.local());
+        EXPECT_TRUE((co_await server.Sendmsg(std::move(got->data), got->peer)).ok());
+        absl::StatusOr<Datagram> back = co_await client.Recvmsg();
+        EXPECT_TRUE(back.ok()) << back.status();
+        EXPECT_EQ(TextOf(back->data), text);
+        EXPECT_EQ(back->peer, server.local());
+      }
+    };
+    loop_.Run(body());
+  }
+}
+
+// On "any", each datagram tells which address it was sent to; IPv4 shows as IPv4.
+TEST_F(KernelUdpTest, AnyAddress) {
+  UdpSocket server = Bind(Endpoint{});
+  for (const char* address : {"127.0.0.1", "127.0.0.9", "::1"}) {
+    const Endpoint to{*IpAddress::Parse(address), server.local().port};
+    UdpSocket client = Bind(Loopback(!to.ip.is_v4()));
+    auto body = [&]() -> Task<void> {
+      EXPECT_TRUE((co_await Send(client, "who", to)).ok());
+      absl::StatusOr<Datagram> got = co_await server.Recvmsg();
+      EXPECT_EQ(got->local, to);
+      EXPECT_EQ(got->peer, client.local());
+      EXPECT_TRUE((co_await Send(server, "you", got->peer)).ok());
+      EXPECT_EQ(TextOf((co_await client.Recvmsg())->data), "you");
+    };
+    loop_.Run(body());
+  }
+  UdpSocket v4 = Bind({IpAddress::V4(0), 0});
+  UdpSocket client = Bind(Loopback());
+  auto body = [&]() -> Task<void> {
+    EXPECT_TRUE((co_await Send(client, "x", {Loopback().ip, v4.local().port})).ok());
+    EXPECT_EQ((co_await v4.Recvmsg())->local, (Endpoint{Loopback().ip, v4.local().port}));
+    EXPECT_FALSE((co_await Send(v4, "x", {Loopback(true).ip, 9})).ok());  // an IPv4 socket
+  };
+  loop_.Run(body());
+}
+
+TEST_F(KernelUdpTest, SendBufferOfSeveralFramesIsOneDatagram) {
+  UdpSocket client = Bind(Loopback());
+  UdpSocket server = Bind(Loopback());
+  auto body = [&]() -> Task<void> {
+    SendBuffer buffer = SendBuffer::Allocate(*pool_, 1500, 500);
+    for (const iovec& slice : buffer.writable()) std::memset(slice.iov_base, 'a', slice.iov_len);
+    EXPECT_TRUE((co_await client.Sendmsg(std::move(buffer), server.local())).ok());
+    EXPECT_EQ(TextOf((co_await server.Recvmsg())->data), std::string(1500, 'a'));
+    EXPECT_EQ(client.NewSendBuffer(100).size(), 100u);
+  };
+  loop_.Run(body());
+}
+
+TEST_F(KernelUdpTest, SizesThatDoNotFit) {
+  UdpSocket client = Bind(Loopback());
+  UdpSocket server = Bind(Loopback());
+  auto body = [&]() -> Task<void> {
+    const absl::Status large = co_await Send(client, std::string(70'000, 'x'), server.local());
+    EXPECT_EQ(large.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(large.message().find("EMSGSIZE"), absl::string_view::npos);
+    // Longer than a frame: a counted drop, and the next one is received.
+    EXPECT_TRUE((co_await Send(client, std::string(5000, 'x'), server.local())).ok());
+    EXPECT_TRUE((co_await Send(client, "next", server.local())).ok());
+    EXPECT_EQ(TextOf((co_await server.Recvmsg())->data), "next");
+    EXPECT_EQ(stack_->stats().udp_truncated, 1u);
+  };
+  loop_.Run(body());
+}
+
+TEST_F(KernelUdpTest, CancelledAndSlowReaders) {
+  UdpSocket client = Bind(Loopback());
+  UdpSocket server = Bind(Loopback());
+  auto body = [&]() -> Task<void> {
+    EXPECT_TRUE(absl::IsDeadlineExceeded((co_await WithTimeout(server.Recvmsg(), milliseconds(5))).status()));
+    // Far more than the bound while nobody reads: the kernel drops the rest, weir holds what it said.
+    const uint32_t before = pool_->outstanding();
+    for (int i = 0; i < 2000; ++i) EXPECT_TRUE((co_await Send(client, std::to_string(i), server.local())).ok());
+    static_cast<void>(co_await Sleep(milliseconds(5)));
+    EXPECT_GT(stack_->stats().recv_paused, 0u);
+    EXPECT_LE(pool_->outstanding(), before + 256 + 64);
+    for (int i = 0; i < 300; ++i) EXPECT_EQ(TextOf((co_await server.Recvmsg())->data), std::to_string(i));
+  };
+  loop_.Run(body());
+}
+
+TEST_F(KernelUdpTest, SaysWhyItCannotBind) {
+  UdpSocket socket = Bind(Loopback());
+  const absl::Status taken = UdpSocket::Bind(*stack_, socket.local()).status();
+  EXPECT_EQ(taken.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(taken.message(), "cannot bind UDP " + socket.local().ToString() +
+                                 ": Address already in use (EADDRINUSE); another program has that port: 'ss -lunp' "
+                                 "shows it");
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,357 @@
+// Data that arrives: RFC 9293 §3.10.7.4, first, seventh and eighth; windows §3.8.6; ACKs RFC 5681 §4.2.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "netstack/tcp/tcp_user_calls.h"
+#include "tests/support/tcp_trace.h"
+
+namespace weir::testing_support {
+namespace {
+
+using netstack::DropReason;
+using netstack::ReadySock;
+using netstack::TcpState;
+
+constexpr InetTestHost::Options WithReceiveBuffer(uint32_t bytes) {
+  InetTestHost::Options options;
+  options.tcp.receive_buffer = bytes;
+  return options;
+}
+
+TEST(Receive, InOrder) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0,  "PA 1:101 ack 1 win 65535");
+  EXPECT_EQ(ReadySock::kReadable, t.TakeEvents());
+  t.Out(40, "A  1:1   ack 101");  // delayed by 40 ms (RFC 9293 §3.8.6.3: at most 500)
+  t.Read(100);
+  t.Quiet(1000);
+}
+
+TEST(Receive, AnAnswerCarriesTheAck) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "PA 1:101 ack 1 win 65535");
+  t.Read(100);
+  t.Send(50);
+  t.Out(0, "PA 1:51  ack 101");
+  t.In (1, "A  101:101 ack 51 win 65535");
+  t.Quiet(1000);
+}
+
+// RFC 9293 §3.8.6.3, RFC 5681 §4.2: an ACK for at least every second full-sized segment.
+TEST(Receive, EverySecondSegmentIsAcknowledgedAtOnce) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "A 1:1461    ack 1 win 65535");
+  t.In (1, "A 1461:2921 ack 1 win 65535");
+  t.Out(1, "A 1:1       ack 2921");
+  t.In (2, "A 2921:4381 ack 1 win 65535");
+  t.Out(42, "A 1:1      ack 4381");
+  t.InBurst(50, {"A 4381:5841 ack 1 win 65535", "A 5841:7301 ack 1 win 65535", "A 7301:8761 ack 1 win 65535"});
+  t.Out(50, "A 1:1 ack 8761");
+  t.Read(8760);
+}
+
+// Full-sized is what the peer sends, not what it could receive (tcp_measure_rcv_mss).
+TEST(Receive, EverySecondSegmentOfAPeerWithSmallerOnes) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "A 1:1001    ack 1 win 65535");
+  t.In (0, "A 1001:2001 ack 1 win 65535");
+  t.Out(0, "A 1:1       ack 2001");
+  t.Read(2000);
+}
+
+TEST(Receive, TheFirstSegmentsAreAcknowledgedAtOnce) {
+  TcpTrace t;
+  t.Establish({.quick = true});
+  for (int i = 0; i < 16; ++i) {
+    t.In (i, "A " + std::to_string(1 + i * 10) + ":" + std::to_string(11 + i * 10) + " ack 1 win 65535");
+    t.Out(i, "A 1:1 ack " + std::to_string(11 + i * 10));
+  }
+  t.In (20, "A 161:171 ack 1 win 65535");
+  t.Out(60, "A 1:1 ack 171");
+}
+
+TEST(Receive, OutOfOrder) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "A 101:201 ack 1 win 65535");
+  t.Out(0, "A 1:1     ack 1");  // a duplicate ACK at once (RFC 5681 §4.2)
+  t.In (1, "A 301:401 ack 1 win 65535");
+  t.Out(1, "A 1:1     ack 1");
+  t.In (2, "A 1:101   ack 1 win 65535");
+  t.Out(2, "A 1:1     ack 201");  // at once too: a hole was filled
+  t.In (3, "A 201:301 ack 1 win 65535");
+  t.Out(3, "A 1:1     ack 401");
+  t.Read(400);
+  EXPECT_TRUE(t.sock().ofo_queue.empty());
+}
+
+TEST(Receive, OverlapsInOrder) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0,  "A 1:101   ack 1 win 65535");
+  t.In (0,  "A 51:151  ack 1 win 65535");
+  t.Out(40, "A 1:1     ack 151");
+  t.Read(150);
+}
+
+TEST(Receive, DuplicatesAreAcknowledgedAtOnce) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "A 1:101   ack 1 win 65535");
+  t.In (1, "A 1:101   ack 1 win 65535");
+  EXPECT_EQ(DropReason::kTcpDuplicate, t.last());
+  t.Out(1, "A 1:1     ack 101");
+  t.In (2, "A 51:101  ack 1 win 65535");
+  t.Out(2, "A 1:1     ack 101");
+  t.Read(100);
+}
+
+struct Cut {
+  const char* name;
+  std::vector<const char*> lines;  // all out of order, behind byte 1:11
+  uint32_t behind;                 // the ACK after 1:11 came
+};
+
+TEST(Receive, OverlapsOutOfOrder) {
+  const Cut cuts[] = {
+      {"the same again", {"A 21:31", "A 21:31"}, 11},
+      {"the end of the one before", {"A 11:31", "A 21:41"}, 41},
+      {"inside the one before", {"A 11:51", "A 21:31"}, 51},
+      {"the front of the one behind", {"A 21:41", "A 11:31"}, 41},
+      {"around another", {"A 21:31", "A 11:41"}, 31},  // what lies behind is cut off, and comes again
+      {"around two", {"A 21:31", "A 41:51", "A 11:61"}, 31},
+      {"between two", {"A 11:21", "A 31:41", "A 15:35"}, 41},
+      {"exactly between", {"A 11:21", "A 31:41", "A 21:31"}, 41},
+      {"behind all, touching", {"A 11:21", "A 21:31"}, 31},
+      {"the same start, longer", {"A 11:21", "A 11:31"}, 31},
+      {"the same start, shorter", {"A 11:31", "A 11:21"}, 31},
+      {"the same end", {"A 11:31", "A 21:31"}, 31},
+  };
+  for (const Cut& cut : cuts) {
+    SCOPED_TRACE(cut.name);
+    TcpTrace t;
+    t.Establish();
+    for (const char* line : cut.lines) {
+      t.In (0, std::string(line) + " ack 1 win 65535");
+      t.Out(0, "A 1:1 ack 1");
+    }
+    t.In (0, "A 1:11 ack 1 win 65535");
+    t.Out(0, "A 1:1  ack " + std::to_string(cut.behind));
+    t.Read(cut.behind - 1);
+  }
+}
+
+TEST(Receive, FinOutOfOrder) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "FPA 101:201 ack 1 win 65535");
+  t.Out(0, "A   1:1     ack 1");
+  EXPECT_EQ(TcpState::kEstablished, t.sock().state);
+  t.In (1, "A   1:101   ack 1 win 65535");
+  t.Out(1, "A   1:1     ack 202");
+  EXPECT_EQ(TcpState::kCloseWait, t.sock().state);
+  EXPECT_TRUE(t.sock().rcv.fin);
+  t.Read(200);
+}
+
+TEST(Receive, LoneFinOutOfOrderIsKeptOnce) {
+  TcpTrace t;
+  t.Establish();
+  for (int i = 0; i < 5; ++i) {
+    t.In (i, "FA  101:101 ack 1 win 65535");
+    t.Out(i, "A   1:1     ack 1");
+  }
+  EXPECT_EQ(1u, t.sock().ofo_queue.count());
+  t.In (9, "A   1:101   ack 1 win 65535");
+  t.Out(9, "A   1:1     ack 102");
+  t.Read(100);
+}
+
+TEST(Receive, FinComesAgain) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "FA 1:1 ack 1 win 65535");
+  t.Out(0, "A  1:1 ack 2");
+  t.In (9, "FA 1:1 ack 1 win 65535");
+  t.Out(9, "A  1:1 ack 2");
+  EXPECT_EQ(TcpState::kCloseWait, t.sock().state);
+}
+
+// RFC 9293 §3.10.7.4, first: what lies beyond the window is cut off.
+TEST(Receive, BeyondTheWindow) {
+  TcpTrace t({.host = WithReceiveBuffer(4000)});
+  t.Establish();
+  t.In (0, "A  4001:4101 ack 1 win 65535");  // all of it
+  EXPECT_EQ(DropReason::kTcpOutOfWindow, t.last());
+  t.Out(0, "A  1:1       ack 1 win 4000");
+  t.In (0, "A  3001:4461 ack 1 win 65535");  // the end of it, out of order
+  t.Out(0, "A  1:1       ack 1 win 4000");
+  t.In (0, "A  1:1461    ack 1 win 65535");
+  t.In (0, "A  1461:3001 ack 1 win 65535");
+  t.Out(0, "A  1:1       ack 4001 win 0");
+  t.In (0, "FA 4001:4002 ack 1 win 65535");
+  EXPECT_EQ(DropReason::kTcpZeroWindow, t.last());
+  t.Out(0, "A  1:1       ack 4001 win 0");
+  t.Read(4000);
+  t.Out(0, "A  1:1       ack 4001 win 4000");  // the window opens: said at once
+}
+
+TEST(Receive, TheEndBeyondTheWindowIsCutInOrder) {
+  TcpTrace t({.host = WithReceiveBuffer(4000)});
+  t.Establish();
+  t.In (0, "A   1:1461    ack 1 win 65535");
+  t.In (0, "A   1461:2921 ack 1 win 65535");
+  t.Out(0, "A   1:1       ack 2921 win 1079");
+  t.In (0, "FPA 2921:4381 ack 1 win 65535");
+  t.Out(40, "A  1:1       ack 4001 win 0");
+  EXPECT_EQ(TcpState::kEstablished, t.sock().state);  // the FIN was cut off too
+  t.Read(4000);
+  t.Out(40, "A  1:1       ack 4001 win 4000");
+}
+
+// RFC 9293 §3.8.6.1: probes of a closed window are answered with where we are.
+TEST(Receive, ProbesOfAClosedWindow) {
+  TcpTrace t({.host = WithReceiveBuffer(2000)});
+  t.Establish();
+  t.In (0, "A 1:1461    ack 1 win 65535");
+  t.In (0, "A 1461:2001 ack 1 win 65535");
+  t.Out(40, "A 1:1       ack 2001 win 0");
+  t.In (100, "A 2001:2002 ack 1 win 65535");  // one byte, as BSD probes
+  t.Out(100, "A 1:1       ack 2001 win 0");
+  t.In (200, "A 2000:2000 ack 1 win 65535");  // an old number, as Linux probes
+  t.Out(200, "A 1:1       ack 2001 win 0");
+  t.In (300, "A 2001:2001 ack 1 win 65535");  // acceptable, and nothing to answer
+  t.Quiet(400);
+  t.Read(2000);
+  t.Out(400, "A 1:1       ack 2001 win 2000");
+}
+
+// RFC 9293 §3.8.6.2.2: no small openings.
+TEST(Receive, SillyWindowAvoidance) {
+  TcpTrace t({.host = WithReceiveBuffer(4000)});
+  t.Establish();
+  t.InBurst(0, {"A 1:1461 ack 1 win 65535", "A 1461:2921 ack 1 win 65535", "A 2921:4001 ack 1 win 65535"});
+  t.Out(0, "A 1:1 ack 4001 win 0");
+  t.Read(1000);  // less than a segment
+  t.Quiet(10);
+  t.Read(1000);
+  t.Out(10, "A 1:1 ack 4001 win 2000");
+  t.Read(100);
+  t.Quiet(20);
+  t.Read(1900);
+  t.Out(20, "A 1:1 ack 4001 win 4000");
+}
+
+// The field's unit is 128 bytes with our scale of 7. Whatever is read when, the right edge stays or moves right: TcpTrace
+// checks that with every packet.
+TEST(Receive, TheRightEdgeNeverMovesLeft) {
+  for (uint32_t step : {1u, 7u, 56u, 127u, 129u, 500u, 1459u}) {
+    TcpTrace t({.host = WithReceiveBuffer(66000)});
+    t.Establish({.wscale = 7});
+    uint32_t seq = 1, unread = 0;
+    for (int i = 0; i < 100; ++i) {
+      const uint32_t n = std::min<uint32_t>(step + i % 3, 1460);
+      t.In(i, "A " + std::to_string(seq) + ":" + std::to_string(seq + n) + " ack 1 win 512");
+      seq += n;
+      unread += n;
+      if (i % 2 == 0) {
+        // An old segment makes the host say its window now.
+        t.In (i, "A 0:0 ack 1 win 512");
+        t.Out(i, "A 1:1 ack " + std::to_string(seq));
+        t.Read(unread - i % 60 * (unread > 100 ? 1 : 0));
+        unread = i % 60 * (unread > 100 ? 1 : 0);
+      } else if (2 * n >= 536) {
+        while (t.host().has_sent()) t.Out(i, "A 1:1 ack " + std::to_string(seq));
+      }
+      if (t.host().has_sent()) t.Out(i, "A 1:1 ack " + std::to_string(seq));
+    }
+    EXPECT_LT(50u, t.window_edges_checked());
+  }
+}
+
+// DESIGN: the bytes go from the frame straight to the memory of a reader that waits.
+TEST(Receive, StraightToTheWaitingReader) {
+  TcpTrace t;
+  t.Establish();
+  std::vector<std::byte> first(30), second(50);
+  const iovec into[] = {{first.data(), 30}, {nullptr, 0}, {second.data(), 50}};
+  t.sock().reader = {.into = into};
+  t.sock().reader_waits = true;
+  t.In (0, "A 1:21   ack 1 win 65535");
+  EXPECT_EQ(20u, t.sock().reader.copied);
+  t.In (0, "A 61:201 ack 1 win 65535");
+  t.Out(0, "A 1:1    ack 21");
+  t.In (0, "A 21:61  ack 1 win 65535");  // fills the hole; what is behind it goes to the reader too
+  t.Out(0, "A 1:1    ack 201");
+  EXPECT_EQ(80u, t.sock().reader.copied);
+  EXPECT_EQ(80u, t.tcp().counters.direct_copied_bytes);
+  EXPECT_EQ(Pattern(0, 30), first);
+  EXPECT_EQ(Pattern(30, 50), second);
+  EXPECT_EQ(120u, t.sock().rcv.queued);  // and the rest into the queue
+  EXPECT_EQ(0u, t.host().inet().ip.copied_bytes);
+  t.sock().reader = {};
+  runtime::FrameChain rest;
+  TcpRecvmsg(t.sock(), rest);
+  Bytes bytes(120);
+  EXPECT_EQ(120u, rest.CopyTo(bytes));
+  EXPECT_EQ(Pattern(80, 120), bytes);
+}
+
+// Tiny segments share frames once many are queued; the bytes stay what they are, and the program gets all of them.
+TEST(Receive, TinySegmentsShareFrames) {
+  TcpTrace t({.host = {.frames = 2048}});
+  t.Establish();
+  uint32_t seq = 1;
+  for (int i = 0; i < 3000; ++i, seq += 3) {
+    t.In(0, "A " + std::to_string(seq) + ":" + std::to_string(seq + 3) + " ack 1 win 65535");
+    while (t.host().has_sent()) t.Out(0, "A 1:1 ack " + std::to_string(seq + 3));
+  }
+  EXPECT_GE(768u, t.sock().receive_queue.count());
+  t.Read(9000);
+}
+
+// With nearly all frames gone, data that nobody waits for is not kept, and comes again later.
+TEST(Receive, FramesRunShort) {
+  TcpTrace t({.host = {.frames = 64}});
+  t.Establish();
+  std::vector<runtime::Frame*> taken;
+  while (t.host().pool().free_count() > 4) taken.push_back(t.host().pool().Alloc());
+  t.In (0, "A 1:101 ack 1 win 65535");
+  EXPECT_EQ(DropReason::kTcpRcvPruned, t.last());
+  t.Out(0, "A 1:1   ack 1");
+  t.In (0, "A 101:201 ack 1 win 65535");
+  EXPECT_EQ(DropReason::kTcpOfoFull, t.last());
+  t.Out(0, "A 1:1   ack 1");
+  for (runtime::Frame* frame : taken) runtime::Unref(frame);
+  t.In (200, "A 1:101 ack 1 win 65535");
+  t.Out(240, "A 1:1  ack 101");
+  t.Read(100);
+}
+
+// RFC 9293 §3.10.7.4, sixth: the urgent pointer is not used; the data is data.
+TEST(Receive, UrgentDataIsData) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0,  "UPA 1:101 ack 1 win 65535");
+  t.Out(40, "A   1:1   ack 101");
+  t.Read(100);
+}
+
+TEST(Receive, WithoutAckNothingIsTaken) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "P 1:101 win 65535");
+  EXPECT_EQ(DropReason::kTcpNoAck, t.last());
+  t.In (0, "F 1:1   win 65535");
+  EXPECT_EQ(DropReason::kTcpNoAck, t.last());
+  t.Quiet(100);
+}
+
+}  // namespace
+}  // namespace weir::testing_support
