@@ -1,5 +1,7 @@
 #include "netstack/host/shard.h"
 
+#include <poll.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -47,8 +49,6 @@ absl::Status Shard::BringUp() {
     absl::StatusOr<std::unique_ptr<XdpPort>> port = XdpPort::Create(options, *pool_, scheduler_);
     if (!port.ok()) return port.status();
     xdp_ = *std::move(port);
-    // Frames are looked for every turn; the watch is only there to end a sleep.
-    reactor_->WatchReadable(xdp_->link().fd(), [](void*) {}, nullptr);
   } else {
     absl::StatusOr<std::unique_ptr<netstack::KernelStack>> kernel =
         netstack::KernelStack::Create(*reactor_, *pool_, scheduler_, {.reuse_port = options.shards > 1});
@@ -87,7 +87,7 @@ absl::Status Shard::Run(const ShardMain& main) {
   root_->Spawn(RunMain(main));
   while (root_->live() > 0) Turn();
   Linger();
-  if (xdp_ != nullptr) reactor_->Unwatch(xdp_->link().fd());
+  reactor_->CancelAndDrain(frames_arrived_);
   return result_;
 }
 
@@ -113,13 +113,22 @@ void Shard::Idle(bool worked) {
     idle_.Worked(now_ns);
   } else if (!idle_.Spin(now_ns) && root_->live() > 0) {
     ++counters_.sleeps;
-    reactor_->Wait(std::min(scheduler_.timers().NextDeadline(), stop_deadline_ns_));
+    Sleep(std::min(scheduler_.timers().NextDeadline(), stop_deadline_ns_));
   }
   if (root_->context().stop.stop_requested() && now_ns > stop_deadline_ns_) {
     std::fprintf(stderr, "weir: %zu tasks did not end within %d s of the stop; giving up\n", root_->live(),
                  host_.options().drain_seconds);
     std::_Exit(1);
   }
+}
+
+// Frames are looked for every turn, so the poll is there only to end a sleep: armed once a sleep, it costs nothing while
+// frames keep coming. It is level-triggered when armed, so a frame that came since the last look ends it at once.
+void Shard::Sleep(Nanos deadline_ns) {
+  if (xdp_ != nullptr && !frames_arrived_.in_flight()) {
+    io_uring_prep_poll_add(reactor_->Prepare(frames_arrived_), xdp_->link().fd(), POLLIN);
+  }
+  reactor_->Wait(deadline_ns);
 }
 
 void Shard::RequestStop() {
@@ -139,7 +148,7 @@ void Shard::Linger() {
     scheduler_.timers().Advance(now_ns);
     xdp_->Transmit(now_ns);
     if (tcp.unfinished() == 0 && xdp_->inet().ip.device.tx_empty()) return;
-    reactor_->Wait(std::min(deadline_ns, now_ns + kMillisecond));
+    Sleep(std::min(deadline_ns, scheduler_.timers().NextDeadline()));
     reactor_->Poll();
   }
 }

@@ -89,6 +89,8 @@ class Shard {
   Task<void> RunMain(const ShardMain& main);
   void Turn();
   void Idle(bool worked);
+  void Sleep(Nanos deadline_ns);
+  void OnFramesArrived(int32_t, uint32_t) {}  // being awake is enough
   // Lets connections finish what they have to send, for a moment.
   void Linger();
 
@@ -99,6 +101,7 @@ class Shard {
   runtime::FramePool::Ptr pool_;
   std::unique_ptr<runtime::Reactor> reactor_;
   std::unique_ptr<runtime::Mailbox> mailbox_;
+  runtime::MemberOp<Shard, &Shard::OnFramesArrived> frames_arrived_{*this};
   std::unique_ptr<netstack::KernelStack> kernel_;
   std::unique_ptr<XdpPort> xdp_;
   StopSource stop_;

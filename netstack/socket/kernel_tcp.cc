@@ -77,7 +77,7 @@ void KernelTcp::CancelRecv(RecvOp& op) {
 // Prepares the multishot receive when it is not in flight and there is room for what it brings.
 void KernelTcp::ResumeRecv() {
   if (recv_.in_flight() || linked() || !recv_started_ || eof_ || recv_error_ != 0 || reset_ || closing_) return;
-  if (queue_.size() > kResumeFrames) return;
+  if (queue_.count() > kResumeFrames) return;
   io_uring_sqe* sqe = stack_.reactor().Prepare(recv_);
   io_uring_prep_recv_multishot(sqe, fd_, nullptr, 0, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT;
@@ -109,7 +109,7 @@ void KernelTcp::OnRecv(int32_t result, uint32_t flags) {
   }
   if (recv_op_ != nullptr && TakeReceived(*recv_op_)) std::exchange(recv_op_, nullptr)->Wake();
   if (!final) {
-    if (queue_.size() >= kPauseFrames && stack_.reactor().Cancel(recv_)) ++stack_.stats().recv_paused;
+    if (queue_.count() >= kPauseFrames && stack_.reactor().Cancel(recv_)) ++stack_.stats().recv_paused;
     return;
   }
   if (result != -ENOBUFS || stack_.BuffersOrWait(*this)) ResumeRecv();
@@ -118,8 +118,8 @@ void KernelTcp::OnRecv(int32_t result, uint32_t flags) {
 // Queues `frame`, of which it takes over the reference. While the reader is behind, what fits behind the last bytes is
 // copied there, so that many small segments do not hold a frame each (tcp_try_coalesce).
 void KernelTcp::Queue(Frame* frame) {
-  Frame* last = queue_.back();
-  if (last == nullptr || last->tailroom() < frame->len) return queue_.Push(frame);
+  Frame* last = queue_.tail();
+  if (last == nullptr || last->tailroom() < frame->len) return queue_.PushBack(frame);
   std::memcpy(last->data + last->len, frame->data, frame->len);
   last->len += frame->len;
   runtime::Unref(frame);
@@ -139,7 +139,7 @@ bool KernelTcp::TakeReceived(RecvOp& op) {
     return true;
   }
   while (!queue_.empty() && !op.buffer.full()) {
-    Frame* frame = queue_.Pop();
+    Frame* frame = queue_.PopFront();
     op.buffer.Append(frame, frame->bytes());
   }
   return true;
@@ -150,12 +150,12 @@ size_t KernelTcp::CopyReceived(std::span<const iovec> into) {
   for (const iovec& slice : into) {
     size_t filled = 0;
     while (filled < slice.iov_len && !queue_.empty()) {
-      Frame* frame = queue_.front();
+      Frame* frame = queue_.head();
       const size_t n = std::min<size_t>(slice.iov_len - filled, frame->len);
       std::memcpy(static_cast<std::byte*>(slice.iov_base) + filled, frame->data, n);
       filled += n;
       frame->Pull(static_cast<uint32_t>(n));
-      if (frame->len == 0) runtime::Unref(queue_.Pop());
+      if (frame->len == 0) runtime::Unref(queue_.PopFront());
     }
     copied += filled;
   }

@@ -15,10 +15,10 @@
 #include <cstdint>
 
 #include "netstack/socket/backend.h"
-#include "netstack/socket/frame_queue.h"
 #include "netstack/socket/kernel_stack.h"
 #include "netstack/socket/sockaddr.h"
 #include "runtime/base/recycler.h"
+#include "runtime/buffer/frame_queue.h"
 #include "runtime/io/reactor.h"
 
 namespace weir::netstack {
@@ -78,7 +78,7 @@ class KernelTcp final : public TcpBackend, KernelReceiver {
   mutable Endpoint local_;
 
   // Receiving.
-  FrameQueue queue_;
+  runtime::FrameQueue queue_;
   RecvOp* recv_op_ = nullptr;
   int recv_error_ = 0;  // errno that ended it
   bool recv_started_ = false;

@@ -79,7 +79,7 @@ void KernelUdp::CancelRecv(UdpRecvOp& op) {
 }
 
 void KernelUdp::ResumeRecv() {
-  if (recv_.in_flight() || linked() || !recv_started_ || closing_ || queue_.size() > kResumeDatagrams) return;
+  if (recv_.in_flight() || linked() || !recv_started_ || closing_ || queue_.count() > kResumeDatagrams) return;
   io_uring_sqe* sqe = stack_.reactor().Prepare(recv_);
   io_uring_prep_recvmsg_multishot(sqe, fd_, &recv_layout_, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT;
@@ -97,7 +97,7 @@ void KernelUdp::OnRecv(int32_t result, uint32_t flags) {
   }
   if (recv_op_ != nullptr && TakeReceived(*recv_op_)) std::exchange(recv_op_, nullptr)->Wake();
   if ((flags & IORING_CQE_F_MORE) != 0) {
-    if (queue_.size() >= kPauseDatagrams && stack_.reactor().Cancel(recv_)) ++stack_.stats().recv_paused;
+    if (queue_.count() >= kPauseDatagrams && stack_.reactor().Cancel(recv_)) ++stack_.stats().recv_paused;
     return;
   }
   // After an error it is the reader's next call that goes on, so that a lasting one does not spin.
@@ -114,13 +114,13 @@ bool KernelUdp::Accept(Frame* frame, size_t length) {
   }
   frame->data = static_cast<std::byte*>(io_uring_recvmsg_payload(out, &recv_layout_));
   frame->len = io_uring_recvmsg_payload_length(out, static_cast<int>(length), &recv_layout_);
-  queue_.Push(frame);
+  queue_.PushBack(frame);
   return true;
 }
 
 bool KernelUdp::TakeReceived(UdpRecvOp& op) {
   if (!queue_.empty()) {
-    op.datagram = Parse(queue_.Pop(), recv_layout_, local_.port);
+    op.datagram = Parse(queue_.PopFront(), recv_layout_, local_.port);
     return true;
   }
   if (recv_error_ == 0) return false;

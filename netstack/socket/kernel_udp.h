@@ -14,9 +14,9 @@
 #include <cstdint>
 
 #include "netstack/socket/backend.h"
-#include "netstack/socket/frame_queue.h"
 #include "netstack/socket/kernel_stack.h"
 #include "netstack/socket/sockaddr.h"
+#include "runtime/buffer/frame_queue.h"
 #include "runtime/io/reactor.h"
 
 namespace weir::netstack {
@@ -59,7 +59,7 @@ class KernelUdp final : public UdpBackend, KernelReceiver {
   int fd_;
   const int family_;
   const Endpoint local_;
-  FrameQueue queue_;
+  runtime::FrameQueue queue_;
   UdpRecvOp* recv_op_ = nullptr;
   UdpSendOp* send_op_ = nullptr;
   int recv_error_ = 0;  // errno for the next receive

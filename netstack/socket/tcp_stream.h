@@ -36,6 +36,13 @@ struct TcpRecvTraits {
 struct TcpRecvIntoTraits : TcpRecvTraits {
   std::span<const iovec> into;
   void Fill(Op& op) { op.into = into; }
+  // recvmsg(2) into no memory gives 0 at once; to the backend an empty span means: give the frames.
+  static bool Start(Backend& backend, Op& op) {
+    for (const iovec& piece : op.into) {
+      if (piece.iov_len > 0) return backend.StartRecv(op);
+    }
+    return true;
+  }
   static absl::StatusOr<size_t> Take(Op& op) {
     if (!op.status.ok()) return std::move(op.status);
     return op.copied;
@@ -86,7 +93,7 @@ class TcpStream {
   auto Recvmsg() { return netstack::Operation<netstack::TcpRecvTraits>(*backend_, {}); }
 
   // Fills the caller's memory, which must stay until the call returns: at least one byte, at most what fits, as
-  // recvmsg(2) without flags; 0 is the peer's FIN. Bytes of a segment that arrives while the call waits go from the
+  // recvmsg(2) without flags; 0 is the peer's FIN, or the answer to memory of no bytes. Bytes of a segment that arrives while the call waits go from the
   // frame straight there.
   auto Recvmsg(std::span<const iovec> into) {
     return netstack::Operation<netstack::TcpRecvIntoTraits>(*backend_, {{}, into});

@@ -10,12 +10,12 @@
 #include <span>
 
 #include "netstack/ip/ip_context.h"
-#include "netstack/tcp/frame_queue.h"
 #include "netstack/tcp/seq.h"
 #include "netstack/tcp/tcp_congestion.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/timer_wheel.h"
+#include "runtime/buffer/frame_queue.h"
 
 namespace weir::netstack {
 
@@ -116,10 +116,10 @@ struct TcpSock : ReadySock,
     bool fin = false;  // the peer's FIN was received in order
   } rcv;
 
-  FrameQueue send_queue;
+  runtime::FrameQueue send_queue;
   runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
-  FrameQueue receive_queue;
-  FrameQueue ofo_queue;  // sorted, without overlaps
+  runtime::FrameQueue receive_queue;
+  runtime::FrameQueue ofo_queue;  // sorted, without overlaps
 
   // A reader that waits with its own memory: in-order bytes are copied there and never enter the receive queue
   // (the kernel's direct copy to the reader).
