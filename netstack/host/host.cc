@@ -92,7 +92,7 @@ bool Host::Arrive(const absl::Status& status) {
 
 void Host::StopAll() {
   for (const std::unique_ptr<Shard>& shard : shards_) {
-    shard->mailbox().PostFunction([&shard] { shard->RequestStop(); });
+    shard->mailbox().PostFunction([stopped = shard.get()] { stopped->RequestStop(); });
   }
 }
 

@@ -27,6 +27,10 @@ class NetDevice {
   static constexpr size_t kTxQueue = 4096;
 
   explicit NetDevice(const NetDeviceOptions& options) : options_(options), tx_(kTxQueue) {}
+  NetDevice(const NetDevice&) = delete;
+  ~NetDevice() {
+    while (!tx_empty()) runtime::Unref(TxPop());
+  }
 
   const MacAddress& mac() const { return options_.mac; }
   uint32_t mtu() const { return options_.mtu; }
@@ -44,7 +48,7 @@ class NetDevice {
 
   bool tx_empty() const { return tx_.empty(); }
   size_t tx_size() const { return tx_.size(); }
-  // The oldest queued frame, for the link; TxDone hands its reference over.
+  // For the link: the frame `i` places behind the oldest, and taking the oldest, with its reference.
   runtime::Frame* TxAt(size_t i) { return tx_.At(i); }
   runtime::Frame* TxPop() {
     runtime::Frame* frame = tx_.Pop();
