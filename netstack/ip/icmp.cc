@@ -38,7 +38,7 @@ DropReason IcmpRcv(IpContext& context, IpPacket& packet, Nanos now_ns) {
 }
 
 void IcmpSendUnreachable(IpContext& context, const IpPacket& about, uint8_t code, Nanos now_ns) {
-  if (!context.IsLocal(about.destination)) return;
+  if (!context.IsLocal(about.destination) || about.link_multicast) return;
   if (!context.icmp_limit.Take(now_ns)) {
     context.outcomes.Count(DropReason::kIcmpRateLimited);
     return;
@@ -59,7 +59,7 @@ void IcmpSendUnreachable(IpContext& context, const IpPacket& about, uint8_t code
   std::memcpy(frame->data + kIcmpHeader, about.header.data(), header);
   std::memcpy(frame->data + kIcmpHeader + header, about.frame.data, payload);
   StoreIcmpChecksum(*frame);
-  context.outcomes.Count(IpOutput(
+  context.CountFailure(IpOutput(
       context, frame,
       {.source = about.destination, .destination = about.source, .protocol = kProtocolIcmp, .tos = 0xc0}, now_ns));
 }

@@ -68,6 +68,10 @@ struct IpContext {
     sock.events |= event;
     if (!sock.linked()) ready.PushBack(sock);
   }
+  // For what the stack sends by itself. kConsumed counts frames that came in, each of them once.
+  void CountFailure(DropReason reason) {
+    if (reason != DropReason::kConsumed) outcomes.Count(reason);
+  }
   // Whether a packet to `ip` is for this host alone.
   bool IsLocal(const IpAddress& ip) const { return ip == address.ip; }
 

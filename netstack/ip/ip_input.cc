@@ -47,7 +47,7 @@ DropReason IpRcvFinish(Inet& inet, IpPacket& packet, Nanos now_ns) {
 
 }  // namespace
 
-DropReason IpRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns) {
+DropReason IpRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
   if (frame.len < Ipv4Header::kMinSize) return DropReason::kIpTruncated;
   Ipv4Header header;
   header.Parse(frame.data);
@@ -68,6 +68,7 @@ DropReason IpRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns) {
                   .protocol = header.protocol,
                   .tos = header.tos,
                   .ttl = header.ttl,
+                  .link_multicast = link_multicast,
                   .header = bytes};
   return IpRcvFinish(inet, packet, now_ns);
 }

@@ -8,8 +8,8 @@
 namespace weir::netstack {
 
 // `frame` begins at the IP header; the caller keeps its reference. Checks the header, cuts padding off, and passes the
-// packet on to its transport.
-DropReason IpRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns);
+// packet on to its transport. `link_multicast`: the frame was sent to a multicast or broadcast address of the link.
+DropReason IpRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns, bool link_multicast = false);
 
 }  // namespace weir::netstack
 

@@ -19,6 +19,7 @@ struct IpPacket {
   uint8_t protocol = 0;
   uint8_t tos = 0;
   uint8_t ttl = 0;
+  bool link_multicast = false;  // PACKET_BROADCAST or PACKET_MULTICAST of Linux
   // The IP header, with options, right in front of frame.data.
   std::span<const std::byte> header;
 };

@@ -78,7 +78,7 @@ void Neighbour::OnTimer(runtime::Timer& timer, Nanos now_ns) {
     return;
   }
   ++self.probes;
-  context.outcomes.Count(ArpSolicit(context, self));
+  context.CountFailure(ArpSolicit(context, self));
   context.timers.Arm(self, now_ns + NeighbourTable::kRetransTimer);
 }
 
@@ -115,7 +115,7 @@ void NeighbourUpdate(IpContext& context, Neighbour& neighbour, const MacAddress&
   for (size_t i = 0; i < waiting; ++i) {
     runtime::Frame* frame = neighbour.pending[i];
     --frame->tx_pending;
-    context.outcomes.Count(NeighbourOutput(context, frame, neighbour.ip, now_ns));
+    context.CountFailure(NeighbourOutput(context, frame, neighbour.ip, now_ns));
   }
 }
 

@@ -9,10 +9,12 @@
 namespace weir::netstack {
 namespace {
 
-// Drops the frames below `una`; a frame that is acknowledged in part loses that part. Returns the time of sending of
-// the newest frame that was sent once only, for the round-trip time (Karn's algorithm, RFC 6298 §3), or 0.
+// Drops the frames below `una`; a frame that is acknowledged in part loses that part. Returns when the oldest of them
+// was sent, for the round-trip time; or 0 when one of them was sent twice: the ACK may have waited for the second
+// transmission (Karn's algorithm, RFC 6298 §3; FLAG_RETRANS_DATA_ACKED of tcp_clean_rtx_queue).
 Nanos CleanSendQueue(TcpSock& sock) {
   Nanos sent_ns = 0;
+  bool retransmitted = false;
   while (!sock.send_queue.empty()) {
     runtime::Frame* frame = sock.send_queue.head();
     auto& cb = frame->Cb<TcpTxCb>();
@@ -25,20 +27,21 @@ Nanos CleanSendQueue(TcpSock& sock) {
       }
       break;
     }
-    if (cb.retransmits == 0) sent_ns = cb.sent_ns;
+    if (sent_ns == 0) sent_ns = cb.sent_ns;
+    retransmitted |= cb.retransmits != 0;
     if (frame == sock.send_head) sock.send_head = frame->next;  // was to be sent again, after a timeout
     runtime::Unref(sock.send_queue.PopFront());
   }
   if (sock.snd.nxt < sock.snd.una) sock.snd.nxt = sock.snd.una;
-  return sent_ns;
+  return retransmitted ? 0 : sent_ns;
 }
 
-// RFC 9293 §3.10.7.4: an ACK that is newer, by sequence and then by acknowledgment number, sets the window
-// (tcp_ack_update_window).
-void UpdateWindow(TcpSock& sock, const TcpSegment& segment) {
-  const uint32_t window = uint32_t{segment.header.window} << sock.snd.wscale;
+// RFC 9293 §3.10.7.4: an ACK that is newer, by sequence and then by acknowledgment number, sets the window. Of those
+// that are the same in both, a larger window is newer, and so is none at all (tcp_may_update_window).
+void UpdateWindow(TcpSock& sock, const TcpSegment& segment, uint32_t window) {
   const bool newer = segment.ack > sock.snd.una || segment.seq > sock.snd.wl1 ||
-                     (segment.seq == sock.snd.wl1 && (segment.ack > sock.snd.wl2 || window > sock.snd.wnd));
+                     (segment.seq == sock.snd.wl1 &&
+                      (segment.ack > sock.snd.wl2 || window > sock.snd.wnd || window == 0));
   if (!newer) return;
   sock.snd.wl1 = segment.seq;
   sock.snd.wl2 = segment.ack;
@@ -51,7 +54,7 @@ void OnDuplicate(TcpSock& sock, Nanos now_ns) {
   if (sock.dup_acks < 3) return;
   if (sock.dup_acks == 3) {
     const auto flight = static_cast<uint32_t>(sock.snd.nxt - sock.snd.una);
-    if (sock.congestion.OnThirdDupAck(sock.snd.una, sock.snd.nxt, flight, sock.snd.mss)) {
+    if (sock.congestion.OnThirdDupAck(sock.snd.una, sock.snd.max, flight, sock.snd.mss)) {
       TcpRetransmit(sock, now_ns);
     }
     return;
@@ -69,16 +72,21 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     sock.context.WantOutput(sock);
     return DropReason::kTcpUnsentAck;
   }
-  // RFC 5961 §5.2: acknowledgments older than the largest window ever seen are not from this conversation.
-  if (segment.ack < sock.snd.una - std::max(sock.snd.max_wnd, 1u)) return DropReason::kTcpOldAck;
-  const uint32_t old_window = sock.snd.wnd;
+  if (segment.ack < sock.snd.una - std::max(sock.snd.max_wnd, 1u)) {
+    // RFC 5961 §5.2: acknowledgments older than the largest window ever seen are not from this conversation.
+    sock.ack_now = true;
+    sock.context.WantOutput(sock);
+    return DropReason::kTcpOldAck;
+  }
   if (segment.ack < sock.snd.una) return DropReason::kConsumed;  // an old ACK; its data may still count
-  UpdateWindow(sock, segment);
+  const uint32_t window = uint32_t{segment.header.window} << sock.snd.wscale;
+  const bool same_window = window == sock.snd.wnd;
+  UpdateWindow(sock, segment, window);
   if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
   TcpPeerAnswered(sock);
   if (segment.ack == sock.snd.una) {
     // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, leaves the window, with data outstanding.
-    if (sock.snd.nxt > sock.snd.una && segment.length() == 0 && sock.snd.wnd == old_window) {
+    if (sock.snd.nxt > sock.snd.una && segment.length() == 0 && same_window) {
       OnDuplicate(sock, now_ns);
     }
     return DropReason::kConsumed;
@@ -86,8 +94,11 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const auto acked = static_cast<uint32_t>(segment.ack - sock.snd.una);
   sock.snd.una = segment.ack;
   const Nanos sent_ns = CleanSendQueue(sock);
-  if (sent_ns != 0) TcpRttSample(sock, now_ns - sent_ns);
-  sock.backoff = 0;
+  sock.retries = 0;
+  if (sent_ns != 0) {
+    TcpRttSample(sock, now_ns - sent_ns);
+    sock.backoff = 0;  // not before something was measured (RFC 6298 §5, note to §5.5)
+  }
   const bool partial = sock.congestion.OnAck(sock.snd.una, acked, sock.snd.mss);
   if (!sock.congestion.in_recovery()) sock.dup_acks = 0;
   if (partial) TcpRetransmit(sock, now_ns);

@@ -23,7 +23,7 @@ void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
   while (frame.len > 0 && !reader.into.empty()) {
     const iovec& to = reader.into.front();
     const size_t n = std::min<size_t>(frame.len, to.iov_len - reader.offset);
-    std::memcpy(static_cast<std::byte*>(to.iov_base) + reader.offset, frame.data, n);
+    if (n > 0) std::memcpy(static_cast<std::byte*>(to.iov_base) + reader.offset, frame.data, n);
     frame.Pull(static_cast<uint32_t>(n));
     reader.offset += n;
     reader.copied += n;
@@ -49,7 +49,9 @@ bool Coalesce(TcpSock& sock, const runtime::Frame& frame) {
 bool HasRoom(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
   if (sock.receive_queue.count() >= kMaxQueuedFrames) return false;
-  return sock.reader_waits || pool.free_count() > FrameReserve(pool);
+  // A connection that holds nothing may go half into the reserve: see TcpSelectWindow.
+  const uint32_t reserve = sock.receive_queue.empty() ? FrameReserve(pool) / 2 : FrameReserve(pool);
+  return sock.reader_waits || pool.free_count() > reserve;
 }
 
 // Takes the in-order payload of `frame` (rcv.nxt is its first byte); false when there is no room for it.
@@ -119,8 +121,9 @@ DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
     }
   }
   if (previous != nullptr) {
-    const Seq end = previous->Cb<TcpRxCb>().seq + previous->len;
-    if (end >= segment.seq + segment.payload && !segment.has(kTcpFin)) return DropReason::kTcpDuplicate;
+    const TcpRxCb& cb = previous->Cb<TcpRxCb>();
+    const Seq end = cb.seq + previous->len;
+    if (end + cb.fin >= segment.end()) return DropReason::kTcpDuplicate;
     if (end > seq) {
       const auto known = std::min(static_cast<uint32_t>(end - seq), frame.len);
       frame.Pull(known);
@@ -182,7 +185,10 @@ DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   }
   if (segment.seq > sock.rcv.nxt) return TcpDataQueueOfo(sock, segment);
   const auto known = static_cast<uint32_t>(sock.rcv.nxt - segment.seq);
-  if (known > segment.payload || (known == segment.payload && !fin && known > 0)) return DropReason::kTcpDuplicate;
+  if (known > segment.payload || (known == segment.payload && !fin)) {
+    sock.ack_now = true;
+    return DropReason::kTcpDuplicate;
+  }
   segment.frame.Pull(known);
   const bool had_hole = !sock.ofo_queue.empty();
   if (!QueueInOrder(sock, segment.frame)) {

@@ -1,7 +1,9 @@
-// How a connection's numbers begin. Initial sequence numbers (RFC 6528 §3): a clock of about 4 µs plus a keyed hash of the connection, so that they can
-// not be guessed and still grow for the same pair of endpoints.
+// How a connection's numbers begin. Initial sequence numbers (RFC 6528 §3): a clock of about 4 µs plus a keyed hash of
+// the connection, so that they can not be guessed and still grow for the same pair of endpoints.
 #ifndef NETSTACK_TCP_TCP_INITIAL_H_
 #define NETSTACK_TCP_TCP_INITIAL_H_
+
+#include <optional>
 
 #include "netstack/tcp/seq.h"
 #include "netstack/tcp/tcp_context.h"
@@ -22,9 +24,13 @@ inline constexpr uint8_t kTcpWindowScale = 7;
 // Linux's TCP_MAX_QUICKACKS: the first segments are acknowledged at once, while the peer is in slow start.
 inline constexpr uint8_t kTcpQuickAcks = 16;
 
-// The send variables of a connection whose SYN is about to be sent; local and remote are set.
-inline void TcpInitSend(TcpSock& sock, Nanos now_ns) {
-  sock.snd.iss = sock.snd.una = TcpIsn(sock.context, sock.local, sock.remote, now_ns);
+// The send variables of a connection whose SYN is about to be sent; local and remote are set. After an earlier
+// connection in TIME-WAIT the number is beyond that one's (RFC 9293 §3.6.1): it may have sent faster than the clock
+// runs. Linux: tcp_timewait_state_process, tcp_tw_isn.
+inline void TcpInitSend(TcpSock& sock, Nanos now_ns, std::optional<Seq> isn_after = {}) {
+  Seq isn = TcpIsn(sock.context, sock.local, sock.remote, now_ns);
+  if (isn_after.has_value() && isn <= *isn_after) isn = *isn_after + 65537;
+  sock.snd.iss = sock.snd.una = isn;
   sock.snd.nxt = sock.snd.max = sock.snd.write_seq = sock.snd.iss + 1;
   sock.syn_sent_ns = now_ns;
 }

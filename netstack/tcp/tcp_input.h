@@ -9,6 +9,8 @@
 #ifndef NETSTACK_TCP_TCP_INPUT_H_
 #define NETSTACK_TCP_TCP_INPUT_H_
 
+#include <optional>
+
 #include "netstack/drop_reason.h"
 #include "netstack/ip/ip_packet.h"
 #include "netstack/tcp/tcp_context.h"
@@ -21,11 +23,14 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns);
 
 DropReason TcpRcvEstablished(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
 DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
-DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns);
+// `isn_after`: the last number of an earlier connection of the same endpoints, which the new one stays clear of.
+DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns,
+                        std::optional<Seq> isn_after = {});
 DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
 
-// First, second and fourth: kConsumed when the segment goes on to the next step (tcp_validate_incoming).
-DropReason TcpValidateIncoming(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
+// First, second and fourth: kConsumed when the segment goes on to the next step; kTcpDuplicate and kTcpZeroWindow when
+// only its ACK field may be of use (tcp_validate_incoming).
+DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment);
 
 // Fifth: kConsumed when the ACK field is acceptable and was used (tcp_ack).
 DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns);

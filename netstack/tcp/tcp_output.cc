@@ -16,9 +16,8 @@ namespace {
 void Send(IpContext& ip, runtime::Frame* frame, const IpAddress& source, const IpAddress& destination, Nanos now_ns) {
   const ChecksumSum pseudo = PseudoHeaderSum(source, destination, kProtocolTcp, frame->len);
   StoreChecksum(frame->data + TcpHeader::kChecksumOffset, FinishChecksum(SumBytes(frame->bytes()) + pseudo));
-  const DropReason reason =
-      IpOutput(ip, frame, {.source = source, .destination = destination, .protocol = kProtocolTcp}, now_ns);
-  if (reason != DropReason::kConsumed) ip.outcomes.Count(reason);
+  ip.CountFailure(
+      IpOutput(ip, frame, {.source = source, .destination = destination, .protocol = kProtocolTcp}, now_ns));
 }
 
 // Header in front of `frame`, which begins at its payload and of which one reference is taken over. What the segment
@@ -39,9 +38,9 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, cons
     sock.ack_now = sock.ack_delayed = false;
     context.ip.timers.Cancel(sock.delack_timer);
   }
-  // RFC 7323 §2.2: the window of a SYN is never scaled.
-  header.window = (flags & kTcpSyn) != 0 ? static_cast<uint16_t>(std::min<uint32_t>(sock.rcv.wnd, 65535))
-                                         : static_cast<uint16_t>(sock.rcv.wnd >> sock.rcv.wscale);
+  // RFC 7323 §2.2: the window of a SYN is never scaled, and no more than its field says is promised.
+  if ((flags & kTcpSyn) != 0) sock.rcv.wnd = std::min<uint32_t>(sock.rcv.wnd, 65535);
+  header.window = static_cast<uint16_t>(sock.rcv.wnd >> ((flags & kTcpSyn) != 0 ? 0 : sock.rcv.wscale));
   std::byte* at = frame->Push(header.header_size);
   header.Emit(at);
   std::memcpy(at + TcpHeader::kMinSize, option_bytes, option_size);
@@ -59,9 +58,9 @@ void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, const TcpOptions& op
   Transmit(sock, frame, seq, flags, options, now_ns);
 }
 
-// Sends one frame of the send queue, with the FIN when that follows it. The frame stays in the queue; it is not touched
-// while the device still reads it from an earlier transmission. Returns whether it was sent.
-bool TransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
+// Sends one frame of the send queue, the last one together with the FIN when `fin` says so. The frame stays in the
+// queue; it is not touched while the device still reads it from an earlier transmission. Returns whether it was sent.
+bool TransmitFrame(TcpSock& sock, runtime::Frame* frame, bool fin, Nanos now_ns) {
   if (frame->tx_pending > 0) return false;
   auto& cb = frame->Cb<TcpTxCb>();
   if (cb.sent_ns != 0) {
@@ -71,7 +70,7 @@ bool TransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
   cb.sent_ns = now_ns;
   uint8_t flags = kTcpAck;
   if (frame->next == nullptr) flags |= kTcpPsh;
-  if (frame->next == nullptr && sock.snd.fin) flags |= kTcpFin;
+  if (fin) flags |= kTcpFin;
   frame->data = frame->base + cb.offset;
   frame->len = cb.length;
   runtime::Ref(frame);
@@ -140,7 +139,11 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   const runtime::FramePool& pool = context.ip.pool;
   const uint32_t reserve = pool.size() / 16;
   const uint32_t free_frames = pool.free_count() > reserve ? pool.free_count() - reserve : 0;
-  free_bytes = std::min<uint64_t>(free_bytes, uint64_t{free_frames} * pool.frame_size() / 2);
+  uint64_t pool_bytes = uint64_t{free_frames} * pool.frame_size() / 2;
+  // One that holds nothing keeps one segment open all the same: else two hosts whose send queues took all the frames
+  // would wait for each other for ever (Linux under memory pressure does not go below four).
+  if (sock.rcv.queued == 0) pool_bytes = std::max<uint64_t>(pool_bytes, TcpMss(context.ip));
+  free_bytes = static_cast<uint32_t>(std::min<uint64_t>(free_bytes, pool_bytes));
   // RFC 9293 §3.8.6.2.2: no small openings.
   if (free_bytes < std::min<uint32_t>(limit / 2, TcpMss(context.ip))) free_bytes = 0;
   // The field cannot say the bits below the scale: an opening is rounded down, but an edge that was promised is rounded
@@ -150,7 +153,9 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   return std::min(window, 65535u << sock.rcv.wscale);
 }
 
-void TcpSendAck(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.nxt, kTcpAck, {}, now_ns); }
+// snd.max, not snd.nxt: while old data is sent again snd.nxt is a number that the peer no longer accepts. Two hosts
+// that both answered such ACKs would go on for ever. Linux's snd_nxt never goes back.
+void TcpSendAck(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.max, kTcpAck, {}, now_ns); }
 
 void TcpSendSyn(TcpSock& sock, Nanos now_ns) {
   const bool answer = sock.state == TcpState::kSynReceived;
@@ -166,7 +171,7 @@ void TcpSendProbe(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.
 
 void TcpSendReset(TcpSock& sock, Nanos now_ns) {
   ++sock.context.counters.resets_out;
-  TransmitControl(sock, sock.snd.nxt, kTcpRst | kTcpAck, {}, now_ns);
+  TransmitControl(sock, sock.snd.max, kTcpRst | kTcpAck, {}, now_ns);
 }
 
 void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
@@ -205,15 +210,17 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns) {
           (flight > 0 || !SplitHead(sock, static_cast<uint16_t>(usable)))) {
         break;
       }
-      if (!TransmitFrame(sock, frame, now_ns)) break;
+      const uint16_t length = frame->Cb<TcpTxCb>().length;
+      const bool fin = snd.fin && frame->next == nullptr && length < usable;  // the FIN counts in the window
+      if (!TransmitFrame(sock, frame, fin, now_ns)) break;
       sock.send_head = frame->next;
-      snd.nxt = frame->Cb<TcpTxCb>().end();
-      if (frame->next == nullptr && snd.fin) snd.nxt += 1;
+      snd.nxt = frame->Cb<TcpTxCb>().end() + fin;
     }
     snd.max = std::max(snd.max, snd.nxt, [](Seq a, Seq b) { return a < b; });
     if (!sock.timer.armed()) TcpRearmRetransmit(sock, now_ns);
   }
-  // Nothing in flight that an ACK could come for, and something to send: ask for the window.
+  // Nothing in flight that an ACK could come for, and something to send: ask for the window, or try again later when
+  // the frame is still on the device or there was none to split it with.
   if (TcpHasUnsent(sock) && snd.nxt == snd.una && !sock.timer.armed()) TcpStartProbing(sock, now_ns);
 }
 
@@ -223,7 +230,9 @@ void TcpRetransmit(TcpSock& sock, Nanos now_ns) {
     return TcpSendSyn(sock, now_ns);
   }
   if (!sock.send_queue.empty()) {
-    (void)TransmitFrame(sock, sock.send_queue.head(), now_ns);
+    // The FIN only when it was sent before: else the peer would acknowledge what counts as never sent.
+    runtime::Frame* frame = sock.send_queue.head();
+    (void)TransmitFrame(sock, frame, frame->next == nullptr && frame->Cb<TcpTxCb>().end() < sock.snd.max, now_ns);
   } else if (sock.snd.fin) {
     ++sock.context.counters.retransmits;
     TransmitControl(sock, sock.snd.write_seq - 1, kTcpFin | kTcpAck, {}, now_ns);

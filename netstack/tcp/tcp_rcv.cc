@@ -8,7 +8,10 @@
 namespace weir::netstack {
 namespace {
 
-bool IsUnicast(const IpContext& ip, const IpPacket& packet) { return ip.IsLocal(packet.destination); }
+// RFC 9293 §3.9.2.3, RFC 1122 §4.2.3.10: a segment to several hosts, on the link or by its IP address, is no segment.
+bool IsUnicast(const IpContext& ip, const IpPacket& packet) {
+  return ip.IsLocal(packet.destination) && !packet.link_multicast;
+}
 
 // RFC 9293 §3.10.7.1: a segment for no connection is answered by RST, unless it is one itself.
 DropReason NoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {

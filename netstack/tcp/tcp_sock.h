@@ -140,6 +140,7 @@ struct TcpSock : ReadySock,
   Nanos rto_ns = kSecond;
   uint8_t backoff = 0;
   uint8_t retries = 0;
+  uint8_t probes = 0;    // since the window closed, answered or not
   bool probing = false;  // the timer is the zero-window probe's (RFC 9293 §3.8.6.1)
   TcpTimer timer;  // retransmission, zero-window probe, FIN-WAIT-2 or TIME-WAIT
 

@@ -22,7 +22,8 @@ void TakeSyn(TcpSock& sock, const TcpSegment& segment) {
   constexpr uint16_t kMinMss = 88;
   const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
   sock.snd.mss = std::min(peer_mss, TcpMss(sock.context.ip));
-  sock.rcv.mss = sock.snd.mss;
+  // What the peer sends at once is seen later; it may be less than what it can receive (tcp_initialize_rcv_mss).
+  sock.rcv.mss = std::min<uint16_t>(sock.snd.mss, 536);
   if (options.has_window_scale) {
     sock.snd.wscale = options.window_scale;
   } else {
@@ -37,7 +38,9 @@ void TakeSyn(TcpSock& sock, const TcpSegment& segment) {
 
 // The handshake is complete: numbers and timers as ESTABLISHED starts with.
 void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
-  sock.state = TcpState::kEstablished;
+  // CLOSE and SEND before this moment were queued (RFC 9293 §3.10.2, §3.10.4).
+  sock.state = sock.snd.fin ? TcpState::kFinWait1 : TcpState::kEstablished;
+  if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
   sock.snd.una = segment.ack;
   sock.snd.wnd = uint32_t{segment.header.window} << (segment.has(kTcpSyn) ? 0 : sock.snd.wscale);
   sock.snd.max_wnd = std::max(sock.snd.max_wnd, sock.snd.wnd);
@@ -96,13 +99,20 @@ DropReason AckOfSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     return DropReason::kTcpUnsentAck;
   }
   Establish(sock, segment, now_ns);
-  ++sock.context.counters.accepted;
   if (sock.listener != nullptr) {
+    ++sock.context.counters.accepted;
     MoveToAcceptQueue(sock);
   } else {
     sock.context.ip.Ready(sock, ReadySock::kConnected | ReadySock::kWritable);
   }
   return DropReason::kConsumed;
+}
+
+// The SYN and ACK of a peer that opened at the same moment. By its number it comes from before the window, and is good
+// nevertheless (RFC 9293 §3.5, figure 7, line 6). Linux: tcp_validate_incoming, the case of TCP_SYN_RECV.
+bool IsCrossedSyn(const TcpSock& sock, const TcpSegment& segment) {
+  return sock.state == TcpState::kSynReceived && sock.listener == nullptr && segment.has(kTcpSyn) &&
+         segment.has(kTcpAck) && segment.seq == sock.rcv.irs && segment.ack == sock.snd.iss + 1;
 }
 
 // What the acknowledgment of our FIN means (RFC 9293 §3.10.7.4, fifth). False when the connection is over.
@@ -122,6 +132,16 @@ bool AckOfFin(TcpSock& sock, Nanos now_ns) {
       return false;
     default:
       return true;
+  }
+}
+
+// The text of a segment from just before the window, or into a closed one, is not taken, but its ACK field is still
+// good. With a closed window RFC 9293 §3.10.7.4 asks for that (else two hosts that both wait for room never hear of
+// it); and a FIN that is repeated may bring the acknowledgment of ours, without which we would stay in CLOSING.
+void AckOfUnacceptable(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  if (sock.state != TcpState::kSynReceived && segment.has(kTcpAck) && !segment.has(kTcpSyn) &&
+      TcpAck(sock, segment, now_ns) == DropReason::kConsumed) {
+    (void)AckOfFin(sock, now_ns);
   }
 }
 
@@ -146,7 +166,8 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
 
 }  // namespace
 
-DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns) {
+DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns,
+                        std::optional<Seq> isn_after) {
   // RFC 9293 §3.10.7.2: first RST, second ACK, third SYN.
   if (segment.has(kTcpRst)) return DropReason::kTcpReset;
   if (segment.has(kTcpAck)) {
@@ -162,7 +183,7 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
   sock->state = TcpState::kSynReceived;
   sock->rcv.wscale = kTcpWindowScale;
   TakeSyn(*sock, segment);
-  TcpInitSend(*sock, now_ns);
+  TcpInitSend(*sock, now_ns, isn_after);
   context.demux.Insert(*sock);
   sock->listener = &listener;
   ++listener.queued;
@@ -174,7 +195,15 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
 
 DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   if (sock.state == TcpState::kSynSent) return TcpRcvSynSent(sock, segment, now_ns);
-  DropReason reason = TcpValidateIncoming(sock, segment, now_ns);
+  if (IsCrossedSyn(sock, segment)) {
+    sock.ack_now = true;  // the peer may not have got ours
+    sock.context.WantOutput(sock);
+    return AckOfSyn(sock, segment, now_ns);
+  }
+  DropReason reason = TcpValidateIncoming(sock, segment);
+  if (reason == DropReason::kTcpDuplicate || reason == DropReason::kTcpZeroWindow) {
+    AckOfUnacceptable(sock, segment, now_ns);
+  }
   if (reason != DropReason::kConsumed) return reason;
   if (sock.state == TcpState::kSynReceived) {
     reason = AckOfSyn(sock, segment, now_ns);
@@ -188,14 +217,16 @@ DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) 
 
 DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   TcpContext& context = sock.context;
-  // RFC 1337 §3, fix 1: a reset does not end TIME-WAIT. Differs from Linux, whose tcp_rfc1337 is off by default.
+  // RFC 1337 §3, fix 1: a reset does not end TIME-WAIT. Differs from Linux, which wants to be told (a sysctl): here
+  // nothing speaks for the hazard.
   if (segment.has(kTcpRst)) return DropReason::kTcpTimeWait;
   // RFC 9293 §3.10.7.4, fourth, and RFC 6191: a SYN beyond the old sequence numbers opens a new connection.
   if (segment.has(kTcpSyn) && !segment.has(kTcpAck) && segment.seq > sock.rcv.nxt) {
     TcpListenSock* listener = context.demux.FindListener(segment.destination.port);
     if (listener != nullptr && sock.owner == nullptr) {
+      const Seq last = sock.snd.max;
       TcpDone(sock, 0);
-      return TcpRcvListen(*listener, context, segment, now_ns);
+      return TcpRcvListen(*listener, context, segment, now_ns, last);
     }
   }
   // RFC 9293 §3.10.7.4, eighth: the FIN again, so our ACK was lost: answer it and wait anew.

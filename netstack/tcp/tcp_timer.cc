@@ -34,7 +34,11 @@ bool MayRetry(TcpSock& sock) {
 }
 
 void ProbeTimeout(TcpSock& sock, Nanos now_ns) {
+  // A peer that answers may keep its window closed for as long as it likes (RFC 9293 §3.8.6.1), but not hold what no
+  // program waits for any more (tcp_probe_timer).
+  if (sock.orphan && sock.probes >= kTcpOrphanRetries) return TcpDone(sock, ETIMEDOUT);
   if (!MayRetry(sock)) return;
+  if (sock.probes < 255) ++sock.probes;
   TcpSendProbe(sock, now_ns);
   sock.context.ip.timers.Arm(sock.timer, now_ns + BackedOffRto(sock));
 }
@@ -80,7 +84,7 @@ void TcpRttSample(TcpSock& sock, Nanos rtt_ns) {
     sock.rttvar_ns += (std::abs(sock.srtt_ns - rtt_ns) - sock.rttvar_ns) / 4;
     sock.srtt_ns += (rtt_ns - sock.srtt_ns) / 8;
   }
-  sock.rto_ns = std::clamp(sock.srtt_ns + 4 * sock.rttvar_ns, kTcpMinRto, kTcpMaxRto);
+  sock.rto_ns = std::min(sock.srtt_ns + std::max(4 * sock.rttvar_ns, kTcpMinRto), kTcpMaxRto);
 }
 
 void TcpRearmRetransmit(TcpSock& sock, Nanos now_ns) {
@@ -93,13 +97,15 @@ void TcpRearmRetransmit(TcpSock& sock, Nanos now_ns) {
 }
 
 void TcpStartProbing(TcpSock& sock, Nanos now_ns) {
-  sock.probing = true;
+  sock.probing = sock.snd.wnd == 0;
+  sock.probes = 0;
   sock.context.ip.timers.Arm(sock.timer, now_ns + BackedOffRto(sock));
 }
 
 void TcpPeerAnswered(TcpSock& sock) {
+  if (!sock.probing) return;
   sock.retries = 0;
-  if (!sock.probing || sock.snd.wnd == 0) return;
+  if (sock.snd.wnd == 0) return;
   sock.probing = false;
   sock.backoff = 0;
   sock.context.ip.timers.Cancel(sock.timer);

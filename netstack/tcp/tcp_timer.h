@@ -1,5 +1,5 @@
-// TCP timers: retransmission (RFC 6298), zero-window probes (RFC 9293 §3.8.6.1), delayed ACK, and the ends of FIN-WAIT-2
-// and TIME-WAIT. Linux: tcp_timer.c.
+// TCP timers: retransmission (RFC 6298), zero-window probes (RFC 9293 §3.8.6.1), delayed ACK, and the ends of
+// FIN-WAIT-2 and TIME-WAIT. Linux: tcp_timer.c.
 #ifndef NETSTACK_TCP_TCP_TIMER_H_
 #define NETSTACK_TCP_TCP_TIMER_H_
 
@@ -7,7 +7,8 @@
 
 namespace weir::netstack {
 
-// RFC 6298 §2 says that the minimum should be 1 s. Differs from it as Linux does: 200 ms, which today's paths want.
+// RFC 6298 §2 says that the RTO should be at least 1 s. Differs from it as Linux does: it is at least this much above
+// the smoothed round-trip time, so that a delayed ACK on a steady path is not taken for a loss.
 inline constexpr Nanos kTcpMinRto = 200 * kMillisecond;
 inline constexpr Nanos kTcpInitialRto = 1 * kSecond;
 inline constexpr Nanos kTcpMaxRto = 120 * kSecond;
@@ -28,9 +29,10 @@ void TcpRttSample(TcpSock& sock, Nanos rtt_ns);
 // Arms the timer anew while something is in flight, else turns it off (RFC 6298 §5.1 to §5.3).
 void TcpRearmRetransmit(TcpSock& sock, Nanos now_ns);
 
+// Nothing is in flight and the next segment cannot be sent: asks for a closed window, else tries again, after an RTO.
 void TcpStartProbing(TcpSock& sock, Nanos now_ns);
 
-// An acceptable ACK came: give-up counters start anew, and probing ends when the window is open.
+// An acceptable ACK came: probes start to count anew, and end when the window is open.
 void TcpPeerAnswered(TcpSock& sock);
 
 }  // namespace weir::netstack

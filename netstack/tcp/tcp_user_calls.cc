@@ -149,7 +149,7 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
   sock->remote = remote;
   sock->state = TcpState::kSynSent;
   sock->rcv.wscale = kTcpWindowScale;
-  sock->rcv.wnd = context.settings.receive_buffer;
+  sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled
   TcpInitSend(*sock, now_ns);
   context.demux.Insert(*sock);
   TcpSendSyn(*sock, now_ns);
@@ -215,7 +215,8 @@ size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into) {
   while (!sock.receive_queue.empty() && !into.empty()) {
     runtime::Frame* frame = sock.receive_queue.head();
     const size_t n = std::min<size_t>(frame->len, into.front().iov_len - offset);
-    std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, frame->data, n);
+    // An empty piece may have no address, which memcpy does not take.
+    if (n > 0) std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, frame->data, n);
     frame->Pull(static_cast<uint32_t>(n));
     sock.rcv.queued -= static_cast<uint32_t>(n);
     copied += n;
@@ -248,13 +249,13 @@ void TcpCleanupRbuf(TcpSock& sock) {
 void TcpShutdown(TcpSock& sock) {
   if (sock.send_shut) return;
   sock.send_shut = true;
-  if (sock.state == TcpState::kEstablished || sock.state == TcpState::kSynReceived) {
+  if (sock.state == TcpState::kEstablished) {
     sock.state = TcpState::kFinWait1;
   } else if (sock.state == TcpState::kCloseWait) {
     sock.state = TcpState::kLastAck;
-  } else {
+  } else if (sock.state != TcpState::kSynSent && sock.state != TcpState::kSynReceived) {
     return;
-  }
+  }  // else queued until ESTABLISHED (RFC 9293 §3.10.4)
   sock.snd.fin = true;
   sock.snd.write_seq += 1;
   sock.context.WantOutput(sock);
@@ -279,9 +280,6 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
     case TcpState::kTimeWait:
       if (!static_cast<QueueNode&>(sock).linked()) sock.context.time_wait.PushBack(sock);
       return;
-    case TcpState::kFinWait2:
-      sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpFinTimeout);
-      return;
     default:
       break;
   }
@@ -290,6 +288,7 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
     TcpDone(sock, 0);
     return;
   }
+  if (sock.state == TcpState::kFinWait2) sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpFinTimeout);
   TcpShutdown(sock);
 }
 

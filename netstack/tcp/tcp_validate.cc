@@ -2,7 +2,6 @@
 #include <cerrno>
 
 #include "netstack/tcp/tcp_input.h"
-#include "netstack/tcp/tcp_output.h"
 
 namespace weir::netstack {
 namespace {
@@ -11,7 +10,8 @@ namespace {
 bool Acceptable(const TcpSock& sock, const TcpSegment& segment) {
   const Seq left = sock.rcv.nxt;
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
-  if (segment.length() == 0) {
+  // RFC 5961 §3.2: of a reset only the number counts, not the text it may carry.
+  if (segment.length() == 0 || segment.has(kTcpRst)) {
     return left == right ? segment.seq == left : segment.seq >= left && segment.seq < right;
   }
   if (left == right) return false;
@@ -21,22 +21,16 @@ bool Acceptable(const TcpSock& sock, const TcpSegment& segment) {
 
 }  // namespace
 
-DropReason TcpValidateIncoming(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment) {
   // First: the sequence number.
   if (!Acceptable(sock, segment)) {
     if (segment.has(kTcpRst)) return DropReason::kTcpOutOfWindow;
-    // An old segment, a keepalive or a window probe: answer with where we are. Its ACK field is used all the same: with a
-    // closed window RFC 9293 §3.10.7.4 asks for that (else two hosts that both wait for room never hear of it).
+    // An old segment, a keepalive or a window probe: answer with where we are.
     sock.ack_now = true;
     sock.context.WantOutput(sock);
-    const bool old = segment.end() <= sock.rcv.nxt;
+    if (segment.end() <= sock.rcv.nxt) return DropReason::kTcpDuplicate;
     const bool closed = sock.rcv.wup + sock.rcv.wnd == sock.rcv.nxt;
-    if ((old || (closed && segment.seq == sock.rcv.nxt)) && segment.has(kTcpAck) && !segment.has(kTcpSyn) &&
-        sock.state != TcpState::kSynReceived) {
-      (void)TcpAck(sock, segment, now_ns);
-    }
-    if (old) return DropReason::kTcpDuplicate;
-    return closed ? DropReason::kTcpZeroWindow : DropReason::kTcpOutOfWindow;
+    return closed && segment.seq == sock.rcv.nxt ? DropReason::kTcpZeroWindow : DropReason::kTcpOutOfWindow;
   }
   // Second: RST, with the defence of RFC 5961 §3.2: only the exact number resets.
   if (segment.has(kTcpRst)) {

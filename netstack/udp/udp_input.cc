@@ -10,6 +10,9 @@ namespace weir::netstack {
 namespace {
 
 DropReason UdpQueueRcv(UdpTable& table, UdpSock& sock, const UdpDatagram& datagram) {
+  // The pool's last frames are for receiving and answering; sockets that nobody reads do not get them.
+  const runtime::FramePool& pool = table.ip().pool;
+  if (pool.free_count() <= pool.size() / 16) return DropReason::kUdpQueueFull;
   if (!sock.receive_queue.Push(datagram)) return DropReason::kUdpQueueFull;
   runtime::Ref(datagram.frame);
   table.ip().Ready(sock, ReadySock::kReadable);

@@ -164,7 +164,8 @@ Bytes TcpTrace::Build(absl::string_view text) {
                .flags = line.flags,
                .window = static_cast<uint16_t>(line.win.value_or(0)),
                .options = options};
-  if ((line.flags & kSyn) != 0) {
+  const bool opens = (line.flags & kSyn) != 0 && (f.sock == nullptr || f.sock->state == TcpState::kSynSent);
+  if (opens) {
     f.peer_wscale = -1;
     for (absl::string_view item : absl::StrSplit(line.options, ',')) {
       const size_t at = item.find("wscale ");
@@ -176,8 +177,8 @@ Bytes TcpTrace::Build(absl::string_view text) {
     const bool scaled = (line.flags & kSyn) == 0 && f.peer_wscale >= 0 && f.host_wscale >= 0;
     const uint32_t edge = spec.ack + (uint32_t{spec.window} << (scaled ? std::min(f.peer_wscale, 14) : 0));
     if (!f.peer_edge || static_cast<int32_t>(edge - *f.peer_edge) > 0) f.peer_edge = edge;
-  } else if ((line.flags & kSyn) != 0 && f.iss.has_value()) {
-    f.peer_edge = *f.iss + 1 + spec.window;
+  } else if (opens) {
+    f.syn_window = spec.window;
   }
   Note('>', text);
   return Ethernet({}, Ipv4({.protocol = 6}, Tcp(spec, Pattern(static_cast<uint64_t>(line.seq - 1),
@@ -201,6 +202,16 @@ void TcpTrace::InBurst(double ms, std::initializer_list<absl::string_view> lines
 }
 
 void TcpTrace::Quiet(double ms, Where where) { PassTo(ms, where); }
+
+std::vector<std::string> TcpTrace::Drain(double ms, Where where) {
+  std::vector<std::string> lines;
+  const Nanos to_ns = std::max(AtMs(ms), host_.now());
+  while (std::optional<Departure> departure = Next(to_ns)) {
+    lines.push_back(absl::StrFormat("%.3f %s", Ms(departure->at_ns), Show(Parse(departure->frame), where)));
+    Note('<', lines.back());
+  }
+  return lines;
+}
 
 std::optional<Departure> TcpTrace::Next(Nanos limit_ns) {
   for (;;) {
@@ -247,7 +258,12 @@ std::string TcpTrace::Show(const Packet& packet, const Where& where) {
   const uint8_t flags = std::to_integer<uint8_t>(tcp[13]) & 0x3f;
   const uint32_t seq = Get32(tcp, 4);
   const auto payload = static_cast<int64_t>(packet.payload_bytes().size());
-  if ((flags & kSyn) != 0) f.iss = seq;
+  if ((flags & kSyn) != 0 && f.iss != seq) {
+    f.iss = seq;
+    f.right_edge.reset();
+    f.peer_edge = f.syn_window.has_value() ? std::optional(seq + 1 + *f.syn_window) : std::nullopt;
+    f.sent = f.read = 0;
+  }
   Check(f, packet, where);
   const auto relative = static_cast<int32_t>(seq - f.iss.value_or(0));
   std::string line = peer_port == port_ ? "" : absl::StrCat("(to ", peer_port, ") ");

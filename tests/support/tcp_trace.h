@@ -58,6 +58,9 @@ class TcpTrace {
   void InBurst(double ms, std::initializer_list<absl::string_view> lines, Where where = Where::current());
   void Out(double ms, absl::string_view line, Where where = Where::current());
   void Quiet(double ms, Where where = Where::current());
+  // Takes whatever the host sends until `ms`, or has sent by now, with the checks that hold for every packet; the
+  // lines, with times.
+  std::vector<std::string> Drain(double ms = 0, Where where = Where::current());
   // The peer port that the following lines are about; 40000 at first. The host's port is the listener's.
   void From(uint16_t peer_port) { port_ = peer_port; }
 
@@ -93,6 +96,8 @@ class TcpTrace {
   InetTestHost& host() { return host_; }
   netstack::TcpContext& tcp() { return host_.inet().tcp; }
   netstack::DropReason last() const { return host_.last(); }
+  // The host's initial sequence number, as its last SYN said it.
+  uint32_t iss() { return flow().iss.value(); }
   uint8_t TakeEvents() { return std::exchange(flow().events, 0); }
   // No connection and no timer is left.
   void ExpectGone(Where where = Where::current());
@@ -111,6 +116,7 @@ class TcpTrace {
     int peer_wscale = -1;
     std::optional<uint32_t> right_edge;  // of the host's receive window, absolute
     std::optional<uint32_t> peer_edge;   // of the peer's
+    std::optional<uint16_t> syn_window;  // of the peer's SYN
     uint64_t sent = 0;  // by the program
     uint64_t read = 0;
     uint8_t events = 0;

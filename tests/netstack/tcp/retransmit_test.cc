@@ -1,0 +1,274 @@
+// Loss: the retransmission timer RFC 6298, fast retransmit and recovery RFC 5681 §3.2 and RFC 6582.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/tcp_trace.h"
+
+namespace weir::testing_support {
+namespace {
+
+constexpr uint32_t kMss = 1460;
+
+// "1461:2921", the n-th full segment of a stream from 0 on.
+std::string Segment(int n) { return absl::StrCat(1 + n * kMss, ":", 1 + (n + 1) * kMss); }
+std::string AckOf(int n) { return absl::StrCat("A 1:1 ack ", 1 + n * kMss, " win 65535"); }
+
+void ExpectSegments(TcpTrace& t, double ms, int first, int last) {
+  for (int n = first; n < last; ++n) t.Out(ms, absl::StrCat("A ", Segment(n), " ack 1"));
+}
+
+// RFC 6298 §5.5, tcp_retries2: doubled from 200 ms up to 120 s, 15 times, then the program is told.
+TEST(RetransmissionTimer, BacksOffAndGivesUp) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(100);
+  double at = 0, interval = 200;
+  for (int i = 0; i <= 15; ++i) {
+    t.Out(at, "PA 1:101 ack 1");
+    at += interval;
+    interval = std::min(2 * interval, 120000.0);
+  }
+  EXPECT_NEAR(924600, at, 1);  // what the documentation of tcp_retries2 says
+  t.Quiet(at - 1);
+  EXPECT_EQ(0, t.sock().error);
+  t.Quiet(at + 1);
+  EXPECT_EQ(ETIMEDOUT, t.sock().error);
+  EXPECT_EQ(15u, t.tcp().counters.retransmits);
+  t.Close();
+  t.ExpectGone();
+}
+
+// A peer that answers, but never with what would help, is given up too: only progress counts (tcp_retries2).
+TEST(RetransmissionTimer, AcksWithoutProgressDoNotHelp) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(100);
+  double at = 0, interval = 200;
+  for (int i = 0; i <= 15; ++i) {
+    t.Out(at, "PA 1:101 ack 1");
+    t.In (at + 10, "A 1:1 ack 1 win 65535");
+    at += interval;
+    interval = std::min(2 * interval, 120000.0);
+  }
+  t.Quiet(at + 1);
+  EXPECT_EQ(ETIMEDOUT, t.sock().error);
+}
+
+// RFC 6298 §2.2, §2.3, with the variance's part not below 200 ms, as in Linux.
+TEST(RetransmissionTimer, FollowsTheRoundTripTime) {
+  TcpTrace t;
+  t.Listen(80);
+  t.In (0,    "S  0:0       win 65535 <mss 1460>");
+  t.Out(0,    "SA 0:0 ack 1 <mss 1460>");
+  t.In (400,  "A  1:1 ack 1 win 65535");
+  t.Accept();
+  EXPECT_EQ(400 * kMillisecond, t.sock().srtt_ns);
+  EXPECT_EQ(200 * kMillisecond, t.sock().rttvar_ns);
+  EXPECT_EQ(1200 * kMillisecond, t.sock().rto_ns);  // 400 + 4 * 200
+  t.Send(1);
+  t.Out(400,  "PA 1:2 ack 1");
+  t.In (1200, "A  1:1 ack 2 win 65535");  // 800 ms
+  EXPECT_EQ(450 * kMillisecond, t.sock().srtt_ns);
+  EXPECT_EQ(250 * kMillisecond, t.sock().rttvar_ns);
+  EXPECT_EQ(1450 * kMillisecond, t.sock().rto_ns);
+  t.Send(1);
+  t.Out(1200, "PA 2:3 ack 1");
+  t.Out(2650, "PA 2:3 ack 1");  // 1450 ms later
+}
+
+// A steady round trip does not bring the timeout down to itself: a delayed ACK would then look like a loss.
+TEST(RetransmissionTimer, KeepsItsDistanceFromASteadyRoundTrip) {
+  TcpTrace t;
+  t.Establish();
+  for (int i = 0; i < 60; ++i) {
+    const double at = i * 1000;
+    t.In (at, absl::StrCat("A 1:1 ack ", 1 + i, " win 65535"));
+    t.Send(1);
+    t.Out(at, absl::StrCat("PA ", 1 + i, ":", 2 + i, " ack 1"));
+    t.In (at + 190, absl::StrCat("A 1:1 ack ", 2 + i, " win 65535"));
+  }
+  EXPECT_NEAR(190e6, static_cast<double>(t.sock().srtt_ns), 1e6);
+  EXPECT_LE(t.sock().srtt_ns + 200 * kMillisecond, t.sock().rto_ns);
+}
+
+// Karn's algorithm (RFC 6298 §3): an ACK that covers something sent twice measures nothing.
+TEST(RetransmissionTimer, RetransmissionsAreNotMeasured) {
+  TcpTrace t;
+  t.Establish();
+  const Nanos srtt = t.sock().srtt_ns;
+  t.Send(3 * kMss);
+  ExpectSegments(t, 0, 0, 2);
+  t.Out(0,   absl::StrCat("PA ", Segment(2), " ack 1"));
+  t.Out(200, absl::StrCat("A ", Segment(0), " ack 1"));  // only the first was lost
+  t.In (250, AckOf(3));
+  EXPECT_EQ(srtt, t.sock().srtt_ns);
+  EXPECT_EQ(200 * kMillisecond, t.sock().rto_ns);
+}
+
+// RFC 6298 §5, last paragraphs: the backed-off value is kept until something was measured again; otherwise a path that
+// became slower than the timeout would never be measured at all.
+TEST(RetransmissionTimer, BackoffIsKeptUntilSomethingWasMeasured) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(10);
+  t.Out(0,   "PA 1:11  ack 1");
+  t.Out(200, "PA 1:11  ack 1");
+  t.In (250, "A  1:1   ack 11 win 65535");
+  t.Send(10);
+  t.Out(250, "PA 11:21 ack 1");
+  t.In (600, "A  1:1   ack 21 win 65535");  // 350 ms: not taken for a loss at 450
+  t.Quiet(700);
+  EXPECT_EQ(1u, t.tcp().counters.retransmits);
+  EXPECT_EQ(350 * kMillisecond, t.sock().srtt_ns);
+  t.Send(10);
+  t.Out(700,  "PA 21:31 ack 1");
+  t.Out(1750, "PA 21:31 ack 1");  // 350 + 4 * 175
+}
+
+// RFC 5681 §3.1: after a timeout one segment, then slow start; what the peer has already is not sent again.
+TEST(Timeout, OneSegmentThenSlowStart) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(8 * kMss);
+  ExpectSegments(t, 0, 0, 7);
+  t.Out(0,   absl::StrCat("PA ", Segment(7), " ack 1"));
+  t.Out(200, absl::StrCat("A ", Segment(0), " ack 1"));
+  EXPECT_EQ(kMss, t.sock().congestion.cwnd());
+  EXPECT_EQ(4 * kMss, t.sock().congestion.ssthresh());
+  t.In (210, AckOf(3));  // the second and third had come; the fourth had not
+  t.Out(210, absl::StrCat("A ", Segment(3), " ack 1"));
+  t.Out(210, absl::StrCat("A ", Segment(4), " ack 1"));
+  t.In (220, AckOf(8));
+  t.Quiet(2000);
+}
+
+// While old data is sent again, an ACK still has the number behind everything sent: the peer would not look at an old
+// one, and two hosts that both answer such ACKs would never stop.
+TEST(Timeout, AcksHaveTheNewestNumber) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(3 * kMss);
+  ExpectSegments(t, 0, 0, 2);
+  t.Out(0,   absl::StrCat("PA ", Segment(2), " ack 1"));
+  t.Out(200, absl::StrCat("A ", Segment(0), " ack 1"));
+  t.In (210, "A 1:101 ack 1 win 65535");
+  t.Out(250, "A 4381:4381 ack 101");
+  t.In (260, "A 201:301 ack 1 win 65535");
+  t.Out(260, "A 4381:4381 ack 101");
+  t.Abort();
+  t.Out(260, "RA 4381:4381 ack 101");
+}
+
+// RFC 5681 §3.2: the third duplicate ACK.
+TEST(FastRetransmit, ThirdDuplicateAck) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(8 * kMss);
+  ExpectSegments(t, 0, 0, 7);
+  t.Out(0, absl::StrCat("PA ", Segment(7), " ack 1"));
+  t.In (10, AckOf(0));
+  t.In (10, AckOf(0));
+  t.Quiet(10);
+  t.In (10, AckOf(0));
+  t.Out(10, absl::StrCat("A ", Segment(0), " ack 1"));
+  EXPECT_EQ(4 * kMss, t.sock().congestion.ssthresh());
+  EXPECT_EQ(7 * kMss, t.sock().congestion.cwnd());
+  t.In (20, AckOf(8));
+  EXPECT_EQ(4 * kMss, t.sock().congestion.cwnd());
+  EXPECT_FALSE(t.sock().congestion.in_recovery());
+  EXPECT_EQ(1u, t.tcp().counters.retransmits);
+}
+
+// RFC 5681 §2: what is no duplicate ACK.
+TEST(FastRetransmit, OnlyDuplicatesCount) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, AckOf(0));  // nothing outstanding
+  t.In (0, AckOf(0));
+  t.Send(2 * kMss);
+  t.Out(0, absl::StrCat("A ", Segment(0), " ack 1"));
+  t.Out(0, absl::StrCat("PA ", Segment(1), " ack 1"));
+  t.In (1, AckOf(0));
+  t.In (1, AckOf(0));
+  for (int win : {60000, 65534, 65533}) t.In(2, absl::StrCat("A 1:1 ack 1 win ", win));  // windows change
+  t.In (3, "A 1:11 ack 1 win 65535");   // with data
+  t.In (3, "A 11:21 ack 1 win 65535");
+  t.Quiet(40);
+  EXPECT_EQ(0u, t.tcp().counters.retransmits);
+}
+
+// RFC 6582 §3.2: a partial acknowledgment names the next hole; a full one ends recovery.
+TEST(NewReno, TwoHoles) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(12 * kMss);
+  ExpectSegments(t, 0, 0, 10);
+  for (int i = 0; i < 3; ++i) t.In(10, AckOf(0));  // the first is lost, and the fifth
+  t.Out(10, absl::StrCat("A ", Segment(0), " ack 1"));
+  EXPECT_EQ(8 * kMss, t.sock().congestion.cwnd());
+  for (int i = 0; i < 3; ++i) t.In(11, AckOf(0));  // each further duplicate lets one go: 11 of 10 are out
+  t.Out(11, absl::StrCat("A ", Segment(10), " ack 1"));
+  t.In (20, AckOf(4));  // partial
+  t.Out(20, absl::StrCat("A ", Segment(4), " ack 1"));
+  t.Out(20, absl::StrCat("PA ", Segment(11), " ack 1"));
+  EXPECT_TRUE(t.sock().congestion.in_recovery());
+  t.In (30, AckOf(12));
+  EXPECT_FALSE(t.sock().congestion.in_recovery());
+  EXPECT_EQ(5 * kMss, t.sock().congestion.cwnd());
+  t.Quiet(2000);
+}
+
+// RFC 6582 §3.2, step 1 and §4.1: duplicates of what was sent again after a timeout are no new loss.
+TEST(NewReno, NoFastRetransmitForWhatATimeoutSentAgain) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(4 * kMss);
+  ExpectSegments(t, 0, 0, 3);
+  t.Out(0,   absl::StrCat("PA ", Segment(3), " ack 1"));
+  t.Out(200, absl::StrCat("A ", Segment(0), " ack 1"));
+  t.In (201, AckOf(1));
+  t.Out(201, absl::StrCat("A ", Segment(1), " ack 1"));
+  t.Out(201, absl::StrCat("A ", Segment(2), " ack 1"));
+  t.In (202, AckOf(4));
+  t.Send(4 * kMss);
+  ExpectSegments(t, 202, 4, 7);
+  t.Drain();
+  for (int i = 0; i < 4; ++i) t.In(203, AckOf(4));  // the echoes of 1 and 2
+  t.Quiet(204);
+  EXPECT_EQ(3u, t.tcp().counters.retransmits);
+}
+
+// A FIN that was not sent yet does not slip out with a retransmission: the peer would acknowledge what, by our own
+// account, was never sent.
+TEST(FastRetransmit, DoesNotBringTheFinForward) {
+  TcpTrace t;
+  t.Establish({.window = 4 * kMss});
+  t.Send(4 * kMss);
+  ExpectSegments(t, 0, 0, 3);
+  t.Out(0,  absl::StrCat("PA ", Segment(3), " ack 1"));
+  t.Shutdown();  // the window has no room for the FIN
+  const std::string window = absl::StrCat(" win ", 4 * kMss);
+  t.In (10, absl::StrCat("A 1:1 ack ", 1 + 3 * kMss, " win ", kMss));
+  for (int i = 0; i < 3; ++i) t.In(11, absl::StrCat("A 1:1 ack ", 1 + 3 * kMss, " win ", kMss));
+  t.Out(11, absl::StrCat("PA ", Segment(3), " ack 1"));
+  t.In (12, absl::StrCat("A 1:1 ack ", 1 + 4 * kMss, window));
+  t.Out(12, absl::StrCat("FA ", 1 + 4 * kMss, ":", 1 + 4 * kMss, " ack 1"));
+}
+
+TEST(RetransmissionTimer, TheFinToo) {
+  TcpTrace t;
+  t.Establish();
+  t.Shutdown();
+  t.Out(0,    "FA 1:1 ack 1");
+  t.Out(200,  "FA 1:1 ack 1");
+  t.Out(600,  "FA 1:1 ack 1");
+  t.In (610,  "A  1:1 ack 2 win 65535");
+  EXPECT_EQ(netstack::TcpState::kFinWait2, t.sock().state);
+  t.Quiet(100000);
+}
+
+}  // namespace
+}  // namespace weir::testing_support
