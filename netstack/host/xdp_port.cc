@@ -121,7 +121,7 @@ absl::StatusOr<std::unique_ptr<XdpPort>> XdpPort::Create(const HostOptions& opti
   // Only now: from here on the frames are ours, and somebody is there to answer.
   absl::Status added = port->program_->AddAddress4(htonl(ip->address.ip.v4()));
   if (!added.ok()) return added;
-  port->inet_->ip.outcomes.Count(netstack::ArpAnnounce(port->inet_->ip));
+  port->inet_->ip.CountFailure(netstack::ArpAnnounce(port->inet_->ip));
   return port;
 }
 

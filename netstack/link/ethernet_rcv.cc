@@ -16,7 +16,7 @@ DropReason EthernetRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns) {
   frame.Pull(static_cast<uint32_t>(header.size));
   switch (header.ether_type) {
     case kEtherTypeIpv4:
-      return IpRcv(inet, frame, now_ns);
+      return IpRcv(inet, frame, now_ns, header.destination.is_multicast());
     case kEtherTypeArp:
       return ArpRcv(inet.ip, frame, now_ns);
     default:

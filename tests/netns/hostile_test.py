@@ -1,0 +1,155 @@
+"""Frames that no decent host sends, through the real XDP program and rings: counted drops, and the server goes on."""
+import os
+import random
+import socket
+import struct
+import time
+
+import harness
+from harness import CLIENT_IP, DEVICE, WEIR_IP
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+class HostileTest(harness.NetnsTest):
+    def setUp(self):
+        super().setUp()
+        with harness.inside(self.client):
+            self.raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            self.raw.bind((DEVICE, 0))
+        self.addCleanup(self.raw.close)
+        self.client_mac = self.raw.getsockname()[4]
+        text = harness.run_in(self.server, "cat", f"/sys/class/net/{DEVICE}/address").stdout.strip()
+        self.server_mac = bytes.fromhex(text.replace(":", ""))
+
+    def ethernet(self, kind, payload, tags=()):
+        header = self.server_mac + self.client_mac
+        for vid in tags:
+            header += struct.pack("!HH", 0x8100, vid)
+        return header + struct.pack("!H", kind) + payload
+
+    def ipv4(self, protocol, payload, **change):
+        field = {"first": 0x45, "length": 20 + len(payload), "fragment": 0x4000, "source": CLIENT_IP, "sum": None}
+        field.update(change)
+        head = struct.pack("!BBHHHBBH4s4s", field["first"], 0, field["length"], 1, field["fragment"], 64, protocol, 0,
+                           socket.inet_aton(field["source"]), socket.inet_aton(WEIR_IP))
+        right = checksum(head) if field["sum"] is None else field["sum"]
+        return self.ethernet(0x0800, head[:10] + struct.pack("!H", right) + head[12:] + payload)
+
+    def transport(self, protocol, segment, at, wrong=0):
+        pseudo = socket.inet_aton(CLIENT_IP) + socket.inet_aton(WEIR_IP) + struct.pack("!BBH", 0, protocol, len(segment))
+        value = checksum(pseudo + segment) ^ wrong
+        return segment[:at] + struct.pack("!H", value) + segment[at + 2:]
+
+    def udp(self, data, wrong=0, length=None):
+        head = struct.pack("!HHHH", 5000, 7, 8 + len(data) if length is None else length, 0)
+        return self.ipv4(17, self.transport(17, head + data, 6, wrong))
+
+    def tcp(self, flags, port=7, wrong=0, offset=5, **change):
+        head = struct.pack("!HHIIBBHHH", 5000, port, 1000, 2000, offset << 4, flags, 1000, 0, 0)
+        return self.ipv4(6, self.transport(6, head, 16, wrong), **change)
+
+    def outcomes(self, server, expected):
+        """Waits for the metrics to show at least these counts."""
+        for _ in range(50):
+            metrics = server.metrics()
+            missing = {name: (count, metrics[f'weir_packets_total outcome="{name}"']) for name, count in expected.items()
+                       if metrics[f'weir_packets_total outcome="{name}"'] < count}
+            if not missing:
+                return
+            time.sleep(0.1)
+        self.fail(f"outcome: (expected, counted): {missing}")
+
+    def still_serves(self):
+        with harness.inside(self.client):
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(udp.close)
+        udp.settimeout(5)
+        udp.sendto(b"alive?", (WEIR_IP, 7))
+        self.assertEqual(udp.recv(100), b"alive?")
+
+    def test_counted_drops(self):
+        with self.serve("udp_echo", "--port=7") as server:
+            syn = 0x02
+            cases = {
+                "IpChecksum": [self.ipv4(17, b"x" * 20, sum=0x1234)],
+                "IpHeaderLength": [self.ipv4(17, b"x" * 20, first=0x44), self.ipv4(17, b"x" * 20, length=19)],
+                "IpTruncated": [self.ipv4(17, b"x" * 20, length=1000)],
+                "IpVersion": [self.ipv4(17, b"x" * 20, first=0x55)],
+                "IpMartianSource": [self.ipv4(17, b"x" * 20, source=source)
+                                    for source in ("127.0.0.1", WEIR_IP, "224.0.0.1", "255.255.255.255")],
+                "IpFragment": [self.ipv4(17, b"x" * 24, fragment=0x2000), self.ipv4(17, b"x" * 24, fragment=3)],
+                "IpProtocol": [self.ipv4(200, b"x" * 20)],
+                "UdpChecksum": [self.udp(b"data", wrong=1)],
+                "UdpTruncated": [self.udp(b"data", length=7), self.udp(b"data", length=100)],
+                "TcpChecksum": [self.tcp(syn, wrong=0x100)],
+                "TcpHeaderLength": [self.tcp(syn, offset=4), self.tcp(syn, offset=15)],
+                "TcpBadFlags": [self.tcp(syn | 0x01), self.tcp(syn | 0x04)],
+                "TcpNoSocket": [self.tcp(syn), self.tcp(0x10)],
+            }
+            for frames in cases.values():
+                for frame in frames:
+                    self.raw.send(frame)
+            self.outcomes(server, {name: len(frames) for name, frames in cases.items()})
+            self.still_serves()
+
+    def test_every_truncation(self):
+        with self.serve("udp_echo", "--port=7"):
+            for frame in (self.udp(b"data" * 10), self.tcp(0x02), self.ipv4(1, b"\x08\0" + b"x" * 40)):
+                for size in range(14, len(frame)):
+                    self.raw.send(frame[:size])
+            self.still_serves()
+
+    def test_random_frames(self):
+        seed = int(os.environ.get("WEIR_TEST_SEED", time.time_ns() & 0xFFFFFFFF))
+        print(f"seed {seed}")
+        chance = random.Random(seed)
+        with self.serve("udp_echo", "--port=7"):
+            for _ in range(20_000):
+                kind = chance.choice((0x0800, 0x0806, 0x86DD, chance.randrange(65536)))
+                frame = bytearray(self.ipv4(chance.choice((1, 6, 17)), chance.randbytes(chance.randrange(200))))
+                if chance.random() < 0.3:
+                    frame = bytearray(self.ethernet(kind, chance.randbytes(chance.randrange(1500))))
+                for _ in range(chance.randrange(4)):
+                    frame[chance.randrange(12, len(frame))] = chance.randrange(256)
+                self.raw.send(frame[:1514])
+            self.still_serves()
+
+    def arp_request(self, tags):
+        arp = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, self.client_mac, socket.inet_aton(CLIENT_IP), bytes(6),
+                          socket.inet_aton(WEIR_IP))
+        return self.ethernet(0x0806, arp, tags)
+
+    def test_vlan(self):
+        """weir0.100 is VLAN 100 of weir0, though there is no such device: tagged in, tagged out, nothing else."""
+        address = f"--address={WEIR_IP}/24"
+        server = harness.Server(self.server, WEIR_IP, [harness.binary("udp_echo"), "--port=7", "--stack=xdp",
+                                                       f"--interface={DEVICE}.100", address])
+        try:
+            # The kernel takes the tag out of what it hands to a packet socket and tells it beside the data.
+            sol_packet, packet_auxdata = 263, 8
+            self.raw.setsockopt(sol_packet, packet_auxdata, 1)
+            self.raw.settimeout(5)
+            self.raw.send(self.arp_request(tags=(200,)))
+            self.raw.send(self.arp_request(tags=()))
+            self.raw.send(self.arp_request(tags=(100,)))
+            vids = []
+            while not vids:
+                frame, auxiliary, _, _ = self.raw.recvmsg(2048, 256)
+                if frame[:6] == self.client_mac and frame[6:12] == self.server_mac:
+                    vids = [struct.unpack("IIIHHHH", data[:20])[5] for _, kind, data in auxiliary if kind == packet_auxdata]
+            self.assertEqual(vids, [100])
+            server.stop()
+        finally:
+            server.kill()
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,151 @@
+"""http_server, driven by curl, ab and wrk, and by requests that no decent client would send."""
+import hashlib
+import os
+import re
+import socket
+import tempfile
+import threading
+
+import harness
+from harness import receive_exactly, run_in
+
+
+class HttpTest(harness.NetnsTest):
+    def setUp(self):
+        super().setUp()
+        self.root = tempfile.TemporaryDirectory(prefix="weir-test-")
+        self.addCleanup(self.root.cleanup)
+        os.mkdir(f"{self.root.name}/sub")
+        self.files = {"index.html": b"<h1>page</h1>\n", "sub/index.html": b"sub\n", "empty.txt": b"",
+                      "small.txt": b"0123456789", "middle.bin": os.urandom(50_000), "big.bin": os.urandom(10_000_000)}
+        for name, content in self.files.items():
+            with open(f"{self.root.name}/{name}", "wb") as file:
+                file.write(content)
+
+    def site(self, stack):
+        return self.serve("http_server", f"--root={self.root.name}", "--port=80", stack=stack)
+
+    def curl(self, url, *options):
+        """Status and headers of one request, body included at the end."""
+        return run_in(self.client, "curl", "-sSi", "--path-as-is", "--max-time", "20", *options, url).stdout
+
+    def status(self, url, *options):
+        return int(self.curl(url, *options).split()[1])
+
+    @harness.both_stacks
+    def test_files(self, stack):
+        with self.site(stack) as server:
+            for name, content in self.files.items():
+                path = f"{self.root.name}/got"
+                run_in(self.client, "curl", "-sS", "--fail", "-o", path, f"http://{server.ip}/{name}")
+                with open(path, "rb") as got:
+                    self.assertEqual(hashlib.sha256(got.read()).digest(), hashlib.sha256(content).digest(), name)
+            self.assertIn("<h1>page</h1>", self.curl(f"http://{server.ip}/?query=1"))
+            self.assertIn("sub\n", self.curl(f"http://{server.ip}/%73ub/"))
+
+    @harness.both_stacks
+    def test_semantics(self, stack):
+        with self.site(stack) as server:
+            url = f"http://{server.ip}"
+            head = self.curl(url + "/small.txt", "-I")
+            self.assertIn("Content-Length: 10", head)
+            self.assertIn("Content-Type: text/plain", head)
+            modified = re.search("Last-Modified: (.*)", head).group(1).strip()
+            self.assertEqual(self.status(url + "/small.txt", "-H", f"If-Modified-Since: {modified}"), 304)
+            self.assertEqual(self.status(url + "/small.txt", "-H", "If-Modified-Since: nonsense"), 200)
+            self.assertIn("Location: /sub/", self.curl(url + "/sub"))
+            self.assertEqual(self.status(url + "/missing"), 404)
+            self.assertEqual(self.status(url + "/small.txt/x"), 404)
+            for escape in ("/../../../etc/passwd", "/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "/sub/../../../../etc/passwd"):
+                self.assertEqual(self.status(url + escape), 404, escape)
+            self.assertEqual(self.status(url + "/", "-d", "body"), 405)
+            self.assertEqual(self.status(url + "/" + "x" * 3000), 414)
+            self.assertEqual(self.status(url + "/", "-H", "X: " + "y" * 100_000), 431)
+
+    @harness.both_stacks
+    def test_ranges(self, stack):
+        with self.site(stack) as server:
+            url = f"http://{server.ip}/small.txt"
+            for asked, body, sent in (("2-4", "234", "2-4"), ("7-", "789", "7-9"), ("-3", "789", "7-9"),
+                                      ("5-100", "56789", "5-9")):
+                answer = self.curl(url, "-r", asked)
+                self.assertIn("206 Partial Content", answer)
+                self.assertIn(f"Content-Range: bytes {sent}/10", answer)
+                self.assertTrue(answer.endswith("\n" + body), answer)
+            self.assertIn("Content-Range: bytes */10", self.curl(url, "-r", "10-"))
+            part = run_in(self.client, "curl", "-sS", "-r", "9999990-", "-o",
+                          f"{self.root.name}/part", f"http://{server.ip}/big.bin")
+            self.assertEqual(part.returncode, 0)
+            with open(f"{self.root.name}/part", "rb") as got:
+                self.assertEqual(got.read(), self.files["big.bin"][-10:])
+
+    def ask(self, server, request, pieces=1):
+        """The answer to raw bytes, until the server closes."""
+        stream = self.connect(server.ip, 80)
+        size = max(1, len(request) // pieces)
+        for at in range(0, len(request), size):
+            stream.sendall(request[at:at + size])
+        stream.shutdown(socket.SHUT_WR)
+        return receive_exactly(stream, 1 << 30)
+
+    @harness.both_stacks
+    def test_raw_requests(self, stack):
+        get = b"GET /small.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+        with self.site(stack) as server:
+            self.assertEqual(self.ask(server, get * 50).count(b"0123456789"), 50)  # pipelined
+            self.assertTrue(self.ask(server, get, pieces=len(get)).endswith(b"0123456789"))  # byte by byte
+            old = self.ask(server, b"GET /small.txt HTTP/1.0\r\n\r\n")
+            self.assertIn(b"Connection: close", old)
+            self.assertIn(b"400 Bad Request", self.ask(server, b"\x16\x03\x01 this is no HTTP\r\n\r\n"))
+            self.assertIn(b"404", self.ask(server, b"GET /a%0d%0aX:%20y HTTP/1.1\r\nHost: x\r\n\r\n"))
+            self.assertIn(b"400", self.ask(server, b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n"))
+            self.assertIn(b"400", self.ask(server, b"GET /%00 HTTP/1.1\r\nHost: x\r\n\r\n"))
+            self.assertEqual(self.ask(server, b""), b"")
+            self.assertEqual(self.ask(server, get[:10]), b"")  # gave up in the middle
+
+    @harness.both_stacks
+    def test_many_at_once(self, stack):
+        with self.site(stack) as server:
+            digests = []
+
+            def fetch():
+                stream = self.connect(server.ip, 80)
+                stream.sendall(b"GET /big.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                answer = receive_exactly(stream, 1 << 30)
+                digests.append(hashlib.sha256(answer.split(b"\r\n\r\n", 1)[1]).digest())
+
+            threads = [threading.Thread(target=fetch) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual(digests, [hashlib.sha256(self.files["big.bin"]).digest()] * 8)
+
+    @harness.both_stacks
+    def test_a_file_that_shrinks_ends_the_connection_only(self, stack):
+        with open(f"{self.root.name}/big.bin", "wb") as file:
+            file.write(self.files["big.bin"])
+        with self.site(stack) as server:
+            stream = self.connect(server.ip, 80)
+            stream.sendall(b"GET /big.bin HTTP/1.1\r\nHost: x\r\n\r\n")
+            receive_exactly(stream, 100_000)
+            os.truncate(f"{self.root.name}/big.bin", 1000)
+            self.assertLess(len(receive_exactly(stream, 10_000_000)), 9_900_000)
+            self.assertEqual(self.status(f"http://{server.ip}/small.txt"), 200)
+
+    @harness.both_stacks
+    def test_load_tools(self, stack):
+        with self.site(stack) as server:
+            url = f"http://{server.ip}/index.html"
+            for options in (("-k", "-n10000", "-c16"), ("-n2000", "-c16")):
+                report = run_in(self.client, "ab", "-q", *options, url).stdout
+                self.assertRegex(report, r"Failed requests: +0\n")
+                self.assertNotIn("Non-2xx", report)
+            report = run_in(self.client, "wrk", "-t1", "-c64", "-d2", url).stdout
+            self.assertIn("Requests/sec", report)
+            self.assertNotIn("Socket errors", report)
+            self.assertNotIn("Non-2xx", report)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,81 @@
+// InetFixture: two hosts with weir's own stack on a cable, their sockets and coroutines on one scheduler, in virtual time.
+#ifndef TESTS_NETSTACK_SOCKET_INET_FIXTURE_H_
+#define TESTS_NETSTACK_SOCKET_INET_FIXTURE_H_
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "netstack/ip/inet.h"
+#include "netstack/link/memory_link.h"
+#include "netstack/socket/inet_stack.h"
+#include "netstack/socket/tcp_listener.h"
+#include "netstack/socket/udp_socket.h"
+#include "netstack/tcp/tcp_output.h"
+#include "runtime/core/async_scope.h"
+
+namespace weir::testing {
+
+struct InetHost {
+  InetHost(uint8_t number, runtime::Scheduler& scheduler)
+      : pool(*runtime::FramePool::Create({.frames = 4096})),
+        inet(Options(number), netstack::TcpSettings(), *pool, scheduler.timers()), stack(inet, scheduler) {}
+
+  static netstack::IpOptions Options(uint8_t number) {
+    netstack::IpOptions options{.address = {IpAddress::V4(0x0a000000u + number), 24}, .secret = {number, 1}};
+    options.device.mac.bytes = {2, 0, 0, 0, 0, number};
+    return options;
+  }
+  IpAddress ip() const { return inet.ip.address.ip; }
+  // Frames that neither a ring nor a queue nor a buffer gave back.
+  uint32_t frames_out() const { return pool->outstanding(); }
+
+  runtime::FramePool::Ptr pool;
+  netstack::Inet inet;
+  netstack::InetStack stack;
+};
+
+class InetFixture : public ::testing::Test {
+ protected:
+  // Runs turns until `done`; time moves to the next timer when nothing else is left. False when nothing ever will.
+  bool RunUntil(const std::function<bool()>& done) {
+    while (!done()) {
+      if (Turn() > 0 || scheduler_.has_ready()) continue;
+      const Nanos next = scheduler_.timers().NextDeadline();
+      if (next == kNever) return done();
+      scheduler_.set_now_ns(std::max(next, scheduler_.now_ns()));
+    }
+    return true;
+  }
+  // The order of a shard's turn, for both hosts. Returns how much happened.
+  size_t Turn() {
+    size_t work = link_.Carry(scheduler_.now_ns());
+    client_.stack.RunWakeups();
+    server_.stack.RunWakeups();
+    work += scheduler_.RunReady();
+    scheduler_.timers().Advance(scheduler_.now_ns());
+    TcpFlush(client_.inet.tcp, scheduler_.now_ns());
+    TcpFlush(server_.inet.tcp, scheduler_.now_ns());
+    scheduler_.set_now_ns(scheduler_.now_ns() + kMicrosecond);
+    return work + client_.inet.ip.device.tx_size() + server_.inet.ip.device.tx_size();
+  }
+  bool Run(Task<void> task) {
+    AsyncScope scope(context_);
+    scope.Spawn(std::move(task));
+    return RunUntil([&] { return scope.live() == 0; });
+  }
+
+  runtime::Scheduler scheduler_{kSecond};
+  StopSource stop_;
+  TaskContext context_{&scheduler_, stop_.token()};
+  InetHost client_{1, scheduler_};
+  InetHost server_{2, scheduler_};
+  netstack::MemoryLink link_{client_.inet, server_.inet};
+};
+
+}  // namespace weir::testing
+
+#endif  // TESTS_NETSTACK_SOCKET_INET_FIXTURE_H_
