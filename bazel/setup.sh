@@ -11,7 +11,7 @@ packages=(
   # io_uring, XDP and AF_XDP; bpftool embeds BPF objects.
   liburing-dev libxdp-dev libbpf-dev bpftool libelf-dev zlib1g-dev
   # C++ libraries.
-  libabsl-dev libhttp-parser-dev
+  libabsl-dev libc-ares-dev libhttp-parser-dev
   # Tests and benchmarks.
   libgtest-dev libgmock-dev libbenchmark-dev python3
   # The demo and the tests with real peers: unmodified clients, namespaces, load, captures.

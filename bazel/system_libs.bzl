@@ -16,6 +16,7 @@ _PKG_CONFIG = {
     "absl_statusor": (["absl_statusor", "absl_status", "absl_strings"], "libabsl-dev"),
     "absl_strings": (["absl_strings", "absl_str_format", "absl_cord"], "libabsl-dev"),
     "benchmark": (["benchmark"], "libbenchmark-dev"),
+    "cares": (["libcares"], "libc-ares-dev"),
     "gtest": (["gmock", "gtest"], "libgtest-dev libgmock-dev"),
     "gtest_main": (["gmock_main", "gmock", "gtest"], "libgtest-dev libgmock-dev"),
     "libbpf": (["libbpf", "libelf", "zlib"], "libbpf-dev libelf-dev zlib1g-dev"),

@@ -11,7 +11,11 @@
 #include "runtime/base/timer_wheel.h"
 #include "runtime/core/stop_token.h"
 
-namespace weir::runtime {
+namespace weir {
+
+class AsyncScope;
+
+namespace runtime {
 
 // A suspended coroutine's place in the ready queue; embedded in what it awaits.
 struct Resumable : ListNode<Resumable> {
@@ -44,6 +48,8 @@ class Scheduler {
   void set_now_ns(Nanos now_ns) { now_ns_ = now_ns; }
   TimerWheel& timers() { return timers_; }
   uint64_t resumes() const { return resumes_; }
+  // The scopes that live on this shard, in the order of their construction.
+  List<AsyncScope, AsyncScope>& scopes() { return scopes_; }
 
  private:
   // Four bursts of 64 frames, each of which can wake one reader.
@@ -52,12 +58,11 @@ class Scheduler {
   Nanos now_ns_;
   uint64_t resumes_ = 0;
   List<Resumable, Resumable> ready_;
+  List<AsyncScope, AsyncScope> scopes_;
   TimerWheel timers_;
 };
 
-}  // namespace weir::runtime
-
-namespace weir {
+}  // namespace runtime
 
 // What a task inherits from whoever awaits or spawns it.
 struct TaskContext {

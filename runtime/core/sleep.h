@@ -21,7 +21,7 @@ namespace runtime {
 
 class SleepAwaiter : Waiter, Timer {
  public:
-  explicit SleepAwaiter(Nanos delay_ns) : Waiter(&OnStop), Timer(&OnTimer), delay_ns_(delay_ns) {}
+  explicit SleepAwaiter(Nanos delay_ns) : Waiter(&OnStop, "sleep"), Timer(&OnTimer), delay_ns_(delay_ns) {}
 
   bool await_ready() const { return false; }
   template <typename Promise>
@@ -62,6 +62,7 @@ struct YieldAwaiter : Resumable {
   template <typename Promise>
   void await_suspend(std::coroutine_handle<Promise> self) {
     handle = self;
+    self.promise().NoteWait("its turn");
     self.promise().context()->scheduler->Schedule(*this);
   }
   void await_resume() {}

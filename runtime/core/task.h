@@ -7,6 +7,7 @@
 // Ownership: the Task object owns the coroutine; awaiting it (as an rvalue) keeps it alive until the result is taken.
 // Context: the awaited task inherits its awaiter's TaskContext: scheduler and stop token.
 // Frames come from the Recycler. Exceptions do not cross tasks: one that escapes ends the process.
+// A task knows the coroutine function it came from and where it was spawned: see task_dump.h.
 //
 // Read first: Lewis Baker, "C++ Coroutines: Understanding Symmetric Transfer" (2020).
 #ifndef RUNTIME_CORE_TASK_H_
@@ -14,9 +15,13 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <cstdio>
 #include <optional>
+#include <source_location>
+#include <type_traits>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "runtime/base/check.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/recycler.h"
@@ -30,18 +35,36 @@ class Task;
 
 namespace runtime {
 
+class Gather;
+template <typename T>
+class Promise;
+
 // What all tasks' promises share. As a ListNode it is linked in the AsyncScope that spawned the task.
 class PromiseBase : public ListNode<PromiseBase> {
  public:
   const TaskContext* context() const { return context_; }
   void set_context(const TaskContext* context) { context_ = context; }
 
+  // To be called before suspending, with a string literal: what DumpTasks shows for the spawned task that this one
+  // belongs to. Two stores; never taken back, so a task that runs or is ready shows its last wait.
+  void NoteWait(const char* what) {
+    spawned_->waits_for_ = what;
+    spawned_->waits_in_ = function_;
+  }
+
+  // One line about a spawned task: what it is, where it was spawned, what it waits for and where.
+  void Print(std::FILE* out, int indent) const;
+
   static void* operator new(size_t size) { return Recycler::ThisThread().Alloc(size); }
   static void operator delete(void* memory, size_t size) {
     Recycler::ThisThread().Free(memory, size);
   }
 
-  std::suspend_always initial_suspend() noexcept { return {}; }
+  // The default argument is evaluated in the coroutine, so it names that function.
+  std::suspend_always initial_suspend(std::source_location function = std::source_location::current()) noexcept {
+    function_ = function;
+    return {};
+  }
   [[noreturn]] void unhandled_exception() noexcept {
     CheckFailed(__FILE__, __LINE__, "an exception left a coroutine");
   }
@@ -52,7 +75,11 @@ class PromiseBase : public ListNode<PromiseBase> {
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
       PromiseBase& promise = self.promise();
       if (promise.scope_ != nullptr) [[unlikely]] {
-        return promise.LeaveScope(self);
+        const absl::Status* status = nullptr;
+        if constexpr (std::is_same_v<Promise, runtime::Promise<absl::Status>>) {
+          status = &*self.promise().result();
+        }
+        return promise.LeaveScope(self, status);
       }
       return promise.continuation_;
     }
@@ -61,16 +88,26 @@ class PromiseBase : public ListNode<PromiseBase> {
   FinalAwaiter final_suspend() noexcept { return {}; }
 
  private:
+  friend class Gather;
   friend class weir::AsyncScope;
   template <typename T>
   friend class weir::Task;
 
-  // Tells the scope, which destroys the finished coroutine. Defined with AsyncScope.
-  std::coroutine_handle<> LeaveScope(std::coroutine_handle<> self) noexcept;
+  // Tells the scope, which destroys the finished coroutine unless it is kept. `status`: the result of a task that has
+  // one of that type. Defined with AsyncScope.
+  std::coroutine_handle<> LeaveScope(std::coroutine_handle<> self, const absl::Status* status) noexcept;
 
   const TaskContext* context_ = nullptr;
-  AsyncScope* scope_ = nullptr;
   std::coroutine_handle<> continuation_ = std::noop_coroutine();
+  PromiseBase* spawned_ = nullptr;  // the spawned task that awaits this one, over however many others; or this
+  std::source_location function_;
+
+  // Of a spawned task.
+  AsyncScope* scope_ = nullptr;
+  std::source_location spawned_at_;
+  std::source_location waits_in_;
+  const char* waits_for_ = nullptr;
+  bool kept_ = false;  // by a Task object, which still takes the result
 };
 
 template <typename T>
@@ -82,6 +119,7 @@ class Promise : public PromiseBase {
     result_.emplace(std::forward<U>(value));
   }
   T TakeResult() { return *std::move(result_); }
+  const std::optional<T>& result() const { return result_; }
 
  private:
   std::optional<T> result_;
@@ -122,6 +160,7 @@ class [[nodiscard]] Task {
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Parent> parent) {
       handle_.promise().continuation_ = parent;
       handle_.promise().context_ = parent.promise().context();
+      handle_.promise().spawned_ = parent.promise().spawned_;
       return handle_;
     }
     T await_resume() { return handle_.promise().TakeResult(); }
@@ -140,6 +179,7 @@ class [[nodiscard]] Task {
 
  private:
   friend class AsyncScope;
+  friend class runtime::Gather;
   friend promise_type;
   explicit Task(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
 

@@ -16,13 +16,16 @@ namespace weir::runtime {
 
 class Waiter : public Resumable, public StopCallback {
  public:
-  explicit Waiter(StopCallback::Function on_stop) : StopCallback(on_stop) {}
+  // `waits_for`: a string literal for DumpTasks, such as "tcp recv".
+  explicit Waiter(StopCallback::Function on_stop, const char* waits_for = "an event")
+      : StopCallback(on_stop), waits_for_(waits_for) {}
 
   // Takes `self` as the coroutine to resume. False when the stop was already requested: then nothing is registered
   // and the awaiter must not suspend.
   template <typename Promise>
   bool Suspend(std::coroutine_handle<Promise> self) {
     handle = self;
+    self.promise().NoteWait(waits_for_);
     const TaskContext& context = *self.promise().context();
     scheduler_ = context.scheduler;
     return Register(context.stop);
@@ -37,6 +40,7 @@ class Waiter : public Resumable, public StopCallback {
   Scheduler& scheduler() { return *scheduler_; }
 
  private:
+  const char* const waits_for_;
   Scheduler* scheduler_ = nullptr;
 };
 

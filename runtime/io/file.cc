@@ -24,8 +24,18 @@ absl::StatusOr<size_t> File::ReadCall::Finish(int32_t result) {
   return static_cast<size_t>(result);
 }
 
+absl::StatusOr<size_t> File::WriteCall::Finish(int32_t result) {
+  if (result < 0) return runtime::ErrnoStatus(-result, "write");
+  return static_cast<size_t>(result);
+}
+
+absl::Status File::FsyncCall::Finish(int32_t error) {
+  if (error < 0) return runtime::ErrnoStatus(-error, "fsync");
+  return absl::OkStatus();
+}
+
 absl::StatusOr<FileStat> File::StatCall::Finish(int32_t error) {
-  if (error < 0) return runtime::ErrnoStatus(-error, "statx");
+  if (error < 0) return runtime::ErrnoStatus(-error, path[0] == 0 ? "statx" : absl::StrCat("cannot stat '", path, "'"));
   return FileStat{.size = result.stx_size, .mode = result.stx_mode, .mtime_s = result.stx_mtime.tv_sec};
 }
 

@@ -1,11 +1,14 @@
-// File: a file read through io_uring; the shard goes on while the disk works. Move-only; belongs to one shard and must
-// not outlive its reactor. Closed, through the ring, when destroyed; it must not be destroyed while a call on it is
-// awaited.
+// File: a file read and written through io_uring; the shard goes on while the disk works. Move-only; belongs to one
+// shard and must not outlive its reactor. Closed, through the ring, when destroyed; it must not be destroyed while a
+// call on it is awaited.
 //
 //   weir::OpenOptions inside{.beneath = true};
 //   absl::StatusOr<weir::File> file = co_await weir::File::Open(reactor, root_fd, "index.html", inside);
 //   absl::StatusOr<weir::FileStat> stat = co_await file->Stat();
 //   absl::StatusOr<size_t> n = co_await file->Read(buffer.writable(), 0);
+//
+//   absl::StatusOr<size_t> written = co_await log.Write(std::span(&line, 1), end);
+//   absl::Status safe = co_await log.Fsync();
 //
 // Every call resumes through the scheduler and gives kCancelled when the scope was stopped; memory passed to it is free
 // again when it returns.
@@ -60,6 +63,7 @@ class File {
   ~File() { Close(); }
 
   struct OpenCall {
+    static constexpr const char* kWaitsFor = "file open";
     runtime::Reactor* reactor;
     int directory;
     const char* path;
@@ -68,6 +72,7 @@ class File {
     absl::StatusOr<File> Finish(int32_t result);
   };
   struct ReadCall {
+    static constexpr const char* kWaitsFor = "file read";
     int fd;
     std::span<const iovec> into;
     uint64_t offset;
@@ -76,13 +81,33 @@ class File {
     }
     absl::StatusOr<size_t> Finish(int32_t result);
   };
-  struct StatCall {
+  struct WriteCall {
+    static constexpr const char* kWaitsFor = "file write";
     int fd;
+    std::span<const iovec> from;
+    uint64_t offset;
+    void Prepare(io_uring_sqe* sqe) {
+      io_uring_prep_writev(sqe, fd, from.data(), static_cast<unsigned>(from.size()), offset);
+    }
+    absl::StatusOr<size_t> Finish(int32_t result);
+  };
+  struct FsyncCall {
+    static constexpr const char* kWaitsFor = "file fsync";
+    int fd;
+    unsigned flags;
+    void Prepare(io_uring_sqe* sqe) { io_uring_prep_fsync(sqe, fd, flags); }
+    absl::Status Finish(int32_t error);
+  };
+  struct StatCall {
+    static constexpr const char* kWaitsFor = "file stat";
+    int fd;  // of the file, or of the directory that `path` is relative to
+    const char* path;
+    int flags;
     struct statx result;
     void Prepare(io_uring_sqe* sqe) {
-      io_uring_prep_statx(sqe, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE | STATX_SIZE | STATX_MTIME, &result);
+      io_uring_prep_statx(sqe, fd, path, flags, STATX_TYPE | STATX_MODE | STATX_SIZE | STATX_MTIME, &result);
     }
-    absl::StatusOr<FileStat> Finish(int32_t result);
+    absl::StatusOr<FileStat> Finish(int32_t error);
   };
 
   // Opens `path` below the directory `directory` (or AT_FDCWD); the text must stay until the call returns.
@@ -94,7 +119,29 @@ class File {
   runtime::UringOperation<ReadCall> Read(std::span<const iovec> into, uint64_t offset) const {
     return {*reactor_, {fd_, into, offset}};
   }
-  runtime::UringOperation<StatCall> Stat() const { return {*reactor_, {fd_, {}}}; }
+
+  // Writes `from` (at most IOV_MAX slices) at `offset`: how many bytes, which a full disk or a limit can make fewer
+  // than asked. With O_APPEND the offset does not count. What is written is in the page cache; see Fsync. After
+  // kCancelled a part may have been written.
+  runtime::UringOperation<WriteCall> Write(std::span<const iovec> from, uint64_t offset) const {
+    return {*reactor_, {fd_, from, offset}};
+  }
+
+  // Resumes when what was written before is on the disk: contents and what is needed to find them, or, with kAll,
+  // everything about the file. An error means that some of it may be lost, and a second try does not bring it back.
+  enum class Sync { kData, kAll };
+  runtime::UringOperation<FsyncCall> Fsync(Sync what = Sync::kAll) const {
+    return {*reactor_, {fd_, what == Sync::kData ? unsigned{IORING_FSYNC_DATASYNC} : 0u}};
+  }
+
+  runtime::UringOperation<StatCall> Stat() const { return {*reactor_, {fd_, "", AT_EMPTY_PATH, {}}}; }
+
+  // Of `path`, below the directory `directory` (or AT_FDCWD), without opening it; the text must stay until the call
+  // returns. A symbolic link is followed, wherever it leads: for a path that comes from a peer, Open with `beneath` and
+  // then Stat. kNotFound, kPermissionDenied.
+  static runtime::UringOperation<StatCall> Stat(runtime::Reactor& reactor, int directory, const char* path) {
+    return {reactor, {directory, path, 0, {}}};
+  }
 
   bool valid() const { return fd_ >= 0; }
   int fd() const { return fd_; }

@@ -12,29 +12,31 @@
 namespace weir::runtime {
 namespace {
 
-sigset_t TerminationSignals() {
+sigset_t TerminationSignals(std::initializer_list<int> more) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  for (int signal : more) sigaddset(&set, signal);
   return set;
 }
 
 }  // namespace
 
-absl::Status BlockTerminationSignals() {
-  const sigset_t set = TerminationSignals();
+absl::Status BlockTerminationSignals(std::initializer_list<int> more) {
+  const sigset_t set = TerminationSignals(more);
   if (const int error = pthread_sigmask(SIG_BLOCK, &set, nullptr); error != 0) {
-    return ErrnoStatus(error, "cannot block SIGINT and SIGTERM");
+    return ErrnoStatus(error, "cannot block signals");
   }
   if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) return ErrnoStatus(errno, "cannot ignore SIGPIPE");
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Signals>> Signals::Create(Reactor& reactor, SignalFn on_signal, void* arg) {
-  absl::Status blocked = BlockTerminationSignals();
+absl::StatusOr<std::unique_ptr<Signals>> Signals::Create(Reactor& reactor, SignalFn on_signal, void* arg,
+                                                         std::initializer_list<int> more) {
+  absl::Status blocked = BlockTerminationSignals(more);
   if (!blocked.ok()) return blocked;
-  const sigset_t set = TerminationSignals();
+  const sigset_t set = TerminationSignals(more);
   UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd.valid()) return ErrnoStatus(errno, "signalfd");
   return std::unique_ptr<Signals>(new Signals(reactor, std::move(fd), on_signal, arg));

@@ -6,8 +6,9 @@
 // final completion, also when the stop of its scope was requested: then with -ECANCELED, or with the real result if
 // that came first. So whatever the SQE points to need only live until the call returns.
 //
-// UringOperation is the same for a call that keeps arguments and gives another type: `Call` has
-// void Prepare(io_uring_sqe*) and auto Finish(int32_t result), and lives in the awaiting coroutine's frame meanwhile.
+// UringOperation is the same for a call that keeps arguments and gives another type: `Call` has void
+// Prepare(io_uring_sqe*) and auto Finish(int32_t result), and lives in the awaiting coroutine's frame meanwhile. It may
+// have a kWaitsFor, the words for DumpTasks.
 #ifndef RUNTIME_IO_URING_CALL_H_
 #define RUNTIME_IO_URING_CALL_H_
 
@@ -22,6 +23,15 @@
 namespace weir::runtime {
 
 template <typename Call>
+constexpr const char* WaitsForOf() {
+  if constexpr (requires { Call::kWaitsFor; }) {
+    return Call::kWaitsFor;
+  } else {
+    return "uring op";
+  }
+}
+
+template <typename Call>
 class [[nodiscard]] UringOperation {
  public:
   UringOperation(Reactor& reactor, Call call) : reactor_(&reactor), call_(std::move(call)) {}
@@ -29,7 +39,7 @@ class [[nodiscard]] UringOperation {
   class Awaiter : Waiter, UringOp {
    public:
     Awaiter(Reactor& reactor, Call&& call)
-        : Waiter(&OnStop), UringOp(&OnCqe), reactor_(reactor), call_(std::move(call)) {}
+        : Waiter(&OnStop, WaitsForOf<Call>()), UringOp(&OnCqe), reactor_(reactor), call_(std::move(call)) {}
 
     bool await_ready() const { return false; }
     template <typename Promise>

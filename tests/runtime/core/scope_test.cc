@@ -124,7 +124,79 @@ void DestroyWithAChild() {
 }
 
 TEST(AsyncScopeDeathTest, DestroyedWithALiveChild) {
-  EXPECT_DEATH(DestroyWithAChild(), "AsyncScope destroyed with 1 live task");
+  EXPECT_DEATH(DestroyWithAChild(), "scope_test.cc:[0-9]+: AsyncScope destroyed with 1 live task");
+  EXPECT_DEATH(DestroyWithAChild(),
+               "SleepAndCount.*scope_test.cc:[0-9]+.*, spawned at .*scope_test.cc:[0-9]+, waits for sleep");
+}
+
+Task<absl::Status> FailAfter(int ms, absl::Status error) {
+  absl::Status slept = co_await Sleep(milliseconds(ms));
+  if (!slept.ok()) co_return slept;
+  co_return error;
+}
+
+TEST(AsyncScope, JoinGivesTheFirstError) {
+  VirtualLoop loop;
+  const Nanos start = loop.now_ns();
+  auto body = [&]() -> Task<absl::Status> {
+    AsyncScope scope(co_await CurrentContext());
+    scope.Spawn(FailAfter(20, absl::NotFoundError("second")));
+    scope.Spawn(FailAfter(10, absl::AbortedError("first")));
+    scope.Spawn(FailAfter(30, absl::OkStatus()));
+    co_return co_await scope.Join();
+  };
+  EXPECT_EQ(loop.Run(body()), absl::AbortedError("first"));
+  EXPECT_GE(loop.now_ns(), start + 30 * kMillisecond);  // nobody was stopped
+}
+
+TEST(AsyncScope, TheFirstErrorStopsTheSiblingsOnRequest) {
+  VirtualLoop loop;
+  int ok = 0, cancelled = 0;
+  const Nanos start = loop.now_ns();
+  auto body = [&]() -> Task<absl::Status> {
+    AsyncScope scope(co_await CurrentContext(), AsyncScope::OnError::kStopAll);
+    scope.Spawn(FailAfter(5, absl::OkStatus()));  // no error, no stop
+    scope.Spawn(SleepAndCount(1000, ok, cancelled));
+    scope.Spawn(FailAfter(1000, absl::OkStatus()));
+    scope.Spawn(FailAfter(10, absl::AbortedError("first")));
+    co_return co_await scope.Join();
+  };
+  EXPECT_EQ(loop.Run(body()), absl::AbortedError("first"));
+  EXPECT_EQ(cancelled, 1);
+  EXPECT_LT(loop.now_ns(), start + 11 * kMillisecond);
+}
+
+TEST(AsyncScope, AnErrorAtOnceStopsThoseSpawnedLater) {
+  VirtualLoop loop;
+  int ok = 0, cancelled = 0;
+  auto fail = []() -> Task<absl::Status> { co_return absl::AbortedError("at once"); };
+  auto body = [&]() -> Task<absl::Status> {
+    AsyncScope scope(co_await CurrentContext(), AsyncScope::OnError::kStopAll);
+    scope.Spawn(fail());
+    scope.Spawn(SleepAndCount(1000, ok, cancelled));
+    EXPECT_EQ(cancelled, 1);
+    co_return co_await scope.Join();
+  };
+  EXPECT_EQ(loop.Run(body()), absl::AbortedError("at once"));
+}
+
+// kCancelled is the result only when nothing else went wrong.
+TEST(AsyncScope, KCancelledGivesWayToAnError) {
+  VirtualLoop loop;
+  auto stubborn = []() -> Task<absl::Status> {
+    static_cast<void>(co_await Sleep(milliseconds(5)));
+    co_await Yield();
+    co_return absl::DataLossError("the reason");
+  };
+  auto body = [&](bool with_error) -> Task<absl::Status> {
+    AsyncScope scope(co_await CurrentContext());
+    scope.Spawn(FailAfter(10, absl::OkStatus()));
+    if (with_error) scope.Spawn(stubborn());
+    scope.RequestStop();
+    co_return co_await scope.Join();
+  };
+  EXPECT_EQ(loop.Run(body(true)), absl::DataLossError("the reason"));
+  EXPECT_TRUE(absl::IsCancelled(loop.Run(body(false))));
 }
 
 }  // namespace

@@ -87,6 +87,56 @@ TEST_F(FileTest, BeneathStaysBelowTheDirectory) {
   EXPECT_EQ(OpenCode("link", false), absl::StatusCode::kOk);
 }
 
+TEST_F(FileTest, WritesSyncsAndReadsBack) {
+  auto body = [&]() -> Task<void> {
+    const OpenOptions create{.flags = O_RDWR | O_CREAT | O_EXCL, .mode = 0640, .beneath = true};
+    absl::StatusOr<File> file = co_await File::Open(loop_.reactor(), directory_.get(), "new", create);
+    EXPECT_TRUE(file.ok()) << file.status();
+    std::string a = "hello ", b(100'000, 'w'), back(100'006, ' ');
+    const std::vector<iovec> from = {{a.data(), a.size()}, {b.data(), b.size()}};
+    EXPECT_EQ(*co_await file->Write(from, 10), 100'006u);
+    EXPECT_TRUE((co_await file->Fsync()).ok());
+    EXPECT_TRUE((co_await file->Fsync(File::Sync::kData)).ok());
+    const iovec into{back.data(), back.size()};
+    EXPECT_EQ(*co_await file->Read(std::span(&into, 1), 10), 100'006u);
+    EXPECT_EQ(back, a + b);
+    absl::StatusOr<FileStat> stat = co_await File::Stat(loop_.reactor(), directory_.get(), "new");
+    EXPECT_EQ(stat->size, 100'016u);
+    EXPECT_EQ(stat->mode & 0777, 0640u);
+  };
+  umask(0022);
+  loop_.Run(body());
+}
+
+TEST_F(FileTest, WriteAndSyncErrors) {
+  auto body = [&]() -> Task<void> {
+    absl::StatusOr<File> file = co_await Open("page", true);
+    char text[] = "text";
+    const iovec from{text, sizeof text};
+    const absl::Status written = (co_await file->Write(std::span(&from, 1), 0)).status();
+    EXPECT_NE(written.message().find("EBADF"), absl::string_view::npos) << written;
+    int fds[2];
+    EXPECT_EQ(pipe(fds), 0);
+    File no_file(loop_.reactor(), fds[0]);
+    const absl::Status synced = co_await no_file.Fsync();
+    EXPECT_NE(synced.message().find("EINVAL"), absl::string_view::npos) << synced;
+    close(fds[1]);
+  };
+  loop_.Run(body());
+}
+
+TEST_F(FileTest, StatOfAPath) {
+  auto body = [&]() -> Task<void> {
+    runtime::Reactor& reactor = loop_.reactor();
+    EXPECT_EQ((co_await File::Stat(reactor, directory_.get(), "page"))->size, text_.size());
+    EXPECT_EQ((co_await File::Stat(reactor, directory_.get(), "inside"))->size, text_.size());  // through the link
+    EXPECT_TRUE((co_await File::Stat(reactor, AT_FDCWD, root_.c_str()))->is_directory());
+    const absl::Status missing = (co_await File::Stat(reactor, directory_.get(), "nothing")).status();
+    EXPECT_EQ(missing.message(), "cannot stat 'nothing': No such file or directory (ENOENT)");
+  };
+  loop_.Run(body());
+}
+
 TEST_F(FileTest, ClosesItsDescriptor) {
   int fd = -1;
   {
@@ -107,6 +157,28 @@ TEST_F(FileTest, Cancelled) {
   scope.Spawn(body());
   EXPECT_TRUE(loop_.RunUntil([&] { return scope.live() == 0; }));
   EXPECT_TRUE(absl::IsCancelled(status)) << status;
+}
+
+// A write into a full pipe waits, and ends with the stop.
+TEST_F(FileTest, CancelledWhileWriting) {
+  int fds[2];
+  ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+  AsyncScope scope(loop_.context());
+  absl::StatusOr<size_t> first, second;
+  std::string text(1 << 20, 'x');
+  auto body = [&]() -> Task<void> {
+    File full(loop_.reactor(), fds[1]);
+    const iovec from{text.data(), text.size()};
+    first = co_await full.Write(std::span(&from, 1), 0);
+    second = co_await full.Write(std::span(&from, 1), 0);
+  };
+  scope.Spawn(body());
+  loop_.RunFor(20 * kMillisecond);
+  EXPECT_EQ(scope.live(), 1u);
+  scope.RequestStop();
+  EXPECT_TRUE(loop_.RunUntil([&] { return scope.live() == 0; }));
+  EXPECT_TRUE(absl::IsCancelled(second.status())) << second.status();
+  close(fds[0]);
 }
 
 }  // namespace

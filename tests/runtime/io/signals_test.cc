@@ -29,6 +29,22 @@ TEST(Signals, TerminationSignalsAreCalls) {
   loop.RunFor(kMillisecond);
 }
 
+TEST(Signals, OthersOnRequest) {
+  Loop loop;
+  std::vector<int> seen;
+  auto signals = Signals::Create(
+      loop.reactor(), [](int signal, void* arg) { static_cast<std::vector<int>*>(arg)->push_back(signal); }, &seen,
+      {SIGUSR1});
+  ASSERT_TRUE(signals.ok()) << signals.status();
+  kill(getpid(), SIGUSR1);
+  EXPECT_TRUE(loop.RunUntil([&] { return seen.size() == 1; }));
+  kill(getpid(), SIGTERM);
+  EXPECT_TRUE(loop.RunUntil([&] { return seen.size() == 2; }));
+  EXPECT_EQ(seen, (std::vector<int>{SIGUSR1, SIGTERM}));
+  signals->reset();
+  loop.RunFor(kMillisecond);
+}
+
 TEST(Signals, SigpipeIsIgnored) {
   ASSERT_TRUE(BlockTerminationSignals().ok());
   int fds[2];
