@@ -2,11 +2,13 @@
 
 #include <sched.h>
 
+#include <csignal>
 #include <cstdio>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/core/task_dump.h"
 #include "runtime/io/signals.h"
 
 namespace weir {
@@ -28,7 +30,10 @@ void PinToProcessor(int index) {
   }
 }
 
-void OnSignal(int, void* host) { static_cast<Host*>(host)->StopAll(); }
+void OnSignal(int signal, void* host) {
+  if (signal == SIGUSR1) return static_cast<Host*>(host)->DumpAllTasks();
+  static_cast<Host*>(host)->StopAll();
+}
 
 }  // namespace
 
@@ -48,7 +53,7 @@ absl::Status Host::Check() const {
 
 absl::Status Host::Run(const HostOptions& options, const ShardMain& main) {
   // Before there are threads: a signal then comes to shard 0 and not to whoever happens to run.
-  absl::Status blocked = runtime::BlockTerminationSignals();
+  absl::Status blocked = runtime::BlockTerminationSignals({SIGUSR1});
   if (!blocked.ok()) return blocked;
   Host host(options);
   absl::Status checked = host.Check();
@@ -68,7 +73,7 @@ void Host::RunShard(int index, const ShardMain& main) {
   std::unique_ptr<runtime::Signals> signals;
   if (up.ok() && index == 0) {
     absl::StatusOr<std::unique_ptr<runtime::Signals>> created =
-        runtime::Signals::Create(shard->reactor(), &OnSignal, this);
+        runtime::Signals::Create(shard->reactor(), &OnSignal, this, {SIGUSR1});
     up = created.status();
     if (created.ok()) signals = *std::move(created);
   }
@@ -93,6 +98,15 @@ bool Host::Arrive(const absl::Status& status) {
 void Host::StopAll() {
   for (const std::unique_ptr<Shard>& shard : shards_) {
     shard->mailbox().PostFunction([stopped = shard.get()] { stopped->RequestStop(); });
+  }
+}
+
+void Host::DumpAllTasks() {
+  for (const std::unique_ptr<Shard>& shard : shards_) {
+    shard->mailbox().PostFunction([dumped = shard.get()] {
+      std::fprintf(stderr, "weir: tasks of shard %d:\n", dumped->index());
+      DumpTasks(stderr, dumped->reactor().scheduler());
+    });
   }
 }
 

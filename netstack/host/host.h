@@ -23,6 +23,8 @@ class Host {
   const HostOptions& options() const { return options_; }
   // From any thread.
   void StopAll();
+  // Writes every live task, where it was spawned and what it waits for, to standard error (also on SIGUSR1).
+  void DumpAllTasks();
   // While main runs; a shard is used on its own thread only, or through its mailbox.
   const std::vector<std::unique_ptr<Shard>>& shards() const { return shards_; }
 

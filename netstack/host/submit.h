@@ -28,6 +28,7 @@ class SubmitAwaiter : runtime::Message, runtime::Resumable {
   template <typename Promise>
   void await_suspend(std::coroutine_handle<Promise> self) {
     handle = self;
+    self.promise().NoteWait("another shard");
     scheduler_ = self.promise().context()->scheduler;
     there_.mailbox().Post(*this);
   }

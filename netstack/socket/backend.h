@@ -42,7 +42,7 @@ using TcpListenerBackendPtr = std::unique_ptr<TcpListenerBackend, CloseBackend>;
 using UdpBackendPtr = std::unique_ptr<UdpBackend, CloseBackend>;
 
 struct RecvOp : runtime::Waiter {
-  explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp receive") {}
   // The caller's memory, or empty: then `buffer` is filled without a copy.
   std::span<const iovec> into;
   size_t copied = 0;
@@ -51,7 +51,7 @@ struct RecvOp : runtime::Waiter {
 };
 
 struct SendOp : runtime::Waiter {
-  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp send") {}
   // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel
   // has read) when the operation completes.
   SendBuffer buffer;
@@ -61,12 +61,12 @@ struct SendOp : runtime::Waiter {
 };
 
 struct ConnectOp : runtime::Waiter {
-  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp connect") {}
   absl::Status status;
 };
 
 struct AcceptOp : runtime::Waiter {
-  explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp accept") {}
   TcpBackendPtr stream;
   absl::Status status;
 };
@@ -79,13 +79,13 @@ struct Datagram {
 };
 
 struct UdpRecvOp : runtime::Waiter {
-  explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "udp receive") {}
   Datagram datagram;
   absl::Status status;
 };
 
 struct UdpSendOp : runtime::Waiter {
-  explicit UdpSendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit UdpSendOp(StopCallback::Function on_stop) : Waiter(on_stop, "udp send") {}
   SendBuffer buffer;
   std::span<const iovec> from;
   Endpoint peer;

@@ -93,11 +93,12 @@ def without_system_call(number, error, first_argument=None):
 class Server:
     """A running example. Stopping it by SIGTERM must end it with code 0."""
 
-    def __init__(self, namespace, ip, arguments):
+    def __init__(self, namespace, ip, arguments, environment=None):
         self.namespace, self.ip = namespace, ip
         self.log = tempfile.NamedTemporaryFile("w+", prefix="weir-test-")
         self.process = subprocess.Popen(["ip", "netns", "exec", namespace, *arguments], stdout=self.log,
-                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                        env=os.environ | (environment or {}))
         self.pid = self.process.pid
         for _ in range(300):
             if "weir: ready" in self.output():
@@ -134,6 +135,8 @@ class Server:
 
 
 class NetnsTest(unittest.TestCase):
+    environment = {}  # of the servers that are started, on top of the test's own
+
     def setUp(self):
         global _counter
         if os.geteuid() != 0:
@@ -158,7 +161,8 @@ class NetnsTest(unittest.TestCase):
     def serve(self, name, *flags, stack="xdp", ip=None):
         ip = ip or (WEIR_IP if stack == "xdp" else KERNEL_IP)
         stack_flags = self.xdp_flags(ip) if stack == "xdp" else ["--stack=kernel"]
-        server = Server(self.server, ip, [binary(name), f"--metrics={METRICS}", *stack_flags, *flags])
+        server = Server(self.server, ip, [binary(name), f"--metrics={METRICS}", *stack_flags, *flags],
+                        self.environment)
         try:
             yield server
             if server.process.poll() is None:

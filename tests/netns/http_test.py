@@ -133,6 +133,25 @@ class HttpTest(harness.NetnsTest):
             self.assertLess(len(receive_exactly(stream, 10_000_000)), 9_900_000)
             self.assertEqual(self.status(f"http://{server.ip}/small.txt"), 200)
 
+    def allocations(self, stack, requests):
+        """How often the server called malloc in its life, with that many keep-alive requests in it."""
+        report = f"{self.root.name}/mallocs"
+        preload = os.path.join(os.environ["TEST_SRCDIR"], os.environ["TEST_WORKSPACE"],
+                               "tests/support/libmalloc_report.so")
+        self.environment = {"LD_PRELOAD": preload, "WEIR_MALLOC_REPORT": report}
+        with self.site(stack) as server:
+            self.environment = {}
+            run_in(self.client, "ab", "-q", "-k", f"-n{requests}", "-c16", f"http://{server.ip}/small.txt")
+        with open(report) as text:
+            return int(text.read())
+
+    @harness.both_stacks
+    def test_no_allocation_per_request(self, stack):
+        few, many = self.allocations(stack, 1000), self.allocations(stack, 21_000)
+        self.assertGreater(few, 50)  # what starting takes: the count counts
+        # A file is looked at again each second, which allocates a little; 20,000 requests take about one.
+        self.assertLess(many - few, 200)
+
     @harness.both_stacks
     def test_load_tools(self, stack):
         with self.site(stack) as server:

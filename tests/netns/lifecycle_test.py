@@ -7,7 +7,7 @@ import threading
 import time
 
 import harness
-from harness import CLIENT_IP, DEVICE, KERNEL_IP, WEIR_IP, binary, run, run_in
+from harness import CLIENT_IP, DEVICE, KERNEL_IP, WEIR_IP, binary, receive_exactly, run, run_in
 
 
 class LifecycleTest(harness.NetnsTest):
@@ -22,7 +22,7 @@ class LifecycleTest(harness.NetnsTest):
             run_in(self.client, "ping", "-c1", "-W2", WEIR_IP)
             echo = self.connect(WEIR_IP, 7)
             echo.sendall(b"weir")
-            self.assertEqual(harness.receive_exactly(echo, 4), b"weir")
+            self.assertEqual(receive_exactly(echo, 4), b"weir")
             with self.assertRaises(ConnectionRefusedError):
                 self.connect(WEIR_IP, 80)
             os.kill(server.pid, signal.SIGKILL)
@@ -68,7 +68,7 @@ class LifecycleTest(harness.NetnsTest):
                 try:
                     while not stopping.is_set():
                         stream.sendall(b"x" * 1000)
-                        harness.receive_exactly(stream, 1000)
+                        receive_exactly(stream, 1000)
                 except OSError:
                     pass
 
@@ -82,6 +82,22 @@ class LifecycleTest(harness.NetnsTest):
                 stream.close()
             for thread in threads:
                 thread.join()
+
+    @harness.both_stacks
+    def test_sigusr1_shows_what_tasks_wait_for(self, stack):
+        with self.serve("tcp_echo", "--port=7", stack=stack) as server:
+            stream = self.connect(server.ip, 7)
+            stream.sendall(b"x")
+            receive_exactly(stream, 1)
+            os.kill(server.pid, signal.SIGUSR1)
+            for _ in range(50):
+                if "tcp receive" in server.output():
+                    break
+                time.sleep(0.1)
+            self.assertIn("tcp accept", server.output())
+            self.assertIn("tcp receive", server.output())
+            stream.sendall(b"y")
+            self.assertEqual(receive_exactly(stream, 1), b"y")  # it goes on
 
     def test_poll_modes_and_capture(self):
         capture = f"/tmp/weir-test-{os.getpid()}.pcap"
@@ -98,7 +114,7 @@ class LifecycleTest(harness.NetnsTest):
             for _ in range(20):
                 stream = self.connect(server.ip, 7)
                 stream.sendall(b"hello")
-                self.assertEqual(harness.receive_exactly(stream, 5), b"hello")
+                self.assertEqual(receive_exactly(stream, 5), b"hello")
 
 
 class BadInputTest(harness.NetnsTest):
