@@ -14,6 +14,8 @@ packages=(
   libabsl-dev libc-ares-dev libhttp-parser-dev
   # Tests and benchmarks.
   libgtest-dev libgmock-dev libbenchmark-dev python3
+  # What benchmarks compare with.
+  libboost-dev
   # The demo and the tests with real peers: unmodified clients, namespaces, load, captures.
   ca-certificates curl iputils-ping iproute2 socat apache2-utils wrk tcpdump ethtool procps
 )

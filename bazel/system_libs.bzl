@@ -24,8 +24,9 @@ _PKG_CONFIG = {
     "libxdp": (["libxdp", "libbpf", "libelf", "zlib"], "libxdp-dev"),
 }
 
-# Libraries without a .pc file: name -> (header, library, Debian package).
+# Libraries without a .pc file: name -> (header, library or "" when it is all headers, Debian package).
 _PLAIN = {
+    "boost": ("boost/version.hpp", "", "libboost-dev"),
     "http_parser": ("http_parser.h", "http_parser", "libhttp-parser-dev"),
 }
 
@@ -95,6 +96,8 @@ def _find_plain(repository_ctx, compiler, header, library):
     """Linker flags of a library without a .pc file, or None."""
     if not [d for d in _DEFAULT_INCLUDES if repository_ctx.path(d + "/" + header).exists]:
         return None
+    if not library:
+        return []
     for suffix in [".so", ".a"]:
         result = repository_ctx.execute([compiler, "-print-file-name=lib" + library + suffix])
         if result.return_code == 0 and "/" in result.stdout:

@@ -203,7 +203,13 @@ void KernelTcp::SubmitSend() {
     message_.msg_iovlen = count;
   }
   // WAITALL: the kernel itself goes on after a short write, as room comes.
-  io_uring_prep_sendmsg(stack_.reactor().Prepare(send_), fd_, &message_, MSG_NOSIGNAL | MSG_WAITALL);
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  io_uring_sqe* sqe = stack_.reactor().Prepare(send_);
+  if (message_.msg_iovlen == 1) {  // the usual case; the kernel then has no header and no array to copy in
+    io_uring_prep_send(sqe, fd_, message_.msg_iov->iov_base, message_.msg_iov->iov_len, kFlags);
+  } else {
+    io_uring_prep_sendmsg(sqe, fd_, &message_, kFlags);
+  }
 }
 
 void KernelTcp::CancelSend(SendOp& op) {

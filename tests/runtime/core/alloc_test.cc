@@ -1,11 +1,9 @@
-// No heap allocation in the steady state: neither operator new nor a Recycler miss.
+// No heap allocation in the steady state: no call of malloc.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
-#include <new>
 
 #include "runtime/core/async_event.h"
 #include "runtime/core/async_mutex.h"
@@ -16,19 +14,7 @@
 #include "runtime/core/when_all.h"
 #include "runtime/core/when_any.h"
 #include "tests/support/loop.h"
-
-namespace {
-std::atomic<uint64_t> allocations{0};
-}  // namespace
-
-void* operator new(size_t size) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  void* memory = std::malloc(size);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+#include "tests/support/malloc_count.h"
 
 namespace weir {
 namespace {
@@ -77,12 +63,10 @@ Task<void> Everything(World& world, int count) {
 }
 
 TEST(Alloc, SteadyStateAllocatesNothing) {
-#ifdef WEIR_RECYCLER_OFF
-  GTEST_SKIP() << "the sanitizer's build takes every block from malloc";
-#endif
+  if (!testing::MallocCounted()) GTEST_SKIP() << "a sanitizer's build has a malloc of its own";
   VirtualLoop loop;
   World world;
-  const auto count = [] { return allocations.load() + runtime::Recycler::ThisThread().misses(); };
+  const auto count = [] { return testing::MallocCount(); };
   const uint64_t start = count();
   std::make_unique<int>(1);
   ASSERT_EQ(count(), start + 1) << "the count counts nothing";

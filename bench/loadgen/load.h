@@ -1,0 +1,43 @@
+// What a load generator run does and what it measured.
+#ifndef BENCH_LOADGEN_LOAD_H_
+#define BENCH_LOADGEN_LOAD_H_
+
+#include <cstdint>
+#include <string>
+
+#include "bench/loadgen/histogram.h"
+#include "netstack/host/shard.h"
+#include "runtime/base/ip_address.h"
+#include "runtime/base/time.h"
+#include "runtime/core/task.h"
+
+namespace weir::bench {
+
+struct LoadOptions {
+  Endpoint target;
+  int connections = 1;
+  size_t size = 64;  // bytes of a request, and of its response
+  int pipeline = 1;  // requests of a connection that are under way at once
+  Nanos warmup_ns = 0;
+  Nanos duration_ns = 0;
+  // Requests per second over all connections; 0: each follows the response to the one before (closed loop). With a rate
+  // the latency counts from when a request was due, so a slow server cannot slow its own measurement down.
+  double rate = 0;
+};
+
+struct LoadResult {
+  Histogram latency_ns;
+  uint64_t requests = 0;  // answered within the measured time
+  uint64_t bytes = 0;     // both ways
+  uint64_t errors = 0;
+  std::string first_error;
+  double seconds = 0;
+};
+
+// Request and response over kept TCP connections to a server that sends back what it receives. Progress goes to standard
+// error once a second.
+Task<LoadResult> RunRequestResponse(Shard& shard, const LoadOptions& options);
+
+}  // namespace weir::bench
+
+#endif  // BENCH_LOADGEN_LOAD_H_

@@ -1,0 +1,99 @@
+// loadgen: measures a server that echoes over TCP, weir's or any other: requests per second and latency.
+//
+//   loadgen --target=127.0.0.1:7777 --connections=64 --size=512 --duration=5
+//   loadgen --target=10.0.0.2:7777 --connections=64 --rate=20000 --json=result.json
+//
+// A progress line a second goes to standard error, the table to standard output. The exit code is 1 after any error.
+#include <cstdio>
+#include <string>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "bench/loadgen/load.h"
+#include "netstack/host/host_flags.h"
+
+ABSL_FLAG(std::string, target, "", "the server, as ADDRESS:PORT");
+ABSL_FLAG(int, connections, 1, "connections, opened at the start and kept");
+ABSL_FLAG(int, size, 64, "bytes of a request and of its response");
+ABSL_FLAG(int, pipeline, 1, "requests of a connection that are under way at once");
+ABSL_FLAG(double, duration, 5, "seconds to measure");
+ABSL_FLAG(double, warmup, 1, "seconds before the measurement");
+ABSL_FLAG(double, rate, 0, "requests per second over all connections, latency counted from when each was due; "
+                           "0: as fast as answers come");
+ABSL_FLAG(std::string, json, "", "write the result to this file too");
+
+namespace weir::bench {
+namespace {
+
+absl::StatusOr<LoadOptions> OptionsFromFlags() {
+  LoadOptions options;
+  absl::StatusOr<Endpoint> target = Endpoint::Parse(absl::GetFlag(FLAGS_target));
+  if (!target.ok() || target->ip.is_any() || target->port == 0) {
+    return absl::InvalidArgumentError("--target=ADDRESS:PORT is missing or incomplete");
+  }
+  options.target = *target;
+  options.connections = absl::GetFlag(FLAGS_connections);
+  options.pipeline = absl::GetFlag(FLAGS_pipeline);
+  const int size = absl::GetFlag(FLAGS_size);
+  if (options.connections < 1 || options.pipeline < 1 || size < 1 || size > 1 << 30) {
+    return absl::InvalidArgumentError("--connections, --pipeline and --size are at least 1");
+  }
+  options.size = static_cast<size_t>(size);
+  options.warmup_ns = static_cast<Nanos>(absl::GetFlag(FLAGS_warmup) * 1e9);
+  options.duration_ns = static_cast<Nanos>(absl::GetFlag(FLAGS_duration) * 1e9);
+  options.rate = absl::GetFlag(FLAGS_rate);
+  if (options.warmup_ns < 0 || options.duration_ns <= 0 || options.rate < 0) {
+    return absl::InvalidArgumentError("--duration is above 0, --warmup and --rate are not below it");
+  }
+  return options;
+}
+
+std::string Json(const Shard& shard, const LoadOptions& options, const LoadResult& result) {
+  const auto us = [&](double quantile) { return static_cast<double>(result.latency_ns.Quantile(quantile)) / 1e3; };
+  return absl::StrFormat(
+      "{\"mode\": \"rr\", \"stack\": \"%s\", \"connections\": %d, \"size\": %d, \"duration_s\": %.3f, "
+      "\"requests\": %d, \"errors\": %d, \"rps\": %.1f, \"bytes_per_s\": %.1f, \"latency_us\": {\"p50\": %.2f, "
+      "\"p90\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f}}\n",
+      shard.options().stack == StackKind::kXdp ? "xdp" : "kernel", options.connections, options.size, result.seconds,
+      result.requests, result.errors, static_cast<double>(result.requests) / result.seconds,
+      static_cast<double>(result.bytes) / result.seconds, us(0.5), us(0.9), us(0.99), us(0.999),
+      static_cast<double>(result.latency_ns.max()) / 1e3);
+}
+
+void PrintTable(const LoadResult& result) {
+  std::printf("requests      %12lu\nerrors        %12lu\nrequests/s    %12.0f\nMB/s          %12.1f\n", result.requests,
+              result.errors, static_cast<double>(result.requests) / result.seconds,
+              static_cast<double>(result.bytes) / result.seconds / 1e6);
+  constexpr struct {
+    const char* name;
+    double quantile;
+  } kRows[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}};
+  for (const auto& row : kRows) {
+    std::printf("%-5s us      %12.1f\n", row.name, static_cast<double>(result.latency_ns.Quantile(row.quantile)) / 1e3);
+  }
+}
+
+Task<absl::Status> Main(Shard& shard) {
+  if (shard.options().shards != 1) co_return absl::InvalidArgumentError("loadgen runs one shard: leave --shards at 1");
+  absl::StatusOr<LoadOptions> options = OptionsFromFlags();
+  if (!options.ok()) co_return options.status();
+  const LoadResult result = co_await RunRequestResponse(shard, *options);
+  PrintTable(result);
+  if (const std::string path = absl::GetFlag(FLAGS_json); !path.empty()) {
+    std::FILE* file = std::fopen(path.c_str(), "we");
+    if (file == nullptr) co_return absl::NotFoundError(absl::StrCat("--json: cannot write ", path));
+    std::fputs(Json(shard, *options, result).c_str(), file);
+    std::fclose(file);
+  }
+  if (result.errors > 0) co_return absl::UnavailableError(absl::StrCat(result.errors, " errors: ", result.first_error));
+  co_return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace weir::bench
+
+int main(int argc, char** argv) {
+  return weir::RunWithFlags(argc, argv, "Measures a server that echoes over TCP.", weir::bench::Main);
+}
