@@ -60,7 +60,8 @@ class InetFixture : public ::testing::Test {
     TcpFlush(client_.inet.tcp, scheduler_.now_ns());
     TcpFlush(server_.inet.tcp, scheduler_.now_ns());
     scheduler_.set_now_ns(scheduler_.now_ns() + kMicrosecond);
-    return work + client_.inet.ip.device.tx_size() + server_.inet.ip.device.tx_size();
+    for (InetHost* host : {&client_, &server_}) work += host->inet.ip.device.tx_size() + !host->inet.ip.ready.empty();
+    return work;
   }
   bool Run(Task<void> task) {
     AsyncScope scope(context_);

@@ -1,0 +1,56 @@
+// When a shard spins and when it sleeps (DESIGN.md §7), as a function of time.
+#include "netstack/host/idle_policy.h"
+
+#include <gtest/gtest.h>
+
+namespace weir {
+namespace {
+
+// `arrivals` arrivals, `gap_ns` apart, each found by a turn of its own.
+Nanos Arrive(IdlePolicy& policy, Nanos now_ns, int arrivals, Nanos gap_ns) {
+  for (int i = 0; i < arrivals; ++i) {
+    policy.Worked(now_ns);
+    policy.Spin(now_ns + 1);
+    now_ns += gap_ns;
+  }
+  policy.Worked(now_ns);
+  return now_ns;
+}
+
+TEST(IdlePolicy, BusyNeverSleepsAndWaitNeverSpins) {
+  IdlePolicy busy(PollMode::kBusy), wait(PollMode::kWait);
+  for (Nanos now_ns = 1; now_ns < kSecond; now_ns += kMillisecond) {
+    EXPECT_TRUE(busy.Spin(now_ns));
+    EXPECT_FALSE(wait.Spin(now_ns));
+  }
+}
+
+TEST(IdlePolicy, AdaptiveSleepsAtOnceBeforeItLearntAnything) {
+  IdlePolicy policy(PollMode::kAdaptive);
+  EXPECT_FALSE(policy.Spin(1));
+}
+
+TEST(IdlePolicy, AdaptiveSpinsWhileArrivalsAreCloseAndStopsSoonAfterThem) {
+  IdlePolicy policy(PollMode::kAdaptive);
+  const Nanos now_ns = Arrive(policy, kSecond, 100, 10 * kMicrosecond);
+  EXPECT_TRUE(policy.Spin(now_ns + 1));
+  EXPECT_TRUE(policy.Spin(now_ns + 10 * kMicrosecond));
+  EXPECT_FALSE(policy.Spin(now_ns + 50 * kMicrosecond));
+  EXPECT_FALSE(policy.Spin(now_ns + kSecond));
+}
+
+TEST(IdlePolicy, AdaptiveDoesNotSpinForArrivalsFarApart) {
+  IdlePolicy policy(PollMode::kAdaptive);
+  const Nanos now_ns = Arrive(policy, kSecond, 100, kMillisecond);
+  EXPECT_FALSE(policy.Spin(now_ns + 1));
+}
+
+TEST(IdlePolicy, ABurstAfterSilenceIsLearntWithinAFewArrivals) {
+  IdlePolicy policy(PollMode::kAdaptive);
+  Nanos now_ns = Arrive(policy, kSecond, 10, kSecond);
+  now_ns = Arrive(policy, now_ns, 20, 5 * kMicrosecond);
+  EXPECT_TRUE(policy.Spin(now_ns + 1));
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,295 @@
+// Sockets on weir's own stack with coroutines at both ends, in virtual time: what a call returns, when it ends, and that
+// every frame comes back.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/core/sleep.h"
+#include "tests/netstack/socket/inet_fixture.h"
+
+namespace weir {
+namespace {
+
+using std::chrono::seconds;
+
+class InetSocketTest : public testing::InetFixture {
+ protected:
+  struct Ends {
+    TcpStream client;
+    TcpStream server;
+  };
+
+  void TearDown() override {
+    // What the tests closed says goodbye; TIME-WAIT passes in virtual time.
+    RunUntil([this] { return client_.inet.tcp.sockets == 0 && server_.inet.tcp.sockets == 0; });
+    RunUntil([] { return false; });
+    EXPECT_EQ(client_.frames_out(), 0u);
+    EXPECT_EQ(server_.frames_out(), 0u);
+    EXPECT_EQ(client_.inet.tcp.sockets, 0u);
+    EXPECT_EQ(server_.inet.tcp.sockets, 0u);
+  }
+
+  TcpListener Listen(uint16_t port = 7) { return *TcpListener::Listen(server_.stack, {.port = port}); }
+  Task<absl::StatusOr<TcpStream>> Connect(uint16_t port = 7) {
+    return TcpStream::Connect(client_.stack, {server_.ip(), port});
+  }
+  Task<void> Open(TcpListener& listener, Ends& ends) {
+    absl::StatusOr<TcpStream> client = co_await Connect(listener.local().port);
+    absl::StatusOr<TcpStream> server = co_await listener.Accept();
+    EXPECT_TRUE(client.ok() && server.ok());
+    ends = {*std::move(client), *std::move(server)};
+  }
+  Ends Opened(TcpListener& listener) {
+    Ends ends;
+    EXPECT_TRUE(Run(Open(listener, ends)));
+    return ends;
+  }
+  static Task<void> Send(TcpStream& stream, std::string text, absl::Status* status = nullptr) {
+    const iovec piece{text.data(), text.size()};
+    absl::Status sent = co_await stream.Sendmsg({&piece, 1});
+    if (status != nullptr) *status = sent;
+  }
+  // What is there, as text; the code's name for an error, "" for the FIN.
+  static Task<void> Receive(TcpStream& stream, std::string* text) {
+    absl::StatusOr<RecvBuffer> got = co_await stream.Recvmsg();
+    if (!got.ok()) {
+      *text = absl::StatusCodeToString(got.status().code());
+      co_return;
+    }
+    text->resize(got->size());
+    got->CopyTo(std::as_writable_bytes(std::span(*text)));
+  }
+  std::string Received(TcpStream& stream) {
+    std::string text = "nothing";
+    EXPECT_TRUE(Run(Receive(stream, &text)));
+    return text;
+  }
+};
+
+TEST_F(InetSocketTest, BytesAndEndpoints) {
+  TcpListener listener = Listen();
+  Ends ends = Opened(listener);
+  EXPECT_EQ(ends.client.peer(), ends.server.local());
+  EXPECT_EQ(ends.client.local(), ends.server.peer());
+  ASSERT_TRUE(Run(Send(ends.client, "to the server")));
+  EXPECT_EQ(Received(ends.server), "to the server");
+  ASSERT_TRUE(Run(Send(ends.server, "and back")));
+  EXPECT_EQ(Received(ends.client), "and back");
+}
+
+TEST_F(InetSocketTest, AReaderThatWaitsGetsTheBytesDirectly) {
+  TcpListener listener = Listen();
+  Ends ends = Opened(listener);
+  char first[4] = {}, second[100] = {};
+  absl::StatusOr<size_t> n = 0;
+  auto read = [&]() -> Task<void> {
+    const iovec into[] = {{first, sizeof first}, {second, sizeof second}};
+    n = co_await ends.server.Recvmsg(into);
+  };
+  AsyncScope scope(context_);
+  scope.Spawn(read());
+  ASSERT_TRUE(Run(Send(ends.client, "direct copy")));
+  ASSERT_TRUE(RunUntil([&] { return scope.live() == 0; }));
+  EXPECT_EQ(*n, 11u);
+  EXPECT_EQ(std::string(first, 4) + second, "direct copy");
+  EXPECT_EQ(server_.inet.tcp.counters.direct_copied_bytes, 11u);
+  EXPECT_EQ(server_.inet.ip.copied_bytes, 0u);
+  // No memory, no waiting, as recvmsg(2).
+  auto read_nothing = [&]() -> Task<void> { n = co_await ends.server.Recvmsg(std::span<const iovec>()); };
+  ASSERT_TRUE(Run(read_nothing()));
+  EXPECT_EQ(*n, 0u);
+}
+
+TEST_F(InetSocketTest, HalfCloseBothWays) {
+  TcpListener listener = Listen();
+  Ends ends = Opened(listener);
+  ASSERT_TRUE(Run(Send(ends.client, "last words")));
+  ASSERT_TRUE(ends.client.ShutdownWrite().ok());
+  EXPECT_EQ(Received(ends.server), "last words");
+  EXPECT_EQ(Received(ends.server), "");
+  EXPECT_EQ(Received(ends.server), "");  // now and at every later call
+  absl::Status status;
+  ASSERT_TRUE(Run(Send(ends.client, "too late", &status)));
+  EXPECT_TRUE(absl::IsAborted(status)) << status;
+  ASSERT_TRUE(Run(Send(ends.server, "still heard")));
+  EXPECT_EQ(Received(ends.client), "still heard");
+  ends.server.Close();
+  EXPECT_EQ(Received(ends.client), "");
+}
+
+TEST_F(InetSocketTest, ResetEndsWhoWaits) {
+  TcpListener listener = Listen();
+  Ends ends = Opened(listener);
+  std::string text;
+  AsyncScope scope(context_);
+  scope.Spawn(Receive(ends.server, &text));
+  ends.client.Reset();
+  ASSERT_TRUE(RunUntil([&] { return scope.live() == 0; }));
+  EXPECT_EQ(text, "ABORTED");
+  absl::Status status;
+  ASSERT_TRUE(Run(Send(ends.server, "x", &status)));
+  EXPECT_TRUE(absl::IsAborted(status)) << status;
+}
+
+TEST_F(InetSocketTest, UnreadDataAtCloseResets) {
+  TcpListener listener = Listen();
+  Ends ends = Opened(listener);
+  ASSERT_TRUE(Run(Send(ends.client, "never read")));
+  RunUntil([&] { return server_.inet.tcp.counters.predicted_data > 0; });
+  ends.server.Close();
+  EXPECT_EQ(Received(ends.client), "ABORTED");
+}
+
+TEST_F(InetSocketTest, ConnectRefusedUnreachableAndTimedOut) {
+  absl::Status refused, unreachable, timed_out;
+  auto connect = [&](Endpoint peer, absl::Status* status) -> Task<void> {
+    *status = (co_await TcpStream::Connect(client_.stack, peer)).status();
+  };
+  ASSERT_TRUE(Run(connect({server_.ip(), 9}, &refused)));
+  EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
+  ASSERT_TRUE(Run(connect({IpAddress::V4(0x08080808), 9}, &unreachable)));
+  EXPECT_TRUE(absl::IsUnavailable(unreachable)) << unreachable;
+  ASSERT_TRUE(Run(connect({IpAddress::V4(0x0a000063), 9}, &timed_out)));  // no such host on the link
+  EXPECT_TRUE(absl::IsDeadlineExceeded(timed_out)) << timed_out;
+}
+
+TEST_F(InetSocketTest, TimeoutsAndStops) {
+  TcpListener listener = Listen();
+  Ends ends = Opened(listener);
+  absl::Status status;
+  auto wait = [&]() -> Task<void> {
+    status = (co_await WithTimeout(ends.client.Recvmsg(), seconds(5))).status();
+  };
+  const Nanos before = scheduler_.now_ns();
+  ASSERT_TRUE(Run(wait()));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_GE(scheduler_.now_ns() - before, 5 * kSecond);
+
+  std::string text;
+  absl::Status accepted, sent, connected;
+  auto accept = [&]() -> Task<void> { accepted = (co_await listener.Accept()).status(); };
+  auto connect = [&]() -> Task<void> {
+    connected = (co_await TcpStream::Connect(client_.stack, {IpAddress::V4(0x0a000063), 9})).status();
+  };
+  AsyncScope scope(context_);
+  scope.Spawn(Receive(ends.client, &text));
+  scope.Spawn(accept());
+  scope.Spawn(Send(ends.server, std::string(10 << 20, 'x'), &sent));  // far beyond both windows
+  scope.Spawn(connect());
+  scope.RequestStop();
+  ASSERT_TRUE(RunUntil([&] { return scope.live() == 0; }));
+  EXPECT_EQ(text, "CANCELLED");
+  EXPECT_TRUE(absl::IsCancelled(accepted)) << accepted;
+  EXPECT_TRUE(absl::IsCancelled(sent)) << sent;
+  EXPECT_TRUE(absl::IsCancelled(connected)) << connected;
+  ends.server.Reset();
+}
+
+TEST_F(InetSocketTest, ASenderIsHeldBackByItsReader) {
+  TcpListener listener = Listen();
+  Ends ends = Opened(listener);
+  std::string stream(3 << 20, '\0');
+  for (size_t i = 0; i < stream.size(); ++i) stream[i] = static_cast<char>(i * 2654435761u >> 24);
+  absl::Status sent = absl::UnknownError("not yet");
+  AsyncScope scope(context_);
+  scope.Spawn(Send(ends.client, stream, &sent));
+  // Nobody reads: it does not end, however long it waits.
+  const Nanos until = scheduler_.now_ns() + 100 * kSecond;
+  RunUntil([&] { return scheduler_.now_ns() > until; });
+  EXPECT_EQ(scope.live(), 1u);
+  std::string got;
+  while (got.size() < stream.size()) {
+    const std::string more = Received(ends.server);
+    ASSERT_FALSE(more.empty());
+    got += more;
+  }
+  EXPECT_TRUE(got == stream);
+  ASSERT_TRUE(RunUntil([&] { return scope.live() == 0; }));
+  EXPECT_TRUE(sent.ok()) << sent;
+}
+
+TEST_F(InetSocketTest, ForwardingCopiesNothing) {
+  TcpListener listener = Listen();
+  Ends ends = Opened(listener);
+  auto forward = [&]() -> Task<void> {
+    for (;;) {
+      absl::StatusOr<RecvBuffer> msg = co_await ends.server.Recvmsg();
+      if (!msg.ok() || msg->empty()) co_return;
+      EXPECT_TRUE((co_await ends.server.Sendmsg(*std::move(msg))).ok());
+    }
+  };
+  AsyncScope scope(context_);
+  scope.Spawn(forward());
+  const std::string text(100'000, 'e');
+  scope.Spawn(Send(ends.client, text));
+  std::string got;
+  while (got.size() < text.size()) got += Received(ends.client);
+  EXPECT_TRUE(got == text);
+  EXPECT_EQ(server_.inet.ip.copied_bytes, 0u);
+  ends.client.Close();
+  ASSERT_TRUE(RunUntil([&] { return scope.live() == 0; }));
+}
+
+TEST_F(InetSocketTest, SendBuffersAreFilledInPlace) {
+  TcpListener listener = Listen();
+  Ends ends = Opened(listener);
+  SendBuffer page = ends.server.NewSendBuffer(5000);
+  EXPECT_EQ(page.size(), 5000u);
+  for (const iovec& piece : page.writable()) {
+    EXPECT_LE(piece.iov_len, 1460u);
+    std::memset(piece.iov_base, 'p', piece.iov_len);
+  }
+  page.Trim(4000);
+  auto send = [&]() -> Task<void> { EXPECT_TRUE((co_await ends.server.Sendmsg(std::move(page))).ok()); };
+  ASSERT_TRUE(Run(send()));
+  std::string got;
+  while (got.size() < 4000) got += Received(ends.client);
+  EXPECT_EQ(got, std::string(4000, 'p'));
+  EXPECT_EQ(server_.inet.ip.copied_bytes, 0u);
+}
+
+TEST_F(InetSocketTest, ListenersAreExclusiveAndResetWhatNobodyAccepted) {
+  absl::StatusOr<TcpStream> stream = absl::UnknownError("not connected");
+  {
+    TcpListener listener = Listen();
+    EXPECT_TRUE(absl::IsAlreadyExists(TcpListener::Listen(server_.stack, {.port = 7}).status()));
+    EXPECT_TRUE(absl::IsNotFound(TcpListener::Listen(server_.stack, {IpAddress::V4(0x01020304), 8}).status()));
+    auto connect = [&]() -> Task<void> { stream = co_await Connect(); };
+    ASSERT_TRUE(Run(connect()));
+    ASSERT_TRUE(stream.ok());
+  }
+  EXPECT_EQ(Received(*stream), "ABORTED");
+  Listen();  // the port is free again
+}
+
+TEST_F(InetSocketTest, Datagrams) {
+  UdpSocket server = *UdpSocket::Bind(server_.stack, {.port = 7});
+  EXPECT_TRUE(absl::IsAlreadyExists(UdpSocket::Bind(server_.stack, {.port = 7}).status()));
+  UdpSocket client = *UdpSocket::Bind(client_.stack, {});
+  EXPECT_NE(client.local().port, 0);
+  absl::StatusOr<Datagram> got = absl::UnknownError("none");
+  absl::Status sent, too_big, stopped;
+  auto talk = [&]() -> Task<void> {
+    const std::string text = "datagram", big(1473, 'x');
+    const iovec piece{const_cast<char*>(text.data()), text.size()}, large{const_cast<char*>(big.data()), big.size()};
+    sent = co_await client.Sendmsg({&piece, 1}, {server_.ip(), 7});
+    got = co_await server.Recvmsg();
+    too_big = co_await client.Sendmsg({&large, 1}, {server_.ip(), 7});
+    stopped = (co_await WithTimeout(server.Recvmsg(), seconds(1))).status();
+  };
+  ASSERT_TRUE(Run(talk()));
+  EXPECT_TRUE(sent.ok()) << sent;
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->data.size(), 8u);
+  EXPECT_EQ(got->peer, client.local());
+  EXPECT_EQ(got->local, server.local());
+  EXPECT_TRUE(absl::IsInvalidArgument(too_big)) << too_big;
+  EXPECT_TRUE(absl::IsDeadlineExceeded(stopped)) << stopped;
+  got->data.Clear();
+}
+
+}  // namespace
+}  // namespace weir
