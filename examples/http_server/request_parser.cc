@@ -61,8 +61,8 @@ const http_parser_settings& RequestParser::Settings() {
 void RequestParser::Reset() {
   http_parser_init(&parser_, HTTP_REQUEST);
   parser_.data = this;
-  complete_ = keep_alive_ = in_value_ = false;
-  error_ = 0;
+  complete_ = keep_alive_ = in_value_ = head_complete_ = false;
+  error_ = hosts_ = 0;
   bytes_ = body_bytes_ = field_size_ = value_size_ = target_size_ = path_size_ = 0;
   header_ = Header::kOther;
   raw_path_ = {};
@@ -80,7 +80,8 @@ RequestParser::State RequestParser::Feed(weir::RecvBuffer& in) {
     const http_errno error = HTTP_PARSER_ERRNO(&parser_);
     if (parser_.upgrade && !complete_) Fail(501);
     if (error != HPE_OK && !complete_ && error_ == 0) Fail(error == HPE_HEADER_OVERFLOW ? 431 : 400);
-    if (bytes_ > kMaxHead + kMaxBody && !complete_ && error_ == 0) Fail(431);
+    const size_t limit = head_complete_ ? kMaxHead + kMaxBody : kMaxHead;  // the body's limit is for chunks' heads, too
+    if (bytes_ > limit && !complete_ && error_ == 0) Fail(431);
   }
   if (complete_) return State::kComplete;
   return error_ != 0 ? State::kFailed : State::kIncomplete;
@@ -113,6 +114,7 @@ int RequestParser::OnValue(const char* at, size_t length) {
     header_ = absl::EqualsIgnoreCase(field, "range")               ? Header::kRange
               : absl::EqualsIgnoreCase(field, "if-modified-since") ? Header::kIfModifiedSince
                                                                    : Header::kOther;
+    hosts_ += absl::EqualsIgnoreCase(field, "host");
   }
   const size_t n = std::min(length, value_.size() - value_size_);
   std::memcpy(value_.data() + value_size_, at, n);
@@ -137,6 +139,10 @@ void RequestParser::EndHeader() {
 
 int RequestParser::OnHeadersComplete() {
   if (in_value_) EndHeader();
+  head_complete_ = true;
+  if (parser_.http_major != 1) return Fail(505);
+  // RFC 9112 §3.2: exactly one Host, which only HTTP/1.0 may leave away.
+  if (hosts_ > 1 || (hosts_ == 0 && parser_.http_minor > 0)) return Fail(400);
   if (!is_get() && !is_head()) return Fail(405);
   if (!DecodeTarget()) return Fail(400);
   return 0;

@@ -78,6 +78,8 @@ class RequestParser {
   int error_ = 0;
   size_t bytes_ = 0;
   size_t body_bytes_ = 0;
+  bool head_complete_ = false;
+  int hosts_ = 0;  // Host headers
   bool in_value_ = false;
   Header header_ = Header::kOther;
   size_t field_size_ = 0;

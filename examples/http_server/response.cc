@@ -60,6 +60,8 @@ const char* TextOf(int status) {
       return "The request's header is too large.\n";
     case 501:
       return "The server does not do that.\n";
+    case 505:
+      return "The server speaks HTTP/1.1 and HTTP/1.0.\n";
     default:
       return "The file could not be read.\n";
   }

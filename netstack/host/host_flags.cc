@@ -1,12 +1,18 @@
 #include "netstack/host/host_flags.h"
 
 #include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <sstream>
 #include <string>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 ABSL_FLAG(std::string, stack, "kernel", "kernel (kernel sockets, no privileges) or xdp (weir's own stack on AF_XDP)");
 ABSL_FLAG(std::string, interface, "", "xdp: the interface, as 'ip link' names it; eth0.100 for VLAN 100 of eth0");
@@ -82,6 +88,47 @@ absl::Status AddressesFromFlags(HostOptions* options) {
   return absl::OkStatus();
 }
 
+// In the place of std::cerr's buffer while Abseil parses: of what it says before it ends the process, the first line,
+// in weir's form.
+class UsageErrors : public std::stringbuf {
+ public:
+  UsageErrors() : before_(std::cerr.rdbuf(this)) {}
+  ~UsageErrors() override { std::cerr.rdbuf(before_); }
+
+ protected:
+  int sync() override {
+    const std::string text = str();
+    const size_t end = text.find('\n');
+    if (end == std::string::npos || reported_) return 0;
+    reported_ = true;
+    absl::string_view line(text.data(), end);
+    absl::ConsumePrefix(&line, "ERROR: ");
+    std::fprintf(stderr, "weir: %.*s, see --help\n", static_cast<int>(line.size()), line.data());
+    return 0;
+  }
+
+ private:
+  std::streambuf* before_;
+  bool reported_ = false;
+};
+
+std::vector<char*> Parse(int argc, char** argv, absl::string_view usage) {
+  absl::SetProgramUsageMessage(usage);
+  // --help shows the program's flags and ours, not Abseil's own.
+  absl::SetFlagsUsageConfig(
+      {.contains_help_flags = [](absl::string_view file) { return !absl::StrContains(file, "absl/flags/"); }});
+  if (argc == 2 && (argv[1] == absl::string_view("--help") || argv[1] == absl::string_view("-h"))) {
+    // Abseil shows it and ends with 1, as if it had been a mistake to ask.
+    argv[1] = const_cast<char*>("--help");
+    std::atexit([] {
+      std::fflush(stdout);
+      std::_Exit(0);
+    });
+  }
+  UsageErrors errors;
+  return absl::ParseCommandLine(argc, argv);
+}
+
 }  // namespace
 
 absl::StatusOr<HostOptions> HostOptionsFromFlags() {
@@ -101,8 +148,7 @@ absl::StatusOr<HostOptions> HostOptionsFromFlags() {
 }
 
 int RunWithFlags(int argc, char** argv, absl::string_view usage, const ShardMain& main) {
-  absl::SetProgramUsageMessage(usage);
-  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  const std::vector<char*> rest = Parse(argc, argv, usage);
   if (rest.size() > 1) {
     std::fprintf(stderr, "weir: unexpected argument '%s': every option is a --flag, see --help\n", rest[1]);
     return 1;

@@ -100,6 +100,10 @@ class HttpTest(harness.NetnsTest):
             self.assertIn(b"404", self.ask(server, b"GET /a%0d%0aX:%20y HTTP/1.1\r\nHost: x\r\n\r\n"))
             self.assertIn(b"400", self.ask(server, b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n"))
             self.assertIn(b"400", self.ask(server, b"GET /%00 HTTP/1.1\r\nHost: x\r\n\r\n"))
+            self.assertIn(b"400", self.ask(server, b"GET / HTTP/1.1\r\n\r\n"))  # RFC 9112 §3.2: no Host
+            self.assertIn(b"505", self.ask(server, b"GET / HTTP/2.0\r\nHost: x\r\n\r\n"))
+            many = b"".join(b"X-%d: y\r\n" % number for number in range(2000))
+            self.assertIn(b"431", self.ask(server, b"GET / HTTP/1.1\r\nHost: x\r\n" + many + b"\r\n"))
             self.assertEqual(self.ask(server, b""), b"")
             self.assertEqual(self.ask(server, get[:10]), b"")  # gave up in the middle
 

@@ -162,6 +162,12 @@ class BadInputTest(harness.NetnsTest):
         self.refused("stray", says="stray")
         self.refused("--root=/does/not/exist", program="http_server", says="/does/not/exist")
 
+    def test_flags(self):
+        self.refused("--no_such_flag=1", says="no_such_flag")
+        self.refused("--port=many", says="many")
+        shown = run_in(self.server, binary("tcp_echo"), "--help")
+        self.assertIn("--interface", shown.stdout)
+
     def test_zero_copy_that_the_driver_lacks(self):
         self.refused(*self.xdp_flags(), "--zero_copy=on", says="zero-copy")
         self.assertFalse(self.xdp_attached())
