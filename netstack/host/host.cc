@@ -35,18 +35,39 @@ void OnSignal(int signal, void* host) {
   static_cast<Host*>(host)->StopAll();
 }
 
+// RFC 1122 §3.2.1.3: of IPv4, neither this network, loopback, multicast nor reserved, nor the network's own number or its
+// broadcast address, which a /31 (RFC 3021) and a /32 do not have.
+bool IsHostAddress(const IpPrefix& address) {
+  if (!address.ip.is_v4()) return true;
+  const uint32_t ip = address.ip.v4();
+  const uint32_t first = ip >> 24;
+  if (first == 0 || first == 127 || first >= 224) return false;
+  if (address.length >= 31) return true;
+  const uint32_t host_bits = 0xffffffffu >> address.length;
+  return (ip & host_bits) != 0 && (ip & host_bits) != host_bits;
+}
+
 }  // namespace
 
-absl::Status Host::Check() const {
-  if (options_.shards < 1 || options_.shards > 1024) {
-    return absl::InvalidArgumentError(absl::StrCat("--shards=", options_.shards, ": 1 to 1024"));
+absl::Status Host::Check(const HostOptions& options) {
+  if (options.shards < 1 || options.shards > 1024) {
+    return absl::InvalidArgumentError(absl::StrCat("--shards=", options.shards, ": 1 to 1024"));
   }
-  if (options_.stack == StackKind::kXdp && options_.shards != 1) {
+  if (options.stack == StackKind::kXdp && options.shards != 1) {
     return absl::InvalidArgumentError("--stack=xdp runs one shard so far: leave --shards at 1");
   }
-  if (options_.stack == StackKind::kKernel &&
-      (!options_.interface.empty() || options_.address.has_value() || !options_.pcap.empty())) {
+  if (options.stack == StackKind::kKernel &&
+      (!options.interface.empty() || options.address.has_value() || !options.pcap.empty())) {
     return absl::InvalidArgumentError("--interface, --address and --pcap belong to --stack=xdp");
+  }
+  if (options.address.has_value()) {
+    if (!IsHostAddress(*options.address)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--address=", options.address->ToString(), ": no address that a host can have"));
+    }
+    if (options.gateway == options.address->ip) {
+      return absl::InvalidArgumentError(absl::StrCat("--gateway=", options.gateway->ToString(), " is our own address"));
+    }
   }
   return absl::OkStatus();
 }
@@ -55,9 +76,9 @@ absl::Status Host::Run(const HostOptions& options, const ShardMain& main) {
   // Before there are threads: a signal then comes to shard 0 and not to whoever happens to run.
   absl::Status blocked = runtime::BlockTerminationSignals({SIGUSR1});
   if (!blocked.ok()) return blocked;
-  Host host(options);
-  absl::Status checked = host.Check();
+  absl::Status checked = Check(options);
   if (!checked.ok()) return checked;
+  Host host(options);
   std::vector<std::thread> threads;
   for (int i = 1; i < options.shards; ++i) threads.emplace_back([&host, &main, i] { host.RunShard(i, main); });
   host.RunShard(0, main);

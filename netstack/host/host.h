@@ -32,7 +32,7 @@ class Host {
   friend class Shard;
   explicit Host(const HostOptions& options) : options_(options), shards_(options.shards) {}
 
-  absl::Status Check() const;
+  static absl::Status Check(const HostOptions& options);
   void RunShard(int index, const ShardMain& main);
   // Waits for all shards to get here; false when one of them failed.
   bool Arrive(const absl::Status& status);
