@@ -61,9 +61,9 @@ const http_parser_settings& RequestParser::Settings() {
 void RequestParser::Reset() {
   http_parser_init(&parser_, HTTP_REQUEST);
   parser_.data = this;
-  complete_ = keep_alive_ = in_value_ = head_complete_ = false;
+  complete_ = keep_alive_ = in_value_ = false;
   error_ = hosts_ = 0;
-  bytes_ = body_bytes_ = field_size_ = value_size_ = target_size_ = path_size_ = 0;
+  bytes_ = head_bytes_ = body_bytes_ = field_size_ = value_size_ = target_size_ = path_size_ = 0;
   header_ = Header::kOther;
   raw_path_ = {};
   range_.reset();
@@ -80,8 +80,7 @@ RequestParser::State RequestParser::Feed(weir::RecvBuffer& in) {
     const http_errno error = HTTP_PARSER_ERRNO(&parser_);
     if (parser_.upgrade && !complete_) Fail(501);
     if (error != HPE_OK && !complete_ && error_ == 0) Fail(error == HPE_HEADER_OVERFLOW ? 431 : 400);
-    const size_t limit = head_complete_ ? kMaxHead + kMaxBody : kMaxHead;  // the body's limit is for chunks' heads, too
-    if (bytes_ > limit && !complete_ && error_ == 0) Fail(431);
+    if (bytes_ > kMaxHead + kMaxBody && !complete_ && error_ == 0) Fail(431);
   }
   if (complete_) return State::kComplete;
   return error_ != 0 ? State::kFailed : State::kIncomplete;
@@ -92,11 +91,16 @@ int RequestParser::Fail(int status) {
   return -1;
 }
 
+int RequestParser::CountHead(size_t length) {
+  head_bytes_ += length;
+  return head_bytes_ > kMaxHead ? Fail(431) : 0;
+}
+
 int RequestParser::OnUrl(const char* at, size_t length) {
   if (target_size_ + length > target_.size()) return Fail(414);
   std::memcpy(target_.data() + target_size_, at, length);
   target_size_ += length;
-  return 0;
+  return CountHead(length);
 }
 
 int RequestParser::OnField(const char* at, size_t length) {
@@ -104,7 +108,7 @@ int RequestParser::OnField(const char* at, size_t length) {
   const size_t n = std::min(length, field_.size() - field_size_);
   std::memcpy(field_.data() + field_size_, at, n);
   field_size_ += n;
-  return 0;
+  return CountHead(length);
 }
 
 int RequestParser::OnValue(const char* at, size_t length) {
@@ -119,7 +123,7 @@ int RequestParser::OnValue(const char* at, size_t length) {
   const size_t n = std::min(length, value_.size() - value_size_);
   std::memcpy(value_.data() + value_size_, at, n);
   value_size_ += n;
-  return 0;
+  return CountHead(length);
 }
 
 void RequestParser::EndHeader() {
@@ -139,7 +143,6 @@ void RequestParser::EndHeader() {
 
 int RequestParser::OnHeadersComplete() {
   if (in_value_) EndHeader();
-  head_complete_ = true;
   if (parser_.http_major != 1) return Fail(505);
   // RFC 9112 §3.2: exactly one Host, which only HTTP/1.0 may leave away.
   if (hosts_ > 1 || (hosts_ == 0 && parser_.http_minor > 0)) return Fail(400);

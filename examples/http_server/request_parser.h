@@ -63,6 +63,7 @@ class RequestParser {
 
   static const http_parser_settings& Settings();
   static RequestParser& Of(http_parser* parser) { return *static_cast<RequestParser*>(parser->data); }
+  int CountHead(size_t length);
   int OnUrl(const char* at, size_t length);
   int OnField(const char* at, size_t length);
   int OnValue(const char* at, size_t length);
@@ -78,8 +79,8 @@ class RequestParser {
   int error_ = 0;
   size_t bytes_ = 0;
   size_t body_bytes_ = 0;
-  bool head_complete_ = false;
-  int hosts_ = 0;  // Host headers
+  size_t head_bytes_ = 0;  // of target, names and values
+  int hosts_ = 0;          // Host headers
   bool in_value_ = false;
   Header header_ = Header::kOther;
   size_t field_size_ = 0;

@@ -1,13 +1,13 @@
-"""Coming up, going away, and everything that can be wrong at the start."""
-import errno
+"""Coming up, and going away, whichever way."""
 import os
+import re
 import signal
 import socket
 import threading
 import time
 
 import harness
-from harness import CLIENT_IP, DEVICE, KERNEL_IP, WEIR_IP, binary, receive_exactly, run, run_in
+from harness import CLIENT_IP, DEVICE, KERNEL_IP, WEIR_IP, receive_exactly, run, run_in
 
 
 class LifecycleTest(harness.NetnsTest):
@@ -35,6 +35,41 @@ class LifecycleTest(harness.NetnsTest):
         run_in(self.client, "ping", "-c1", "-W2", WEIR_IP)
         self.connect(WEIR_IP, 80)  # now it is the kernel's
 
+    def test_kill_under_load(self):
+        before = self.device()
+        for _ in range(3):
+            with self.serve("tcp_echo", "--port=7") as server:
+                streams = [self.connect(server.ip, 7) for _ in range(8)]
+
+                def load(stream):
+                    try:
+                        while True:
+                            stream.sendall(b"x" * 50_000)
+                            stream.recv(1 << 16)
+                    except OSError:
+                        pass
+
+                threads = [threading.Thread(target=load, args=(stream,)) for stream in streams]
+                for thread in threads:
+                    thread.start()
+                time.sleep(0.3)
+                server.kill()
+                for stream in streams:
+                    stream.shutdown(socket.SHUT_RDWR)
+                for thread in threads:
+                    thread.join()
+            harness.wait_until(lambda: self.device() == before, "the interface as it was")
+
+    def test_every_other_end(self):
+        before = self.device()
+        for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGSEGV):
+            with self.serve("tcp_echo", "--port=7") as server:
+                run_in(self.client, "ping", "-c1", "-W2", server.ip)
+                server.process.send_signal(end)
+                code = server.process.wait(timeout=30)
+                self.assertEqual(code == 0, end in (signal.SIGINT, signal.SIGTERM), server.output())
+            harness.wait_until(lambda: self.device() == before, "the interface as it was")
+
     def test_starts_again_at_once(self):
         for _ in range(5):
             with self.serve("tcp_echo", "--port=7") as server:
@@ -52,11 +87,14 @@ class LifecycleTest(harness.NetnsTest):
 
     @harness.both_stacks
     def test_capabilities_are_dropped(self, stack):
-        with self.serve("tcp_echo", "--port=7", stack=stack) as server:
+        shards = ["--shards=2"] if stack == "kernel" else []
+        with self.serve("tcp_echo", "--port=7", *shards, stack=stack) as server:
             for thread in os.listdir(f"/proc/{server.pid}/task"):
-                with open(f"/proc/{server.pid}/task/{thread}/status") as status:
-                    effective = [line for line in status if line.startswith("CapEff:")]
-                self.assertEqual(int(effective[0].split()[1], 16), 0)
+                with open(f"/proc/{server.pid}/task/{thread}/status") as text:
+                    status = dict(line.rstrip("\n").split(":\t", 1) for line in text)
+                for capabilities in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+                    self.assertEqual(int(status[capabilities], 16), 0, f"{status['Name']}: {capabilities}")
+                self.assertEqual(status["NoNewPrivs"], "1")
 
     @harness.both_stacks
     def test_stops_under_load(self, stack):
@@ -82,6 +120,38 @@ class LifecycleTest(harness.NetnsTest):
                 stream.close()
             for thread in threads:
                 thread.join()
+
+    @harness.both_stacks
+    def test_metrics_page(self, stack):
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))  # of the source tree
+        with open(f"{root}/netstack/drop_reason.def") as text:
+            reasons = re.findall(r"^DROP_REASON\(k(\w+),", text.read(), re.MULTILINE)
+        self.assertGreater(len(reasons), 50)
+        with self.serve("tcp_echo", "--port=7", stack=stack) as server:
+            streams = [self.connect(server.ip, 7) for _ in range(3)]
+            for stream in streams:
+                stream.sendall(b"x")
+                receive_exactly(stream, 1)
+            # The port takes anything, and goes on.
+            for text in (b"", b"\r\n\r\n", bytes(100_000), b"GET / HTTP/1.1\r\nX: " + b"x" * 9000):
+                with harness.inside(self.server):
+                    client = socket.create_connection(("127.0.0.1", 9100), timeout=20)
+                try:
+                    client.sendall(text)
+                    client.shutdown(socket.SHUT_WR)
+                    while client.recv(1 << 16):
+                        pass
+                except OSError:
+                    pass
+                client.close()
+            metrics = server.metrics()
+        listed = re.findall(r'^weir_packets_total outcome="(\w+)"$', "\n".join(metrics), re.MULTILINE)
+        self.assertEqual(listed, reasons if stack == "xdp" else [])
+        if stack == "xdp":
+            self.assertEqual(metrics["weir_tcp_accepted_total"], 3)
+            self.assertTrue([name for name in metrics if name.startswith("weir_steer_frames_total")])
+        else:
+            self.assertEqual(metrics["weir_kernel_sockets"], 4)  # and the listener
 
     @harness.both_stacks
     def test_sigusr1_shows_what_tasks_wait_for(self, stack):
@@ -115,89 +185,6 @@ class LifecycleTest(harness.NetnsTest):
                 stream = self.connect(server.ip, 7)
                 stream.sendall(b"hello")
                 self.assertEqual(receive_exactly(stream, 5), b"hello")
-
-
-class BadInputTest(harness.NetnsTest):
-    """Each: one line that says what is wrong, exit code 1, the interface as it was."""
-
-    def refused(self, *flags, says, program="tcp_echo", wrapper=(), preexec_fn=None):
-        before = self.device_flags()
-        done = run_in(self.server, *wrapper, binary(program), *flags, check=False, timeout=20, preexec_fn=preexec_fn)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertEqual(done.stdout, "")
-        lines = done.stderr.splitlines()
-        self.assertEqual(len(lines), 1, done.stderr)
-        self.assertTrue(lines[0].startswith("weir: "), lines[0])
-        self.assertIn(says, lines[0])
-        self.assertEqual(self.device_flags(), before)
-
-    def test_interface(self):
-        address = f"--address={WEIR_IP}/24"
-        self.refused("--stack=xdp", "--interface=nowhere", address, says="no interface named nowhere")
-        self.refused("--stack=xdp", address, says="--interface")
-        self.refused("--stack=xdp", f"--interface={DEVICE}.5000", address, says="VLAN")
-        run("ip", "-n", self.server, "link", "set", DEVICE, "down")
-        self.refused(*self.xdp_flags(), says="is down")
-        self.assertFalse(self.xdp_attached())
-
-    def test_addresses(self):
-        base = ["--stack=xdp", f"--interface={DEVICE}"]
-        self.refused(*base, says="--address")
-        self.refused(*base, "--address=10.0.0", says="--address")
-        self.refused(*base, "--address=10.0.0.2/33", says="0 to 32")
-        self.refused(*base, "--address=fe80::1/64", says="IPv6")
-        self.refused(*self.xdp_flags(), "--gateway=192.0.2.1", says="--gateway")
-        self.refused(*base, "--address=10.0.0.255/24", says="--address")
-        self.refused(*self.xdp_flags(), f"--gateway={WEIR_IP}", says="--gateway")
-        self.refused(*self.xdp_flags(), "--mtu=100", says="--mtu")
-        self.refused(*self.xdp_flags(), "--mtu=9000", says="--mtu")
-        self.assertFalse(self.xdp_attached())
-
-    def test_choices(self):
-        self.refused("--stack=both", says="kernel, xdp")
-        self.refused("--poll=never", says="adaptive, busy, wait")
-        self.refused(*self.xdp_flags(), "--zero_copy=perhaps", says="auto, on, off")
-        self.refused(*self.xdp_flags(), "--xdp_attach=hard", says="auto, native, generic")
-        self.refused("--shards=0", says="--shards")
-        self.refused("--shards=-1", says="--shards")
-        self.refused(*self.xdp_flags(), "--shards=2", says="--shards")
-        self.refused("--metrics=nonsense", says="--metrics")
-        self.refused("stray", says="stray")
-        self.refused("--root=/does/not/exist", program="http_server", says="/does/not/exist")
-
-    def test_flags(self):
-        self.refused("--no_such_flag=1", says="no_such_flag")
-        self.refused("--port=many", says="many")
-        shown = run_in(self.server, binary("tcp_echo"), "--help")
-        self.assertIn("--interface", shown.stdout)
-
-    def test_zero_copy_that_the_driver_lacks(self):
-        self.refused(*self.xdp_flags(), "--zero_copy=on", says="zero-copy")
-        self.assertFalse(self.xdp_attached())
-
-    def test_taken(self):
-        with self.serve("tcp_echo", "--port=7"):
-            self.refused(*self.xdp_flags(), says="XDP program")
-            self.assertTrue(self.xdp_attached())
-        with self.serve("tcp_echo", "--port=7", stack="kernel"):
-            self.refused("--port=7", says="cannot listen on")
-            self.refused("--port=8", f"--metrics={harness.METRICS}", says="--metrics")
-
-    def test_a_kernel_that_lacks_something(self):
-        socket_call, bpf_call, io_uring_setup = 41, 321, 425
-        af_xdp = 44
-        lacks = harness.without_system_call
-        self.refused(*self.xdp_flags(), says="AF_XDP", preexec_fn=lacks(socket_call, errno.EAFNOSUPPORT, af_xdp))
-        self.refused(*self.xdp_flags(), says="--stack=kernel", preexec_fn=lacks(bpf_call, errno.ENOSYS))
-        self.refused(*self.xdp_flags(), says="--stack=kernel", preexec_fn=lacks(bpf_call, errno.EPERM))
-        for error in (errno.ENOSYS, errno.EPERM):
-            self.refused("--port=7", says="io_uring", preexec_fn=lacks(io_uring_setup, error))
-        self.assertFalse(self.xdp_attached())
-
-    def test_without_privileges(self):
-        drop = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-        self.refused(*self.xdp_flags(), says="needs root", wrapper=drop)
-        self.assertFalse(self.xdp_attached())
 
 
 if __name__ == "__main__":
