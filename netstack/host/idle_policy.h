@@ -1,10 +1,8 @@
 // IdlePolicy: whether a shard with nothing to do spins or sleeps (DESIGN.md §7). Going to sleep and waking up costs some
-// microseconds of latency; spinning costs the core. Adaptive spins for about as long as the next arrival has lately
-// taken, as long as that is short. A function of time only, so it can be tested.
+// microseconds of latency, and the waker's time; spinning costs the core. Adaptive learns from the gaps between arrivals
+// whether spinning for about as long as a sleep costs would catch them. A function of time only, so it can be tested.
 #ifndef NETSTACK_HOST_IDLE_POLICY_H_
 #define NETSTACK_HOST_IDLE_POLICY_H_
-
-#include <algorithm>
 
 #include "netstack/host/host_options.h"
 #include "runtime/base/time.h"
@@ -18,8 +16,8 @@ class IdlePolicy {
   // There was work in the turn that began at `now_ns`.
   void Worked(Nanos now_ns) {
     if (idle_since_ns_ != 0) {
-      const Nanos gap = std::min(now_ns - idle_since_ns_, kLongGap);
-      gap_ns_ += (gap - gap_ns_) / 8;
+      const bool near = now_ns - idle_since_ns_ < kSleepCost;
+      near_ += ((near ? kAlways : 0) - near_) / 8;
     }
     idle_since_ns_ = 0;
   }
@@ -29,21 +27,23 @@ class IdlePolicy {
     if (mode_ == PollMode::kBusy) return true;
     if (mode_ == PollMode::kWait) return false;
     if (idle_since_ns_ == 0) idle_since_ns_ = now_ns;
-    // Twice the usual gap covers most arrivals; when the usual gap is longer than a sleep and a wake-up cost, spinning
-    // saves nothing.
-    return gap_ns_ < kWorthSpinning && now_ns - idle_since_ns_ < 2 * gap_ns_;
+    return near_ >= kWorthSpinning && now_ns - idle_since_ns_ < kSleepCost;
   }
 
-  Nanos gap_ns() const { return gap_ns_; }
+  // Part of the last arrivals, of kAlways, that came so soon that a spin would have caught them.
+  int near() const { return near_; }
+  static constexpr int kAlways = 1024;
 
  private:
-  static constexpr Nanos kWorthSpinning = 50 * kMicrosecond;
-  // One long gap counts as this much, so that a burst after silence is learnt within a few arrivals.
-  static constexpr Nanos kLongGap = 200 * kMicrosecond;
+  // What a sleep and the wake-up cost, here and on the processor that wakes: some microseconds of it on bare metal, tens
+  // in a virtual machine. Spinning for as long before going to sleep costs at most twice what the better choice would
+  // have (the ski-rental problem); it pays when at least half of the arrivals come within it.
+  static constexpr Nanos kSleepCost = 50 * kMicrosecond;
+  static constexpr int kWorthSpinning = kAlways / 2;
 
   PollMode mode_;
   Nanos idle_since_ns_ = 0;  // 0: busy
-  Nanos gap_ns_ = kLongGap;  // moving average
+  int near_ = 0;             // moving average
 };
 
 }  // namespace weir

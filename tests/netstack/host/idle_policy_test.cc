@@ -35,7 +35,7 @@ TEST(IdlePolicy, AdaptiveSpinsWhileArrivalsAreCloseAndStopsSoonAfterThem) {
   const Nanos now_ns = Arrive(policy, kSecond, 100, 10 * kMicrosecond);
   EXPECT_TRUE(policy.Spin(now_ns + 1));
   EXPECT_TRUE(policy.Spin(now_ns + 10 * kMicrosecond));
-  EXPECT_FALSE(policy.Spin(now_ns + 50 * kMicrosecond));
+  EXPECT_FALSE(policy.Spin(now_ns + 100 * kMicrosecond));
   EXPECT_FALSE(policy.Spin(now_ns + kSecond));
 }
 
@@ -50,6 +50,26 @@ TEST(IdlePolicy, ABurstAfterSilenceIsLearntWithinAFewArrivals) {
   Nanos now_ns = Arrive(policy, kSecond, 10, kSecond);
   now_ns = Arrive(policy, now_ns, 20, 5 * kMicrosecond);
   EXPECT_TRUE(policy.Spin(now_ns + 1));
+}
+
+TEST(IdlePolicy, ALongGapNowAndThenDoesNotEndTheSpinning) {
+  IdlePolicy policy(PollMode::kAdaptive);
+  Nanos now_ns = Arrive(policy, kSecond, 50, 5 * kMicrosecond);
+  for (int i = 0; i < 20; ++i) {
+    now_ns = Arrive(policy, now_ns, 1, kMillisecond);
+    now_ns = Arrive(policy, now_ns, 3, 5 * kMicrosecond);
+    EXPECT_TRUE(policy.Spin(now_ns + 40 * kMicrosecond));
+  }
+}
+
+TEST(IdlePolicy, MostlyLongGapsEndIt) {
+  IdlePolicy policy(PollMode::kAdaptive);
+  Nanos now_ns = Arrive(policy, kSecond, 50, 5 * kMicrosecond);
+  for (int i = 0; i < 20; ++i) {
+    now_ns = Arrive(policy, now_ns, 1, 5 * kMicrosecond);
+    now_ns = Arrive(policy, now_ns, 3, kMillisecond);
+  }
+  EXPECT_FALSE(policy.Spin(now_ns + 1));
 }
 
 }  // namespace
