@@ -138,7 +138,7 @@ absl::StatusOr<UdpBackendPtr> KernelStack::BindUdp(const Endpoint& local) {
 
 bool KernelStack::BuffersOrWait(KernelReceiver& receiver) {
   ++stats_.out_of_buffers;
-  buffers_->Refill();
+  buffers_->RanDry();
   if (buffers_->provided() > 0) return true;
   if (!receiver.linked()) waiting_.PushBack(receiver);
   if (!retry_.armed()) scheduler_.timers().Arm(retry_, SaturatingAdd(scheduler_.now_ns(), kBufferRetry));

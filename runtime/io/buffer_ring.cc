@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <utility>
@@ -12,8 +13,12 @@
 namespace weir::runtime {
 namespace {
 
-// The kernel gets frames in groups of an eighth of the ring: the shared tail is then written seldom.
+// The kernel gets frames in groups of an eighth of the depth: the shared tail is then written seldom.
 constexpr uint32_t kRefillFraction = 8;
+
+// The least depth: eight busy sockets, of each of which the kernel takes 32 buffers before it goes on to the next. Their
+// records and half a kilobyte of each fit into a second-level cache.
+constexpr uint32_t kMinDepth = 256;
 
 }  // namespace
 
@@ -38,7 +43,7 @@ absl::StatusOr<std::unique_ptr<BufferRing>> BufferRing::Create(Reactor& reactor,
 }
 
 BufferRing::BufferRing(Reactor& reactor, FramePool& pool, uint16_t group, uint32_t entries, uint32_t reserve)
-    : reactor_(reactor), pool_(pool), group_(group), reserve_(reserve), frames_(entries) {
+    : reactor_(reactor), pool_(pool), group_(group), reserve_(reserve), frames_(entries), depth_(std::min(entries, kMinDepth)) {
   free_ids_.reserve(entries);
   for (uint32_t id = entries; id-- > 0;) free_ids_.push_back(static_cast<uint16_t>(id));
 }
@@ -56,14 +61,25 @@ Frame* BufferRing::Take(uint32_t cqe_flags) {
   WEIR_CHECK(id < frames_.size() && frames_[id] != nullptr);
   Frame* frame = std::exchange(frames_[id], nullptr);
   free_ids_.push_back(static_cast<uint16_t>(id));
-  if (free_ids_.size() >= frames_.size() / kRefillFraction) Refill();
+  if (++calm_takes_ == kCalmTakes) {
+    calm_takes_ = 0;
+    depth_ = std::max(depth_ / 2, std::min(entries(), kMinDepth));
+  }
+  if (provided() + std::max(depth_ / kRefillFraction, 1u) <= depth_) Refill();
   return frame;
+}
+
+void BufferRing::RanDry() {
+  // Several receives of one turn end for the same want: the first of them counts.
+  if (calm_takes_ >= depth_ / 2 && pool_.free_count() > reserve_) depth_ = std::min(2 * depth_, entries());
+  calm_takes_ = 0;
+  Refill();
 }
 
 void BufferRing::Refill() {
   const int mask = io_uring_buf_ring_mask(entries());
   int added = 0;
-  while (!free_ids_.empty() && pool_.free_count() > reserve_) {
+  while (provided() < depth_ && pool_.free_count() > reserve_) {
     Frame* frame = pool_.Alloc(/*headroom=*/0);
     const uint16_t id = free_ids_.back();
     free_ids_.pop_back();
@@ -71,7 +87,6 @@ void BufferRing::Refill() {
     io_uring_buf_ring_add(ring_, frame->data, pool_.frame_size(), id, mask, added++);
   }
   if (added > 0) io_uring_buf_ring_advance(ring_, added);
-  if (provided() < entries() / 2) ++shortages_;
 }
 
 }  // namespace weir::runtime

@@ -5,8 +5,12 @@
 // Ownership: a frame in the ring is the kernel's (the ring holds its reference). A completion names the buffer it used;
 // Take gives that frame, with its one reference, to the caller. Frames come from the pool again with Refill.
 //
-// When the pool is empty the ring runs dry and receives end with ENOBUFS. Whoever owns such a receive prepares it again
-// once `provided()` is not 0 any more.
+// The kernel takes buffers in the order in which it got them, so the more lie there, the longer a frame has left the
+// caches when its turn comes. The ring is therefore filled only to `depth()`, which doubles whenever the kernel used that up
+// and shrinks again when it stayed enough for a while.
+//
+// When the ring runs dry, receives end with ENOBUFS. Whoever owns such a receive says so with RanDry, and prepares it
+// again once `provided()` is not 0 any more.
 #ifndef RUNTIME_IO_BUFFER_RING_H_
 #define RUNTIME_IO_BUFFER_RING_H_
 
@@ -26,6 +30,8 @@ namespace weir::runtime {
 class BufferRing {
  public:
   static constexpr uint32_t kMaxEntries = 32768;  // of the kernel
+  // After this many buffers without running dry the depth is halved: a second of a busy shard, or less.
+  static constexpr uint32_t kCalmTakes = 1u << 16;
 
   // A ring of `entries` (a power of two) frames under buffer group `group`, filled from `pool`. It leaves the last
   // `reserve` frames of the pool alone, for those who send.
@@ -40,15 +46,16 @@ class BufferRing {
   // the caller to set. Refills when enough entries are free.
   Frame* Take(uint32_t cqe_flags);
 
-  // Gives the kernel frames until the ring is full or the pool is down to the reserve.
+  // Gives the kernel frames until it has depth() of them or the pool is down to the reserve.
   void Refill();
+  // A receive ended with ENOBUFS: Refill, to twice the depth unless it was the pool that was empty.
+  void RanDry();
 
   // Frames that the kernel has and has not used, as far as the completions taken tell.
   uint32_t provided() const { return static_cast<uint32_t>(frames_.size() - free_ids_.size()); }
   uint32_t entries() const { return static_cast<uint32_t>(frames_.size()); }
+  uint32_t depth() const { return depth_; }
   uint16_t group() const { return group_; }
-  // Refills that found the pool at its reserve and left the ring less than half full.
-  uint64_t shortages() const { return shortages_; }
 
  private:
   BufferRing(Reactor& reactor, FramePool& pool, uint16_t group, uint32_t entries, uint32_t reserve);
@@ -61,7 +68,8 @@ class BufferRing {
   bool registered_ = false;
   std::vector<Frame*> frames_;      // by buffer id; nullptr when the id is free
   std::vector<uint16_t> free_ids_;  // a stack; its memory is reserved at the start
-  uint64_t shortages_ = 0;
+  uint32_t depth_;
+  uint32_t calm_takes_ = 0;  // since the depth was last changed or used up
 };
 
 }  // namespace weir::runtime

@@ -19,7 +19,7 @@ using weir::testing::Loop;
 // A multishot receive on one end of a socket pair, whose frames are kept.
 class BufferRingTest : public ::testing::Test {
  protected:
-  BufferRingTest() : pool_(*FramePool::Create({.frame_size = 2048, .frames = 16})) {
+  BufferRingTest() {
     int fds[2];
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
     near_ = UniqueFd(fds[0]);
@@ -31,7 +31,8 @@ class BufferRingTest : public ::testing::Test {
     ring_.reset();
     EXPECT_EQ(pool_->outstanding(), 0u);
   }
-  void NewRing(uint32_t entries, uint32_t reserve) {
+  void NewRing(uint32_t entries, uint32_t reserve, uint32_t frames = 16) {
+    pool_ = *FramePool::Create({.frame_size = 2048, .frames = frames});
     auto ring = BufferRing::Create(loop_.reactor(), *pool_, 7, entries, reserve);
     ASSERT_TRUE(ring.ok()) << ring.status();
     ring_ = *std::move(ring);
@@ -93,7 +94,6 @@ TEST_F(BufferRingTest, SurvivesAnEmptyPool) {
   EXPECT_EQ(frames_.size(), 12u);
   EXPECT_EQ(ring_->provided(), 0u);
   EXPECT_EQ(pool_->free_count(), 4u);
-  EXPECT_GT(ring_->shortages(), 0u);
   for (Frame* frame : frames_) Unref(frame);
   frames_.clear();
   ring_->Refill();
@@ -101,6 +101,37 @@ TEST_F(BufferRingTest, SurvivesAnEmptyPool) {
   Arm();
   ASSERT_TRUE(loop_.RunUntil([&] { return frames_.size() == 1; }));
   EXPECT_EQ(Text(0), "12");
+}
+
+TEST_F(BufferRingTest, IsFilledNoDeeperThanTheKernelNeeds) {
+  NewRing(2048, 0, 4096);
+  const uint32_t least = ring_->depth();
+  EXPECT_EQ(ring_->provided(), least);
+  EXPECT_LT(least, ring_->entries());
+  Arm();
+  // A burst that uses all of it up before the program takes any.
+  for (uint32_t i = 0; i < least + 1; ++i) {
+    Send("x");
+    loop_.reactor().uring().Enter();
+  }
+  ASSERT_TRUE(loop_.RunUntil([&] { return !recv_.in_flight(); }));
+  EXPECT_EQ(last_, -ENOBUFS);
+  // Those that were taken were made up for, so the last turn's shortage is the only sign.
+  EXPECT_EQ(frames_.size(), least);
+  loop_.reactor().uring().Enter();
+  ring_->RanDry();
+  EXPECT_EQ(ring_->depth(), 2 * least);
+  EXPECT_EQ(ring_->provided(), 2 * least);
+
+  Arm();
+  ASSERT_TRUE(loop_.RunUntil([&] { return frames_.size() == least + 1; }));
+  for (uint32_t i = 0; i < BufferRing::kCalmTakes; ++i) {
+    for (Frame* frame : frames_) Unref(frame);
+    frames_.clear();
+    Send("x");
+    ASSERT_TRUE(loop_.RunUntil([&] { return frames_.size() == 1; }));
+  }
+  EXPECT_EQ(ring_->depth(), least);
 }
 
 }  // namespace
