@@ -8,19 +8,6 @@
 
 namespace weir::runtime {
 
-void FrameChain::MoveFrom(FrameChain& other) noexcept {
-  size_ = std::exchange(other.size_, 0);
-  first_ = std::exchange(other.first_, 0);
-  count_ = std::exchange(other.count_, 0);
-  block_ = std::exchange(other.block_, nullptr);
-  if (block_ == nullptr) {
-    for (uint32_t i = first_; i < first_ + count_; ++i) {
-      inline_iov_[i] = other.inline_iov_[i];
-      inline_frames_[i] = other.inline_frames_[i];
-    }
-  }
-}
-
 void FrameChain::Clear() {
   Frame** frame = frames();
   for (uint32_t i = first_; i < first_ + count_; ++i) Unref(frame[i]);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "runtime/buffer/frame_pool.h"
 
@@ -19,7 +20,7 @@ namespace weir::runtime {
 
 class FrameChain {
  public:
-  static constexpr size_t kInlineSlices = 4;
+  static constexpr size_t kInlineSlices = 2;
   // A receive call hands out at most this much, the same as one burst of the link.
   static constexpr size_t kMaxSlices = 64;
 
@@ -32,7 +33,9 @@ class FrameChain {
     }
     return *this;
   }
-  ~FrameChain() { Clear(); }
+  ~FrameChain() {
+    if (count_ > 0 || block_ != nullptr) Clear();
+  }
 
   // The bytes, in order. Valid until the chain is changed, moved or destroyed.
   std::span<const iovec> buffers() const { return {iov() + first_, count_}; }
@@ -69,7 +72,17 @@ class FrameChain {
   iovec* iov() { return block_ != nullptr ? block_->iov : inline_iov_; }
   Frame* const* frames() const { return block_ != nullptr ? block_->frames : inline_frames_; }
   Frame** frames() { return block_ != nullptr ? block_->frames : inline_frames_; }
-  void MoveFrom(FrameChain& other) noexcept;
+  void MoveFrom(FrameChain& other) noexcept {
+    size_ = std::exchange(other.size_, 0);
+    first_ = std::exchange(other.first_, 0);
+    count_ = std::exchange(other.count_, 0);
+    block_ = std::exchange(other.block_, nullptr);
+    if (block_ != nullptr) return;
+    for (uint32_t i = first_; i < first_ + count_; ++i) {
+      inline_iov_[i] = other.inline_iov_[i];
+      inline_frames_[i] = other.inline_frames_[i];
+    }
+  }
   void Spill();
   void Compact();
 

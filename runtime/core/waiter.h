@@ -34,12 +34,19 @@ class Waiter : public Resumable, public StopCallback {
   // Queues the coroutine. The waiter may be destroyed once it is resumed, not before.
   void Wake() {
     Unregister();
+    Prefetch(handle.address());
     scheduler_->Schedule(*this);
   }
 
   Scheduler& scheduler() { return *scheduler_; }
 
  private:
+  // Others are resumed first, long enough for the memory: with a thousand connections a coroutine that wakes has left
+  // the caches. Its state is at the front of its frame; 512 bytes are what a server's loop over a stream takes.
+  static void Prefetch(const void* frame) {
+    for (int line = 0; line < 8; ++line) __builtin_prefetch(static_cast<const char*>(frame) + 64 * line, /*rw=*/1);
+  }
+
   const char* const waits_for_;
   Scheduler* scheduler_ = nullptr;
 };

@@ -13,6 +13,10 @@ namespace {
 // The kernel completes a cancelled operation within one turn; this is far more, and shorter than a person's patience.
 constexpr Nanos kDrainLimit = 10 * kSecond;
 
+// With a thousand connections an operation has left the caches when its completion comes. Four completion functions
+// last about as long as the memory takes.
+constexpr unsigned kPrefetchAhead = 4;
+
 }  // namespace
 
 struct Reactor::Watch : UringOp {
@@ -123,6 +127,7 @@ size_t Reactor::Poll() {
 size_t Reactor::Dispatch() {
   const size_t count = uring_->completions();
   for (size_t i = 0; i < count; ++i) {
+    if (i + kPrefetchAhead < count) uring_->PrefetchOp(kPrefetchAhead);
     // Freed before the call: the function may need room in the CQ for what it submits.
     const io_uring_cqe cqe = uring_->Pop();
     if (cqe.user_data == 0) continue;

@@ -58,6 +58,12 @@ class Uring {
     return cqe;
   }
 
+  // Begins to load what the completion `ahead` of the oldest belongs to; there are more than `ahead` completions.
+  void PrefetchOp(unsigned ahead) const {
+    const uint64_t op = ring_.cq.cqes[(*ring_.cq.khead + ahead) & ring_.cq.ring_mask].user_data;
+    __builtin_prefetch(reinterpret_cast<const void*>(static_cast<uintptr_t>(op)));
+  }
+
   // One io_uring_enter(2): submits, runs deferred work, brings back overflowed completions; does not wait.
   void Enter();
   // The same, then sleeps until there is a completion, `timeout_ns` passed (kNever: no limit) or a signal came.
