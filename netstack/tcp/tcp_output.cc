@@ -193,7 +193,7 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
   Send(context.ip, frame, segment.destination.ip, segment.source.ip, now_ns);
 }
 
-void TcpWriteXmit(TcpSock& sock, Nanos now_ns) {
+void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   auto& snd = sock.snd;
   while (TcpHasUnsent(sock)) {
     const auto flight = static_cast<uint32_t>(snd.nxt - snd.una);
@@ -205,11 +205,10 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns) {
       snd.nxt += 1;
     } else {
       runtime::Frame* frame = sock.send_head;
-      // Sender's silly window avoidance (RFC 9293 §3.8.6.2.1): a part of a segment only when nothing is in flight.
-      if (frame->Cb<TcpTxCb>().length > usable &&
-          (flight > 0 || !SplitHead(sock, static_cast<uint16_t>(usable)))) {
-        break;
-      }
+      // Sender's silly window avoidance (RFC 9293 §3.8.6.2.1): a part of a segment only when nothing is in flight, and
+      // it is half of the largest window or the timeout has come. As a reader goes on, the window soon opens for all.
+      const bool part = flight == 0 && (override_timeout || usable >= snd.max_wnd / 2);
+      if (frame->Cb<TcpTxCb>().length > usable && !(part && SplitHead(sock, static_cast<uint16_t>(usable)))) break;
       const uint16_t length = frame->Cb<TcpTxCb>().length;
       const bool fin = snd.fin && frame->next == nullptr && length < usable;  // the FIN counts in the window
       if (!TransmitFrame(sock, frame, fin, now_ns)) break;
@@ -220,7 +219,7 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns) {
     if (!sock.timer.armed()) TcpRearmRetransmit(sock, now_ns);
   }
   // Nothing in flight that an ACK could come for, and something to send: ask for the window, or try again later when
-  // the frame is still on the device or there was none to split it with.
+  // it is too small, the frame is still on the device or there was none to split it with.
   if (TcpHasUnsent(sock) && snd.nxt == snd.una && !sock.timer.armed()) TcpStartProbing(sock, now_ns);
 }
 

@@ -16,8 +16,9 @@ void TcpFlush(TcpContext& context, Nanos now_ns);
 // Data or a FIN that was not sent yet, or is to be sent again.
 inline bool TcpHasUnsent(const TcpSock& sock) { return sock.snd.nxt != sock.snd.write_seq; }
 
-// Sends what the peer's and the congestion window allow (tcp_write_xmit).
-void TcpWriteXmit(TcpSock& sock, Nanos now_ns);
+// Sends what the peer's and the congestion window allow (tcp_write_xmit); of a segment that a small window cuts, the
+// part only when `override_timeout` says that it was waited for long enough (RFC 9293 §3.8.6.2.1).
+void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout = false);
 
 // Sends again what lies at snd.una: the SYN, the first frame, or the FIN (tcp_retransmit_skb).
 void TcpRetransmit(TcpSock& sock, Nanos now_ns);

@@ -55,7 +55,7 @@ void RetransmitTimeout(TcpSock& sock, Nanos now_ns) {
     sock.dup_acks = 0;
     sock.snd.nxt = sock.snd.una;
     sock.send_head = sock.send_queue.head();
-    TcpWriteXmit(sock, now_ns);
+    TcpWriteXmit(sock, now_ns, /*override_timeout=*/true);
   }
   sock.context.ip.timers.Arm(sock.timer, now_ns + BackedOffRto(sock));
 }
@@ -68,6 +68,8 @@ void TcpTimerFired(runtime::Timer& timer, Nanos now_ns) {
     return TcpDone(sock, 0);
   }
   if (sock.probing) return ProbeTimeout(sock, now_ns);
+  const bool in_flight = sock.snd.max != sock.snd.una;  // a SYN has max beyond una, too
+  if (!in_flight) return TcpWriteXmit(sock, now_ns, /*override_timeout=*/true);
   RetransmitTimeout(sock, now_ns);
 }
 

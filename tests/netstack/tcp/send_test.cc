@@ -81,6 +81,40 @@ TEST(Send, PartlyAcknowledgedSegment) {
   t.In (301, "A  1:1      ack 1001 win 65535");
 }
 
+// RFC 9293 §3.8.6.2.1: with nothing in flight a segment is still not cut to a small window, which soon opens as the
+// reader goes on; it is after the timeout, and at once when the peer never had a window of twice as much.
+TEST(Send, SegmentsAreNotCutToASmallWindow) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(1000);
+  t.Out(0,   "PA 1:1001 ack 1");
+  t.In (0,   "A  1:1 ack 1001 win 500");
+  t.Send(1400);
+  t.Quiet(99);
+  t.In (100, "A  1:1 ack 1001 win 2000");
+  t.Out(100, "PA 1001:2401 ack 1");
+  t.In (100, "A  1:1 ack 2401 win 600");
+  EXPECT_EQ(1000u + 1400u, t.host().inet().ip.copied_bytes) << "what was sent by copy";
+  t.Send(1400);
+  t.Quiet(299);
+  t.Out(300, "A  2401:3001 ack 1");  // 200 ms later
+  t.In (301, "A  1:1 ack 3001 win 800");
+  t.Out(301, "PA 3001:3801 ack 1");
+  t.In (302, "A  1:1 ack 3801 win 800");
+  EXPECT_EQ(0, t.sock().error);
+}
+
+TEST(Send, SegmentsAreCutToTheWindowOfASmallPeer) {
+  TcpTrace t;
+  t.Establish({.window = 600});
+  t.Send(1000);
+  t.Out(0, "A  1:601 ack 1");
+  t.In (1, "A  1:1 ack 601 win 300");
+  t.Out(1, "A  601:901 ack 1");
+  t.In (2, "A  1:1 ack 901 win 299");
+  t.Out(2, "PA 901:1001 ack 1");
+}
+
 // RFC 9293 §3.8.6.1: the window is asked for at the intervals of a retransmission, and for as long as the peer answers.
 TEST(ZeroWindow, Probes) {
   TcpTrace t;
