@@ -182,34 +182,35 @@ bool KernelTcp::StartSend(SendOp& op) {
 
 // Sends what is left: frames as they lie in the operation's chain, or the next slices of the caller's memory.
 void KernelTcp::SubmitSend() {
-  message_ = {};
-  if (!send_op_->buffer.empty()) {
-    const std::span<const iovec> slices = send_op_->buffer.buffers();
-    message_.msg_iov = const_cast<iovec*>(slices.data());
-    message_.msg_iovlen = slices.size();
-  } else {
-    size_t skip = send_op_->sent;
-    size_t count = 0;
-    for (const iovec& slice : send_op_->from) {
-      if (skip >= slice.iov_len) {
-        skip -= slice.iov_len;
-        continue;
-      }
-      if (count == kSendSlices) break;
-      slices_[count++] = {static_cast<std::byte*>(slice.iov_base) + skip, slice.iov_len - skip};
-      skip = 0;
-    }
-    message_.msg_iov = slices_;
-    message_.msg_iovlen = count;
-  }
+  std::span<const iovec> slices = send_op_->buffer.buffers();
+  if (slices.empty()) slices = CallersSlices();
   // WAITALL: the kernel itself goes on after a short write, as room comes.
   constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
   io_uring_sqe* sqe = stack_.reactor().Prepare(send_);
-  if (message_.msg_iovlen == 1) {  // the usual case; the kernel then has no header and no array to copy in
-    io_uring_prep_send(sqe, fd_, message_.msg_iov->iov_base, message_.msg_iov->iov_len, kFlags);
-  } else {
-    io_uring_prep_sendmsg(sqe, fd_, &message_, kFlags);
+  if (slices.size() == 1) {  // the usual case; the kernel then has no header and no array to copy in
+    io_uring_prep_send(sqe, fd_, slices.front().iov_base, slices.front().iov_len, kFlags);
+    return;
   }
+  message_ = {};
+  message_.msg_iov = const_cast<iovec*>(slices.data());
+  message_.msg_iovlen = slices.size();
+  io_uring_prep_sendmsg(sqe, fd_, &message_, kFlags);
+}
+
+// What is left of the caller's memory, as much as one sendmsg takes.
+std::span<const iovec> KernelTcp::CallersSlices() {
+  size_t skip = send_op_->sent;
+  size_t count = 0;
+  for (const iovec& slice : send_op_->from) {
+    if (skip >= slice.iov_len) {
+      skip -= slice.iov_len;
+      continue;
+    }
+    if (count == kSendSlices) break;
+    slices_[count++] = {static_cast<std::byte*>(slice.iov_base) + skip, slice.iov_len - skip};
+    skip = 0;
+  }
+  return {slices_, count};
 }
 
 void KernelTcp::CancelSend(SendOp& op) {

@@ -64,6 +64,7 @@ class KernelTcp final : public TcpBackend, KernelReceiver {
   bool TakeReceived(RecvOp& op);
   size_t CopyReceived(std::span<const iovec> into);
   void SubmitSend();
+  std::span<const iovec> CallersSlices();
   void FinishSend(absl::Status status);
   void ResetOnClose();
   void MaybeFree();
@@ -72,35 +73,36 @@ class KernelTcp final : public TcpBackend, KernelReceiver {
   // Slices of the caller's memory that one sendmsg takes; a longer list takes several.
   static constexpr size_t kSendSlices = 16;
 
+  // What each receive and send touches comes first and fills three cache lines; the rest is for how things begin and end.
   KernelStack& stack_;
   int fd_;
-  mutable Endpoint peer_;  // port 0: not asked for yet
-  mutable Endpoint local_;
 
   // Receiving.
-  runtime::FrameQueue queue_;
-  RecvOp* recv_op_ = nullptr;
-  int recv_error_ = 0;  // errno that ended it
   bool recv_started_ = false;
   bool eof_ = false;
+  bool reset_ = false;
+  bool closing_ = false;
+  runtime::MemberOp<KernelTcp, &KernelTcp::OnRecv> recv_{*this};
+  RecvOp* recv_op_ = nullptr;
+  runtime::FrameQueue queue_;
 
   // Sending.
   SendOp* send_op_ = nullptr;
+  runtime::MemberOp<KernelTcp, &KernelTcp::OnSend> send_{*this};
   bool send_cancelled_ = false;
   bool shutdown_wanted_ = false;  // when the send under way is done
   bool write_shut_ = false;
 
+  int recv_error_ = 0;         // errno that ended it
+  msghdr message_;             // of a send of several slices
+  iovec slices_[kSendSlices];  // the same, from the caller's memory
+
+  // Connecting.
   ConnectOp* connect_op_ = nullptr;
-  bool reset_ = false;
-  bool closing_ = false;
-
-  msghdr message_{};
-  iovec slices_[kSendSlices];
   SocketAddress connect_address_;
-
   runtime::MemberOp<KernelTcp, &KernelTcp::OnConnect> connect_{*this};
-  runtime::MemberOp<KernelTcp, &KernelTcp::OnRecv> recv_{*this};
-  runtime::MemberOp<KernelTcp, &KernelTcp::OnSend> send_{*this};
+  mutable Endpoint peer_;  // port 0: not asked for yet
+  mutable Endpoint local_;
 };
 
 }  // namespace weir::netstack
