@@ -15,7 +15,7 @@ struct Run {
   const LoadOptions& options;
   LoadResult result;
   Histogram second_ns;  // of the present second, for the progress line
-  std::vector<std::byte> request;
+  iovec request{};
   Nanos start_ns = 0;    // of the measured time
   Nanos end_ns = 0;
   bool stopping = false;
@@ -34,71 +34,56 @@ struct Run {
   }
 };
 
-// One connection: keeps `pipeline` requests under way until the time is up.
-class Client {
- public:
-  Client(Run& run, int index) : run_(run), due_(run.options.pipeline) {
-    if (run.options.rate > 0) {
-      interval_ns_ = static_cast<Nanos>(1e9 * run.options.connections / run.options.rate);
-      next_due_ns_ = MonotonicNow() + interval_ns_ * index / run.options.connections;
-    }
+// When the requests of one connection are due, with --rate: at a constant interval, not when the server is ready for them.
+struct Pace {
+  Pace(const LoadOptions& options, int index) {
+    if (options.rate <= 0) return;
+    interval_ns = static_cast<Nanos>(1e9 * options.connections / options.rate);
+    next_ns = MonotonicNow() + interval_ns * index / options.connections;
   }
+  Nanos interval_ns = 0;  // 0: the next request is due when the answer has come
+  Nanos next_ns = 0;
+};
 
-  Task<absl::Status> Serve(TcpStream& stream) {
-    for (Nanos now_ns = MonotonicNow(); now_ns < run_.end_ns;) {
-      absl::Status sent = co_await FillPipeline(stream, now_ns);
-      if (!sent.ok()) co_return sent;
-      absl::StatusOr<RecvBuffer> got = co_await stream.Recvmsg();
-      if (!got.ok()) co_return got.status();
-      if (got->empty()) co_return absl::AbortedError("the server closed the connection");
-      received_ += got->size();
-      for (now_ns = MonotonicNow(); received_ >= run_.options.size; received_ -= run_.options.size) {
-        if (due_.empty()) co_return absl::DataLossError("the server sent more than was asked for");
-        run_.Answered(due_.Pop(), now_ns);
-      }
-    }
-    co_return absl::OkStatus();
-  }
-
- private:
-  // `now_ns`: when the last answer came. The next request is due then, so that what the client itself takes to send it
-  // counts as latency.
-  Task<absl::Status> FillPipeline(TcpStream& stream, Nanos now_ns) {
-    const iovec request{run_.request.data(), run_.request.size()};
-    while (static_cast<int>(due_.size()) < run_.options.pipeline) {
+// One connection: keeps `pipeline` requests under way until the time is up. One coroutine and no call of another one,
+// since with a thousand connections each further piece of memory costs the client more than the request itself.
+Task<absl::Status> Serve(Run& run, TcpStream stream, int index) {
+  Pace pace(run.options, index);
+  runtime::FixedRing<Nanos> due(run.options.pipeline);  // when each of the requests under way was due
+  size_t received = 0;
+  for (Nanos now_ns = MonotonicNow(); now_ns < run.end_ns;) {
+    while (static_cast<int>(due.size()) < run.options.pipeline) {
+      // When the last answer came, so that what the client itself takes to send the next request counts as latency.
       Nanos due_ns = now_ns;
-      if (interval_ns_ > 0) {
+      if (pace.interval_ns > 0) {
         due_ns = MonotonicNow();
-        if (next_due_ns_ > due_ns) {
-          if (!due_.empty()) break;  // an answer is waited for meanwhile
-          absl::Status slept = co_await Sleep(std::chrono::nanoseconds(next_due_ns_ - due_ns));
+        if (pace.next_ns > due_ns) {
+          if (!due.empty()) break;  // an answer is waited for meanwhile
+          absl::Status slept = co_await Sleep(std::chrono::nanoseconds(pace.next_ns - due_ns));
           if (!slept.ok()) co_return slept;
         }
-        due_ns = std::exchange(next_due_ns_, next_due_ns_ + interval_ns_);
+        due_ns = std::exchange(pace.next_ns, pace.next_ns + pace.interval_ns);
       }
-      absl::Status sent = co_await stream.Sendmsg({&request, 1});
+      absl::Status sent = co_await stream.Sendmsg({&run.request, 1});
       if (!sent.ok()) co_return sent;
-      due_.Push(due_ns);
+      due.Push(due_ns);
     }
-    co_return absl::OkStatus();
+    absl::StatusOr<RecvBuffer> got = co_await stream.Recvmsg();
+    if (!got.ok()) co_return got.status();
+    if (got->empty()) co_return absl::AbortedError("the server closed the connection");
+    received += got->size();
+    for (now_ns = MonotonicNow(); received >= run.options.size; received -= run.options.size) {
+      if (due.empty()) co_return absl::DataLossError("the server sent more than was asked for");
+      run.Answered(due.Pop(), now_ns);
+    }
   }
-
-  Run& run_;
-  runtime::FixedRing<Nanos> due_;  // of the requests under way
-  Nanos interval_ns_ = 0;
-  Nanos next_due_ns_ = 0;
-  size_t received_ = 0;
-};
+  co_return absl::OkStatus();
+}
 
 Task<void> Connection(Shard& shard, Run& run, int index) {
   absl::StatusOr<TcpStream> stream =
       co_await WithTimeout(shard.ConnectTcp(run.options.target), std::chrono::seconds(10));
-  if (!stream.ok()) {
-    run.Fail(stream.status());
-    co_return;
-  }
-  Client client(run, index);
-  absl::Status status = co_await client.Serve(*stream);
+  absl::Status status = stream.ok() ? co_await Serve(run, *std::move(stream), index) : stream.status();
   if (!status.ok()) run.Fail(status);
 }
 
@@ -116,7 +101,8 @@ Task<void> Progress(Run& run) {
 
 Task<LoadResult> RunRequestResponse(Shard& shard, const LoadOptions& options) {
   Run run{.options = options};
-  run.request.resize(options.size, std::byte{'w'});
+  std::vector<std::byte> request(options.size, std::byte{'w'});
+  run.request = {request.data(), request.size()};
   run.start_ns = MonotonicNow() + options.warmup_ns;
   run.end_ns = run.start_ns + options.duration_ns;
   const TaskContext& context = co_await CurrentContext();

@@ -14,7 +14,7 @@ namespace weir::netstack {
 using runtime::ErrnoStatus;
 using runtime::Frame;
 
-KernelTcp::KernelTcp(KernelStack& stack, int fd) : stack_(stack), fd_(fd) { ++stack_.stats().sockets; }
+KernelTcp::KernelTcp(KernelStack& stack, int fd) : stack_(stack), fd_(fd), send_file_(fd) { ++stack_.stats().sockets; }
 
 KernelTcp::KernelTcp(KernelStack& stack, int fd, const Endpoint& peer) : KernelTcp(stack, fd) { peer_ = peer; }
 
@@ -186,19 +186,22 @@ void KernelTcp::SubmitSend() {
   if (slices.empty()) slices = CallersSlices();
   // WAITALL: the kernel itself goes on after a short write, as room comes.
   constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  send_file_.Use(stack_.reactor().fixed_files());
   io_uring_sqe* sqe = stack_.reactor().Prepare(send_);
   if (slices.size() == 1) {  // the usual case; the kernel then has no header and no array to copy in
     io_uring_prep_send(sqe, fd_, slices.front().iov_base, slices.front().iov_len, kFlags);
-    return;
+  } else {
+    message_ = {};
+    message_.msg_iov = const_cast<iovec*>(slices.data());
+    message_.msg_iovlen = slices.size();
+    io_uring_prep_sendmsg(sqe, fd_, &message_, kFlags);
   }
-  message_ = {};
-  message_.msg_iov = const_cast<iovec*>(slices.data());
-  message_.msg_iovlen = slices.size();
-  io_uring_prep_sendmsg(sqe, fd_, &message_, kFlags);
+  send_file_.Name(sqe);
 }
 
 // What is left of the caller's memory, as much as one sendmsg takes.
 std::span<const iovec> KernelTcp::CallersSlices() {
+  if (send_op_->from.size() == 1 && send_op_->sent == 0) return send_op_->from;
   size_t skip = send_op_->sent;
   size_t count = 0;
   for (const iovec& slice : send_op_->from) {
@@ -237,7 +240,10 @@ void KernelTcp::OnSend(int32_t result, uint32_t) {
   if (done) return FinishSend(absl::OkStatus());
   if (reset_) return FinishSend(ResetStatus());
   if (send_cancelled_) return FinishSend(absl::CancelledError("Sendmsg cancelled"));
-  if (result >= 0 || result == -EINTR || result == -EAGAIN) return SubmitSend();
+  if (result >= 0 || result == -EINTR || result == -EAGAIN ||
+      send_file_.FallBack(stack_.reactor().fixed_files(), result)) {
+    return SubmitSend();
+  }
   FinishSend(ErrnoStatus(-result, "Sendmsg"));
 }
 
@@ -307,7 +313,10 @@ void KernelTcp::Close() {
 // Gives the descriptor back when nothing is in flight after a reset or close; the object too, after a close.
 void KernelTcp::MaybeFree() {
   if (!(closing_ || reset_) || connect_.in_flight() || recv_.in_flight() || send_.in_flight()) return;
-  if (fd_ >= 0) stack_.reactor().CloseFd(std::exchange(fd_, -1));
+  if (fd_ >= 0) {
+    send_file_.Leave(stack_.reactor().fixed_files());
+    stack_.reactor().CloseFd(std::exchange(fd_, -1));
+  }
   if (closing_) delete this;
 }
 

@@ -76,6 +76,9 @@ class KernelTcp final : public TcpBackend, KernelReceiver {
   // What each receive and send touches comes first and fills three cache lines; the rest is for how things begin and end.
   KernelStack& stack_;
   int fd_;
+  bool send_cancelled_ = false;
+  bool shutdown_wanted_ = false;  // when the send under way is done
+  bool write_shut_ = false;
 
   // Receiving.
   bool recv_started_ = false;
@@ -89,9 +92,7 @@ class KernelTcp final : public TcpBackend, KernelReceiver {
   // Sending.
   SendOp* send_op_ = nullptr;
   runtime::MemberOp<KernelTcp, &KernelTcp::OnSend> send_{*this};
-  bool send_cancelled_ = false;
-  bool shutdown_wanted_ = false;  // when the send under way is done
-  bool write_shut_ = false;
+  runtime::FixedFile send_file_;
 
   int recv_error_ = 0;         // errno that ended it
   msghdr message_;             // of a send of several slices

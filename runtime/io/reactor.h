@@ -25,6 +25,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/time.h"
 #include "runtime/core/scheduler.h"
+#include "runtime/io/fixed_files.h"
 #include "runtime/io/uring.h"
 
 namespace weir::runtime {
@@ -140,6 +141,7 @@ class Reactor {
 
   Scheduler& scheduler() { return scheduler_; }
   Uring& uring() { return *uring_; }
+  FixedFiles& fixed_files() { return fixed_files_; }
   // Operations whose final completion is still to come.
   size_t in_flight() const { return in_flight_; }
   Stats stats() const;
@@ -154,6 +156,7 @@ class Reactor {
 
   Scheduler& scheduler_;
   std::unique_ptr<Uring> uring_;
+  FixedFiles fixed_files_{*uring_};
   SleepGuard* guard_ = nullptr;
   size_t in_flight_ = 0;
   bool closing_ = false;
