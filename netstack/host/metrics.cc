@@ -72,7 +72,7 @@ void AddKernel(Page& page, const netstack::KernelStack::Stats& stats) {
   page.Add("kernel_accept_dropped_total", stats.accept_dropped);
   page.Add("kernel_out_of_buffers_total", stats.out_of_buffers);
   page.Add("kernel_recv_paused_total", stats.recv_paused);
-  page.Add("kernel_udp_truncated_total", stats.udp_truncated);
+  page.Add("kernel_datagrams_truncated_total", stats.datagrams_truncated);
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ std::string RenderMetrics(Shard& shard) {
   page.Add("uring_syscalls_total", reactor.syscalls);
   page.Add("uring_sqes_total", reactor.sqes);
   page.Add("uring_cqes_total", reactor.cqes);
-  if (shard.kernel() != nullptr) AddKernel(page, shard.kernel()->stats());
+  AddKernel(page, shard.kernel_sockets().stats());
   if (XdpPort* port = shard.xdp()) {
     AddStack(page, port->inet());
     AddLink(page, port->link());

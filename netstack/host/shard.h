@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -24,6 +25,8 @@
 #include "netstack/socket/tcp_listener.h"
 #include "netstack/socket/tcp_stream.h"
 #include "netstack/socket/udp_socket.h"
+#include "netstack/socket/unix_datagram_socket.h"
+#include "netstack/socket/unix_stream.h"
 #include "runtime/buffer/frame_pool.h"
 #include "runtime/core/async_scope.h"
 #include "runtime/core/scheduler.h"
@@ -57,6 +60,16 @@ class Shard {
   Task<absl::StatusOr<TcpStream>> ConnectTcp(const Endpoint& peer) { return TcpStream::Connect(stack(), peer); }
   absl::StatusOr<UdpSocket> BindUdp(const Endpoint& local) { return UdpSocket::Bind(stack(), local); }
   netstack::SocketStack& stack();
+  // Unix sockets are the kernel's with either stack.
+  absl::StatusOr<UnixListener> ListenUnix(const UnixAddress& local, const UnixListener::Options& options = {}) {
+    return UnixListener::Listen(kernel_sockets(), local, options);
+  }
+  Task<absl::StatusOr<UnixStream>> ConnectUnix(const UnixAddress& peer) {
+    return UnixStream::Connect(kernel_sockets(), peer);
+  }
+  absl::StatusOr<UnixDatagramSocket> BindUnix(const UnixAddress& local, std::optional<mode_t> mode = std::nullopt) {
+    return UnixDatagramSocket::Bind(kernel_sockets(), local, mode);
+  }
 
   // To be called once, when the program serves. With the last shard's call the host prints `weir: ready`, how it runs
   // and `what`; from then on this thread has no capabilities.
@@ -70,7 +83,8 @@ class Shard {
   const Counters& counters() const { return counters_; }
   // nullptr on --stack=kernel.
   XdpPort* xdp() { return xdp_.get(); }
-  netstack::KernelStack* kernel() { return kernel_.get(); }
+  // Sockets of the kernel, on --stack=xdp for Unix sockets only, with few frames of their own.
+  netstack::KernelStack& kernel_sockets() { return *kernel_; }
   const HostOptions& options() const;
   // What tasks that the host itself starts here run in; a program's tasks use CurrentContext.
   const TaskContext& root_context() const { return root_->context(); }
@@ -99,6 +113,7 @@ class Shard {
   Counters counters_;
   runtime::Scheduler scheduler_;
   runtime::FramePool::Ptr pool_;
+  runtime::FramePool::Ptr unix_pool_;  // on --stack=xdp
   std::unique_ptr<runtime::Reactor> reactor_;
   std::unique_ptr<runtime::Mailbox> mailbox_;
   runtime::MemberOp<Shard, &Shard::OnFramesArrived> frames_arrived_{*this};

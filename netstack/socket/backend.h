@@ -19,15 +19,17 @@
 #include "absl/status/statusor.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/time.h"
+#include "runtime/base/unix_address.h"
 #include "runtime/buffer/recv_buffer.h"
 #include "runtime/buffer/send_buffer.h"
 #include "runtime/core/waiter.h"
 
 namespace weir::netstack {
 
-class TcpBackend;
-class TcpListenerBackend;
+class StreamBackend;
+class ListenerBackend;
 class UdpBackend;
+class UnixDatagramBackend;
 
 // Closes rather than deletes: a connection outlives its socket while FIN or unsent data is under way, and a kernel
 // operation outlives it until its final completion. The backend frees itself after that.
@@ -37,9 +39,10 @@ struct CloseBackend {
     backend->Close();
   }
 };
-using TcpBackendPtr = std::unique_ptr<TcpBackend, CloseBackend>;
-using TcpListenerBackendPtr = std::unique_ptr<TcpListenerBackend, CloseBackend>;
+using StreamBackendPtr = std::unique_ptr<StreamBackend, CloseBackend>;
+using ListenerBackendPtr = std::unique_ptr<ListenerBackend, CloseBackend>;
 using UdpBackendPtr = std::unique_ptr<UdpBackend, CloseBackend>;
+using UnixDatagramBackendPtr = std::unique_ptr<UnixDatagramBackend, CloseBackend>;
 
 struct RecvOp : runtime::Waiter {
   explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp receive") {}
@@ -67,7 +70,7 @@ struct ConnectOp : runtime::Waiter {
 
 struct AcceptOp : runtime::Waiter {
   explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp accept") {}
-  TcpBackendPtr stream;
+  StreamBackendPtr stream;
   absl::Status status;
 };
 
@@ -84,18 +87,38 @@ struct UdpRecvOp : runtime::Waiter {
   absl::Status status;
 };
 
-struct UdpSendOp : runtime::Waiter {
-  explicit UdpSendOp(StopCallback::Function on_stop) : Waiter(on_stop, "udp send") {}
+struct DatagramSendOp : runtime::Waiter {
+  explicit DatagramSendOp(StopCallback::Function on_stop, const char* waits_for) : Waiter(on_stop, waits_for) {}
   SendBuffer buffer;
   std::span<const iovec> from;
-  Endpoint peer;
   absl::Status status;
 };
 
-// At most one receive and one send operation at a time (the sockets check it).
-class TcpBackend {
+struct UdpSendOp : DatagramSendOp {
+  explicit UdpSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "udp send") {}
+  Endpoint peer;
+};
+
+struct UnixDatagram {
+  RecvBuffer data;
+  UnixAddress peer;  // unnamed when the sender was not bound
+};
+
+struct UnixRecvOp : runtime::Waiter {
+  explicit UnixRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "unix datagram receive") {}
+  UnixDatagram datagram;
+  absl::Status status;
+};
+
+struct UnixSendOp : DatagramSendOp {
+  explicit UnixSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "unix datagram send") {}
+  UnixAddress peer;
+};
+
+// A connection of any kind. At most one receive and one send operation at a time (the sockets check it).
+class StreamBackend {
  public:
-  // First call on a stream from OpenTcp; it is usable when the operation ended with OK.
+  // First call on a stream from OpenTcp, and only there; it is usable when the operation ended with OK.
   virtual bool StartConnect(ConnectOp& op) = 0;
   virtual void CancelConnect(ConnectOp& op) = 0;
   virtual bool StartRecv(RecvOp& op) = 0;
@@ -111,12 +134,14 @@ class TcpBackend {
   virtual Endpoint local() const = 0;
   virtual Endpoint peer() const = 0;
   virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
+  // The kernel's socket, for what it knows of the peer; -1 when there is none (any more).
+  virtual int kernel_fd() const { return -1; }
 
  protected:
-  ~TcpBackend() = default;
+  ~StreamBackend() = default;
 };
 
-class TcpListenerBackend {
+class ListenerBackend {
  public:
   virtual bool StartAccept(AcceptOp& op) = 0;
   virtual void CancelAccept(AcceptOp& op) = 0;
@@ -124,7 +149,7 @@ class TcpListenerBackend {
   virtual Endpoint local() const = 0;
 
  protected:
-  ~TcpListenerBackend() = default;
+  ~ListenerBackend() = default;
 };
 
 class UdpBackend {
@@ -141,13 +166,26 @@ class UdpBackend {
   ~UdpBackend() = default;
 };
 
+class UnixDatagramBackend {
+ public:
+  virtual bool StartRecv(UnixRecvOp& op) = 0;
+  virtual void CancelRecv(UnixRecvOp& op) = 0;
+  virtual bool StartSend(UnixSendOp& op) = 0;
+  virtual void CancelSend(UnixSendOp& op) = 0;
+  virtual void Close() = 0;
+  virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
+
+ protected:
+  ~UnixDatagramBackend() = default;
+};
+
 // What makes sockets on one shard: KernelStack or InetStack.
 class SocketStack {
  public:
   virtual ~SocketStack() = default;
-  virtual absl::StatusOr<TcpListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) = 0;
+  virtual absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) = 0;
   // A stream that is not connected yet; TcpStream::Connect starts it with StartConnect.
-  virtual absl::StatusOr<TcpBackendPtr> OpenTcp(const Endpoint& peer) = 0;
+  virtual absl::StatusOr<StreamBackendPtr> OpenTcp(const Endpoint& peer) = 0;
   virtual absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local) = 0;
 };
 

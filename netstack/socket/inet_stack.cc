@@ -16,15 +16,15 @@ absl::Status BindError(int error, const Endpoint& local, const char* protocol) {
 
 }  // namespace
 
-absl::StatusOr<TcpListenerBackendPtr> InetStack::ListenTcp(const Endpoint& local, int backlog) {
+absl::StatusOr<ListenerBackendPtr> InetStack::ListenTcp(const Endpoint& local, int backlog) {
   auto* listener = new InetListener(inet_.tcp, scheduler_);
-  TcpListenerBackendPtr owner(listener);
+  ListenerBackendPtr owner(listener);
   if (const int error = listener->Listen(local, backlog); error != 0) return BindError(error, local, "TCP");
   return owner;
 }
 
-absl::StatusOr<TcpBackendPtr> InetStack::OpenTcp(const Endpoint& peer) {
-  return TcpBackendPtr(new InetTcp(inet_.tcp, scheduler_, peer));
+absl::StatusOr<StreamBackendPtr> InetStack::OpenTcp(const Endpoint& peer) {
+  return StreamBackendPtr(new InetTcp(inet_.tcp, scheduler_, peer));
 }
 
 absl::StatusOr<UdpBackendPtr> InetStack::BindUdp(const Endpoint& local) {

@@ -15,8 +15,8 @@ class InetStack final : public SocketStack {
   // Both outlive the stack and its sockets. One shard.
   InetStack(Inet& inet, runtime::Scheduler& scheduler) : inet_(inet), scheduler_(scheduler) {}
 
-  absl::StatusOr<TcpListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) override;
-  absl::StatusOr<TcpBackendPtr> OpenTcp(const Endpoint& peer) override;
+  absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) override;
+  absl::StatusOr<StreamBackendPtr> OpenTcp(const Endpoint& peer) override;
   absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local) override;
 
   // After a burst of input: wakes whoever waits for what arrived. Resumes nobody.

@@ -15,7 +15,7 @@ struct RecycledBackend {
   static void operator delete(void* memory, size_t size) { runtime::Recycler::ThisThread().Free(memory, size); }
 };
 
-class InetTcp final : public TcpBackend, public RecycledBackend {
+class InetTcp final : public StreamBackend, public RecycledBackend {
  public:
   // To be connected to `peer`.
   InetTcp(TcpContext& tcp, runtime::Scheduler& scheduler, const Endpoint& peer);
@@ -53,7 +53,7 @@ class InetTcp final : public TcpBackend, public RecycledBackend {
   SendOp* send_ = nullptr;
 };
 
-class InetListener final : public TcpListenerBackend {
+class InetListener final : public ListenerBackend {
  public:
   InetListener(TcpContext& tcp, runtime::Scheduler& scheduler) : tcp_(tcp), scheduler_(scheduler) {}
 

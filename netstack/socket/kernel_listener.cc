@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "netstack/socket/kernel_tcp.h"
+#include "netstack/socket/kernel_stream.h"
 #include "netstack/socket/sockaddr.h"
 #include "runtime/base/check.h"
 #include "runtime/base/errno_status.h"
@@ -39,11 +39,13 @@ AcceptError Classify(int error) {
 
 }  // namespace
 
-KernelListener::KernelListener(KernelStack& stack, int fd, size_t backlog)
+KernelListener::KernelListener(KernelStack& stack, int fd, size_t backlog, std::string name, bool shared)
     : stack_(stack),
       fd_(fd),
       local_(LocalEndpoint(fd)),
+      name_(std::move(name)),
       backlog_(std::min(backlog, kMaxBacklog)),
+      shared_(shared),
       accepted_(2 * backlog_) {
   ++stack_.stats().sockets;
 }
@@ -53,7 +55,7 @@ KernelListener::~KernelListener() { --stack_.stats().sockets; }
 bool KernelListener::StartAccept(AcceptOp& op) {
   WEIR_CHECK(accept_op_ == nullptr && !closing_);
   if (accepted_.empty() && error_ != 0) {
-    op.status = runtime::ErrnoStatus(error_, absl::StrCat("accept on ", local_.ToString()));
+    op.status = runtime::ErrnoStatus(error_, absl::StrCat("accept on ", name_));
     return true;
   }
   accept_op_ = &op;
@@ -65,7 +67,7 @@ bool KernelListener::StartAccept(AcceptOp& op) {
 
 // Fills the operation that waits; who called it says whether it must be woken.
 void KernelListener::Deliver(int fd) {
-  std::exchange(accept_op_, nullptr)->stream = TcpBackendPtr(new KernelTcp(stack_, fd));
+  std::exchange(accept_op_, nullptr)->stream = StreamBackendPtr(new KernelStream(stack_, fd));
 }
 
 // The multishot accept stays: what it brings is queued for the next call.
@@ -107,7 +109,7 @@ void KernelListener::OnAccept(int32_t result, uint32_t flags) {
         error_ = -result;
         if (accept_op_ != nullptr) {
           AcceptOp* op = std::exchange(accept_op_, nullptr);
-          op->status = runtime::ErrnoStatus(error_, absl::StrCat("accept on ", local_.ToString()));
+          op->status = runtime::ErrnoStatus(error_, absl::StrCat("accept on ", name_));
           op->Wake();
         }
         break;
@@ -135,7 +137,7 @@ void KernelListener::Close() {
   while (!accepted_.empty()) ResetConnection(accepted_.Pop());
   // Stops listening at once, so that the port is free again when this returns; the descriptor goes when the accept has
   // ended.
-  shutdown(fd_, SHUT_RDWR);
+  if (!shared_) shutdown(fd_, SHUT_RDWR);
   stack_.reactor().Cancel(accept_);
   MaybeFree();
 }

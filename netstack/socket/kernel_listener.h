@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "netstack/socket/backend.h"
 #include "netstack/socket/kernel_stack.h"
@@ -17,7 +18,7 @@
 
 namespace weir::netstack {
 
-class KernelListener final : public TcpListenerBackend {
+class KernelListener final : public ListenerBackend {
  public:
   // Short beside the handshake's own retransmission (1 s), long beside a failing accept.
   static constexpr Nanos kAcceptRetry = 50 * kMillisecond;
@@ -25,8 +26,9 @@ class KernelListener final : public TcpListenerBackend {
   // The kernel's own limit (net.core.somaxconn) since Linux 5.4; a longer queue would only hold descriptors.
   static constexpr size_t kMaxBacklog = 4096;
 
-  // Takes over `fd`, which listens.
-  KernelListener(KernelStack& stack, int fd, size_t backlog);
+  // Takes over `fd`, which listens; `name` is for messages. `shared`: others accept on the same socket, which goes on
+  // listening when this one is closed.
+  KernelListener(KernelStack& stack, int fd, size_t backlog, std::string name, bool shared);
 
   bool StartAccept(AcceptOp& op) override;
   void CancelAccept(AcceptOp& op) override;
@@ -51,7 +53,9 @@ class KernelListener final : public TcpListenerBackend {
   KernelStack& stack_;
   int fd_;
   const Endpoint local_;
+  const std::string name_;
   const size_t backlog_;
+  const bool shared_;
   // Twice the bound: the kernel may have accepted its whole backlog before a cancel reaches it.
   runtime::FixedRing<int> accepted_;
   AcceptOp* accept_op_ = nullptr;

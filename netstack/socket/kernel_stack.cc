@@ -10,8 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "netstack/socket/kernel_listener.h"
-#include "netstack/socket/kernel_tcp.h"
+#include "netstack/socket/kernel_stream.h"
 #include "netstack/socket/kernel_udp.h"
+#include "netstack/socket/kernel_unix_datagram.h"
 #include "netstack/socket/sockaddr.h"
 #include "runtime/base/check.h"
 #include "runtime/base/errno_status.h"
@@ -103,7 +104,7 @@ KernelStack::~KernelStack() {
   scheduler_.timers().Cancel(retry_);
 }
 
-absl::StatusOr<TcpListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local, int backlog) {
+absl::StatusOr<ListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local, int backlog) {
   const std::string what = absl::StrCat("cannot listen on ", local.ToString());
   if (backlog < 1) return absl::InvalidArgumentError(absl::StrCat(what, ": the backlog must be at least 1"));
   UniqueFd fd = BoundSocket(SOCK_STREAM, local, options_.reuse_port);
@@ -111,15 +112,17 @@ absl::StatusOr<TcpListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& loc
   if (!fd.valid() || !SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1) || listen(fd.get(), backlog) != 0) {
     return SocketError(errno, what, "-ltnp");
   }
-  return TcpListenerBackendPtr(new KernelListener(*this, fd.Release(), static_cast<size_t>(backlog)));
+  const std::string name = LocalEndpoint(fd.get()).ToString();
+  return ListenerBackendPtr(
+      new KernelListener(*this, fd.Release(), static_cast<size_t>(backlog), name, /*shared=*/false));
 }
 
-absl::StatusOr<TcpBackendPtr> KernelStack::OpenTcp(const Endpoint& peer) {
+absl::StatusOr<StreamBackendPtr> KernelStack::OpenTcp(const Endpoint& peer) {
   UniqueFd fd(socket(FamilyOf(peer.ip), SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid() || !SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1)) {
     return runtime::ErrnoStatus(errno, absl::StrCat("cannot connect to ", peer.ToString()));
   }
-  return TcpBackendPtr(new KernelTcp(*this, fd.Release(), peer));
+  return StreamBackendPtr(new KernelStream(*this, fd.Release(), peer));
 }
 
 absl::StatusOr<UdpBackendPtr> KernelStack::BindUdp(const Endpoint& local) {
@@ -136,13 +139,28 @@ absl::StatusOr<UdpBackendPtr> KernelStack::BindUdp(const Endpoint& local) {
   return UdpBackendPtr(new KernelUdp(*this, fd.Release(), family));
 }
 
+StreamBackendPtr KernelStack::AdoptStream(int fd) { return StreamBackendPtr(new KernelStream(*this, fd)); }
+
+ListenerBackendPtr KernelStack::AdoptListener(int fd, int backlog, std::string name, bool shared) {
+  return ListenerBackendPtr(
+      new KernelListener(*this, fd, static_cast<size_t>(backlog), std::move(name), shared));
+}
+
+UnixDatagramBackendPtr KernelStack::AdoptUnixDatagram(int fd) {
+  return UnixDatagramBackendPtr(new KernelUnixDatagram(*this, fd));
+}
+
 bool KernelStack::BuffersOrWait(KernelReceiver& receiver) {
   ++stats_.out_of_buffers;
   buffers_->RanDry();
   if (buffers_->provided() > 0) return true;
+  WaitForFrames(receiver);
+  return false;
+}
+
+void KernelStack::WaitForFrames(KernelReceiver& receiver) {
   if (!receiver.linked()) waiting_.PushBack(receiver);
   if (!retry_.armed()) scheduler_.timers().Arm(retry_, SaturatingAdd(scheduler_.now_ns(), kBufferRetry));
-  return false;
 }
 
 void KernelStack::OnRetry(runtime::Timer& timer, Nanos now_ns) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "netstack/socket/backend.h"
@@ -43,7 +44,7 @@ class KernelStack final : public SocketStack {
     uint64_t accept_dropped = 0;    // connections reset because the queue of accepted ones was full
     uint64_t out_of_buffers = 0;    // receives that ended because the kernel had no buffer
     uint64_t recv_paused = 0;       // receives stopped because the reader was behind
-    uint64_t udp_truncated = 0;     // datagrams dropped: longer than a frame
+    uint64_t datagrams_truncated = 0;  // dropped: longer than the frames there were for them
   };
 
   // `reactor`, `pool` and `scheduler` are the shard's and stay longer than the stack.
@@ -57,10 +58,17 @@ class KernelStack final : public SocketStack {
 
   // "::" listens for both families (IPV6_V6ONLY=0). Sockets get SO_REUSEADDR, streams TCP_NODELAY: a program that
   // wants few segments says so by sending few times.
-  absl::StatusOr<TcpListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) override;
-  absl::StatusOr<TcpBackendPtr> OpenTcp(const Endpoint& peer) override;
+  absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) override;
+  absl::StatusOr<StreamBackendPtr> OpenTcp(const Endpoint& peer) override;
   absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local) override;
 
+  // Over a descriptor that the caller opened, and that passes to the stack: a connected stream socket, a listening one
+  // (see KernelListener), and a bound Unix datagram socket.
+  StreamBackendPtr AdoptStream(int fd);
+  ListenerBackendPtr AdoptListener(int fd, int backlog, std::string name, bool shared);
+  UnixDatagramBackendPtr AdoptUnixDatagram(int fd);
+
+  const Options& options() const { return options_; }
   const Stats& stats() const { return stats_; }
 
   // For the sockets:
@@ -72,6 +80,8 @@ class KernelStack final : public SocketStack {
   // To be called when a receive ended with ENOBUFS. True: there are buffers, prepare it again. False: `receiver` is in
   // the list, and BuffersBack is called later, unless it unlinks itself before.
   bool BuffersOrWait(KernelReceiver& receiver);
+  // The pool gave no frame: BuffersBack is called later, as above.
+  void WaitForFrames(KernelReceiver& receiver);
 
  private:
   KernelStack(runtime::Reactor& reactor, runtime::FramePool& pool, runtime::Scheduler& scheduler,

@@ -18,7 +18,7 @@ namespace weir {
 namespace netstack {
 
 struct AcceptTraits {
-  using Backend = TcpListenerBackend;
+  using Backend = ListenerBackend;
   using Op = AcceptOp;
   void Fill(Op&) {}
   static bool Start(Backend& backend, Op& op) { return backend.StartAccept(op); }
@@ -37,13 +37,13 @@ class TcpListener {
   static constexpr int kDefaultBacklog = 1024;
 
   TcpListener() = default;
-  explicit TcpListener(netstack::TcpListenerBackendPtr backend) : backend_(std::move(backend)) {}
+  explicit TcpListener(netstack::ListenerBackendPtr backend) : backend_(std::move(backend)) {}
 
   // Listens on `local` (port 0: any free one). kAlreadyExists when the port is taken, kNotFound when the address is
   // not one of the stack's.
   static absl::StatusOr<TcpListener> Listen(netstack::SocketStack& stack, const Endpoint& local,
                                             int backlog = kDefaultBacklog) {
-    absl::StatusOr<netstack::TcpListenerBackendPtr> backend = stack.ListenTcp(local, backlog);
+    absl::StatusOr<netstack::ListenerBackendPtr> backend = stack.ListenTcp(local, backlog);
     if (!backend.ok()) return backend.status();
     return TcpListener(*std::move(backend));
   }
@@ -54,7 +54,7 @@ class TcpListener {
   Endpoint local() const { return backend_->local(); }
 
  private:
-  netstack::TcpListenerBackendPtr backend_;
+  netstack::ListenerBackendPtr backend_;
 };
 
 }  // namespace weir

@@ -1,70 +1,18 @@
-// TcpStream: a TCP connection, over kernel sockets or weir's own stack. Move-only; belongs to one shard. One receive
-// and one send may be under way at a time, from the same task or from two. Destroying it closes in order: what Sendmsg
-// accepted is still delivered, then FIN; unread data at that moment makes it a reset (RFC 9293 §3.6.1), as in Linux.
-// It must not be destroyed while a call on it is awaited.
-//
-//   absl::StatusOr<weir::RecvBuffer> msg = co_await stream.Recvmsg();
-//   if (!msg.ok() || msg->empty()) co_return;             // error, or the peer's FIN
-//   absl::Status sent = co_await stream.Sendmsg(*std::move(msg));
-//
-// Errors: kCancelled when the scope was stopped, kAborted for a reset ("ECONNRESET" in the message),
-// kDeadlineExceeded when retransmission gave up.
+// TcpStream: a TCP connection, over kernel sockets or weir's own stack. Sending and receiving are Stream's (stream.h).
+// Unread data at the moment of closing makes it a reset (RFC 9293 §3.6.1), as in Linux.
 #ifndef NETSTACK_SOCKET_TCP_STREAM_H_
 #define NETSTACK_SOCKET_TCP_STREAM_H_
 
 #include <utility>
 
-#include "netstack/socket/backend.h"
-#include "netstack/socket/operation.h"
+#include "netstack/socket/stream.h"
 #include "runtime/core/task.h"
 
 namespace weir {
 namespace netstack {
 
-struct TcpRecvTraits {
-  using Backend = TcpBackend;
-  using Op = RecvOp;
-  void Fill(Op&) {}
-  static bool Start(Backend& backend, Op& op) { return backend.StartRecv(op); }
-  static void Cancel(Backend& backend, Op& op) { backend.CancelRecv(op); }
-  static absl::StatusOr<RecvBuffer> Take(Op& op) {
-    if (!op.status.ok()) return std::move(op.status);
-    return std::move(op.buffer);
-  }
-};
-
-struct TcpRecvIntoTraits : TcpRecvTraits {
-  std::span<const iovec> into;
-  void Fill(Op& op) { op.into = into; }
-  // recvmsg(2) into no memory gives 0 at once; to the backend an empty span means: give the frames.
-  static bool Start(Backend& backend, Op& op) {
-    for (const iovec& piece : op.into) {
-      if (piece.iov_len > 0) return backend.StartRecv(op);
-    }
-    return true;
-  }
-  static absl::StatusOr<size_t> Take(Op& op) {
-    if (!op.status.ok()) return std::move(op.status);
-    return op.copied;
-  }
-};
-
-struct TcpSendTraits {
-  using Backend = TcpBackend;
-  using Op = SendOp;
-  SendBuffer buffer;
-  std::span<const iovec> from;
-  void Fill(Op& op) {
-    op.buffer = std::move(buffer);
-    op.from = from;
-  }
-  static bool Start(Backend& backend, Op& op) { return backend.StartSend(op); }
-  static void Cancel(Backend& backend, Op& op) { backend.CancelSend(op); }
-  static absl::Status Take(Op& op) { return std::move(op.status); }
-};
-
 struct TcpConnectTraits {
-  using Backend = TcpBackend;
+  using Backend = StreamBackend;
   using Op = ConnectOp;
   void Fill(Op&) {}
   static bool Start(Backend& backend, Op& op) { return backend.StartConnect(op); }
@@ -74,58 +22,21 @@ struct TcpConnectTraits {
 
 }  // namespace netstack
 
-class TcpStream {
+class TcpStream : public Stream {
  public:
-  TcpStream() = default;
-  explicit TcpStream(netstack::TcpBackendPtr backend) : backend_(std::move(backend)) {}
+  using Stream::Stream;
 
   // Connects to `peer` from an address and port of the stack's choice. kUnavailable: refused or unreachable.
   static Task<absl::StatusOr<TcpStream>> Connect(netstack::SocketStack& stack, Endpoint peer) {
-    absl::StatusOr<netstack::TcpBackendPtr> backend = stack.OpenTcp(peer);
+    absl::StatusOr<netstack::StreamBackendPtr> backend = stack.OpenTcp(peer);
     if (!backend.ok()) co_return backend.status();
     absl::Status connected = co_await netstack::Operation<netstack::TcpConnectTraits>(**backend, {});
     if (!connected.ok()) co_return connected;
     co_return TcpStream(*std::move(backend));
   }
 
-  // Waits for data and gives all that is in order, up to RecvBuffer::kMaxSlices slices, as it lies in the frames.
-  // Empty: the peer's FIN, now and at every later call.
-  auto Recvmsg() { return netstack::Operation<netstack::TcpRecvTraits>(*backend_, {}); }
-
-  // Fills the caller's memory, which must stay until the call returns: at least one byte, at most what fits, as
-  // recvmsg(2) without flags; 0 is the peer's FIN, or the answer to memory of no bytes. Bytes of a segment that arrives while the call waits go from the
-  // frame straight there.
-  auto Recvmsg(std::span<const iovec> into) {
-    return netstack::Operation<netstack::TcpRecvIntoTraits>(*backend_, {{}, into});
-  }
-
-  // Sends all of `buffer` without copying it; resumes when the stack has taken it, which the send buffer's bound
-  // delays (back-pressure). An error or cancellation may leave a part sent.
-  auto Sendmsg(SendBuffer buffer) {
-    return netstack::Operation<netstack::TcpSendTraits>(*backend_, {std::move(buffer), {}});
-  }
-
-  // The same for the caller's memory: copied once, and free again when the call returns.
-  auto Sendmsg(std::span<const iovec> from) {
-    return netstack::Operation<netstack::TcpSendTraits>(*backend_, {SendBuffer(), from});
-  }
-
-  // Writable frames with room for headers, one segment each; see SendBuffer. May be shorter than `bytes`, and is
-  // empty when the shard has no frame to spare: then send by copy, which waits.
-  SendBuffer NewSendBuffer(size_t bytes) { return backend_->NewSendBuffer(bytes); }
-
-  // FIN after what was sent; the peer's data still arrives (half-close).
-  absl::Status ShutdownWrite() { return backend_->ShutdownWrite(); }
-  // RST; queued data is dropped.
-  void Reset() { backend_->Reset(); }
-  // The same as destroying the stream.
-  void Close() { backend_.reset(); }
-
-  Endpoint local() const { return backend_->local(); }
-  Endpoint peer() const { return backend_->peer(); }
-
- private:
-  netstack::TcpBackendPtr backend_;
+  Endpoint local() const { return backend().local(); }
+  Endpoint peer() const { return backend().peer(); }
 };
 
 }  // namespace weir

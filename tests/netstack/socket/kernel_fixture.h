@@ -94,13 +94,13 @@ inline std::string Pattern(size_t bytes, uint32_t state = 1) {
   return text;
 }
 
-inline Task<absl::Status> SendText(TcpStream& stream, const std::string& text) {
+inline Task<absl::Status> SendText(Stream& stream, const std::string& text) {
   const iovec slice{const_cast<char*>(text.data()), text.size()};
   co_return co_await stream.Sendmsg(std::span(&slice, 1));
 }
 
 // Exactly `bytes`, or what came before the end.
-inline Task<absl::StatusOr<std::string>> RecvText(TcpStream& stream, size_t bytes) {
+inline Task<absl::StatusOr<std::string>> RecvText(Stream& stream, size_t bytes) {
   std::string text(bytes, '\0');
   size_t have = 0;
   while (have < bytes) {
@@ -115,7 +115,7 @@ inline Task<absl::StatusOr<std::string>> RecvText(TcpStream& stream, size_t byte
 }
 
 // The server of the public example: sends everything back until the peer's FIN.
-inline Task<void> Echo(TcpStream stream) {
+inline Task<void> Echo(Stream stream) {
   for (;;) {
     absl::StatusOr<RecvBuffer> msg = co_await stream.Recvmsg();
     if (!msg.ok() || msg->empty()) co_return;

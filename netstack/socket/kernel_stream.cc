@@ -1,4 +1,4 @@
-#include "netstack/socket/kernel_tcp.h"
+#include "netstack/socket/kernel_stream.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -14,19 +14,19 @@ namespace weir::netstack {
 using runtime::ErrnoStatus;
 using runtime::Frame;
 
-KernelTcp::KernelTcp(KernelStack& stack, int fd) : stack_(stack), fd_(fd), send_file_(fd) { ++stack_.stats().sockets; }
+KernelStream::KernelStream(KernelStack& stack, int fd) : stack_(stack), fd_(fd), send_file_(fd) { ++stack_.stats().sockets; }
 
-KernelTcp::KernelTcp(KernelStack& stack, int fd, const Endpoint& peer) : KernelTcp(stack, fd) { peer_ = peer; }
+KernelStream::KernelStream(KernelStack& stack, int fd, const Endpoint& peer) : KernelStream(stack, fd) { peer_ = peer; }
 
-KernelTcp::~KernelTcp() { --stack_.stats().sockets; }
+KernelStream::~KernelStream() { --stack_.stats().sockets; }
 
-absl::Status KernelTcp::ResetStatus() const {
+absl::Status KernelStream::ResetStatus() const {
   return ErrnoStatus(ECONNABORTED, "the connection was reset by this side");
 }
 
 // ---- connect
 
-bool KernelTcp::StartConnect(ConnectOp& op) {
+bool KernelStream::StartConnect(ConnectOp& op) {
   WEIR_CHECK(connect_op_ == nullptr && !closing_);
   if (reset_) {
     op.status = ResetStatus();
@@ -38,9 +38,9 @@ bool KernelTcp::StartConnect(ConnectOp& op) {
   return false;
 }
 
-void KernelTcp::CancelConnect(ConnectOp&) { stack_.reactor().Cancel(connect_); }
+void KernelStream::CancelConnect(ConnectOp&) { stack_.reactor().Cancel(connect_); }
 
-void KernelTcp::OnConnect(int32_t result, uint32_t) {
+void KernelStream::OnConnect(int32_t result, uint32_t) {
   ConnectOp* op = std::exchange(connect_op_, nullptr);
   if (reset_) {
     op->status = ResetStatus();
@@ -53,7 +53,7 @@ void KernelTcp::OnConnect(int32_t result, uint32_t) {
 
 // ---- receive
 
-bool KernelTcp::StartRecv(RecvOp& op) {
+bool KernelStream::StartRecv(RecvOp& op) {
   WEIR_CHECK(recv_op_ == nullptr && !closing_);
   if (reset_) {
     op.status = ResetStatus();
@@ -67,7 +67,7 @@ bool KernelTcp::StartRecv(RecvOp& op) {
 }
 
 // The multishot receive belongs to the connection, not to the operation: it stays, and what it brings is queued.
-void KernelTcp::CancelRecv(RecvOp& op) {
+void KernelStream::CancelRecv(RecvOp& op) {
   WEIR_CHECK(recv_op_ == &op);
   recv_op_ = nullptr;
   op.status = absl::CancelledError("Recvmsg cancelled");
@@ -75,7 +75,7 @@ void KernelTcp::CancelRecv(RecvOp& op) {
 }
 
 // Prepares the multishot receive when it is not in flight and there is room for what it brings.
-void KernelTcp::ResumeRecv() {
+void KernelStream::ResumeRecv() {
   if (recv_.in_flight() || linked() || !recv_started_ || eof_ || recv_error_ != 0 || reset_ || closing_) return;
   if (queue_.count() > kResumeFrames) return;
   io_uring_sqe* sqe = stack_.reactor().Prepare(recv_);
@@ -84,7 +84,7 @@ void KernelTcp::ResumeRecv() {
   sqe->buf_group = stack_.buffers().group();
 }
 
-void KernelTcp::OnRecv(int32_t result, uint32_t flags) {
+void KernelStream::OnRecv(int32_t result, uint32_t flags) {
   const bool final = (flags & IORING_CQE_F_MORE) == 0;
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     Frame* frame = stack_.buffers().Take(flags);
@@ -117,7 +117,7 @@ void KernelTcp::OnRecv(int32_t result, uint32_t flags) {
 
 // Queues `frame`, of which it takes over the reference. While the reader is behind, what fits behind the last bytes is
 // copied there, so that many small segments do not hold a frame each (tcp_try_coalesce).
-void KernelTcp::Queue(Frame* frame) {
+void KernelStream::Queue(Frame* frame) {
   Frame* last = queue_.tail();
   if (last == nullptr || last->tailroom() < frame->len) return queue_.PushBack(frame);
   std::memcpy(last->data + last->len, frame->data, frame->len);
@@ -126,7 +126,7 @@ void KernelTcp::Queue(Frame* frame) {
 }
 
 // Completes `op` if there is something for it: data first, then how it ended.
-bool KernelTcp::TakeReceived(RecvOp& op) {
+bool KernelStream::TakeReceived(RecvOp& op) {
   if (queue_.empty()) {
     if (recv_error_ != 0) {
       op.status = ErrnoStatus(recv_error_, "Recvmsg");
@@ -145,7 +145,7 @@ bool KernelTcp::TakeReceived(RecvOp& op) {
   return true;
 }
 
-size_t KernelTcp::CopyReceived(std::span<const iovec> into) {
+size_t KernelStream::CopyReceived(std::span<const iovec> into) {
   size_t copied = 0;
   for (const iovec& slice : into) {
     size_t filled = 0;
@@ -164,7 +164,7 @@ size_t KernelTcp::CopyReceived(std::span<const iovec> into) {
 
 // ---- send
 
-bool KernelTcp::StartSend(SendOp& op) {
+bool KernelStream::StartSend(SendOp& op) {
   WEIR_CHECK(send_op_ == nullptr && !closing_);
   size_t bytes = op.buffer.size();
   for (const iovec& slice : op.from) bytes += slice.iov_len;
@@ -181,7 +181,7 @@ bool KernelTcp::StartSend(SendOp& op) {
 }
 
 // Sends what is left: frames as they lie in the operation's chain, or the next slices of the caller's memory.
-void KernelTcp::SubmitSend() {
+void KernelStream::SubmitSend() {
   std::span<const iovec> slices = send_op_->buffer.buffers();
   if (slices.empty()) slices = CallersSlices();
   // WAITALL: the kernel itself goes on after a short write, as room comes.
@@ -200,7 +200,7 @@ void KernelTcp::SubmitSend() {
 }
 
 // What is left of the caller's memory, as much as one sendmsg takes.
-std::span<const iovec> KernelTcp::CallersSlices() {
+std::span<const iovec> KernelStream::CallersSlices() {
   if (send_op_->from.size() == 1 && send_op_->sent == 0) return send_op_->from;
   size_t skip = send_op_->sent;
   size_t count = 0;
@@ -216,13 +216,13 @@ std::span<const iovec> KernelTcp::CallersSlices() {
   return {slices_, count};
 }
 
-void KernelTcp::CancelSend(SendOp& op) {
+void KernelStream::CancelSend(SendOp& op) {
   WEIR_CHECK(send_op_ == &op);
   send_cancelled_ = true;
   stack_.reactor().Cancel(send_);
 }
 
-void KernelTcp::OnSend(int32_t result, uint32_t) {
+void KernelStream::OnSend(int32_t result, uint32_t) {
   SendOp& op = *send_op_;
   bool done = false;
   if (result > 0) {
@@ -247,7 +247,7 @@ void KernelTcp::OnSend(int32_t result, uint32_t) {
   FinishSend(ErrnoStatus(-result, "Sendmsg"));
 }
 
-void KernelTcp::FinishSend(absl::Status status) {
+void KernelStream::FinishSend(absl::Status status) {
   SendOp* op = std::exchange(send_op_, nullptr);
   op->status = std::move(status);
   op->Wake();
@@ -261,7 +261,7 @@ void KernelTcp::FinishSend(absl::Status status) {
 
 // ---- ends
 
-absl::Status KernelTcp::ShutdownWrite() {
+absl::Status KernelStream::ShutdownWrite() {
   if (reset_) return ResetStatus();
   if (write_shut_ || shutdown_wanted_) return absl::OkStatus();
   if (send_op_ != nullptr) {
@@ -274,12 +274,12 @@ absl::Status KernelTcp::ShutdownWrite() {
 }
 
 // With SO_LINGER 0 the close sends RST and drops what is queued.
-void KernelTcp::ResetOnClose() {
+void KernelStream::ResetOnClose() {
   const linger now{.l_onoff = 1, .l_linger = 0};
   setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-void KernelTcp::Reset() {
+void KernelStream::Reset() {
   if (reset_ || closing_) return;
   // Asked for while there is a descriptor.
   local();
@@ -299,7 +299,7 @@ void KernelTcp::Reset() {
   MaybeFree();
 }
 
-void KernelTcp::Close() {
+void KernelStream::Close() {
   WEIR_CHECK(recv_op_ == nullptr && send_op_ == nullptr && connect_op_ == nullptr);
   closing_ = true;
   if (linked()) Unlink();
@@ -311,7 +311,7 @@ void KernelTcp::Close() {
 }
 
 // Gives the descriptor back when nothing is in flight after a reset or close; the object too, after a close.
-void KernelTcp::MaybeFree() {
+void KernelStream::MaybeFree() {
   if (!(closing_ || reset_) || connect_.in_flight() || recv_.in_flight() || send_.in_flight()) return;
   if (fd_ >= 0) {
     send_file_.Leave(stack_.reactor().fixed_files());
@@ -320,17 +320,17 @@ void KernelTcp::MaybeFree() {
   if (closing_) delete this;
 }
 
-Endpoint KernelTcp::local() const {
+Endpoint KernelStream::local() const {
   if (local_.port == 0 && fd_ >= 0) local_ = LocalEndpoint(fd_);
   return local_;
 }
 
-Endpoint KernelTcp::peer() const {
+Endpoint KernelStream::peer() const {
   if (peer_.port == 0 && fd_ >= 0) peer_ = PeerEndpoint(fd_);
   return peer_;
 }
 
-SendBuffer KernelTcp::NewSendBuffer(size_t bytes) {
+SendBuffer KernelStream::NewSendBuffer(size_t bytes) {
   return SendBuffer::Allocate(stack_.pool(), bytes, stack_.pool().frame_size());
 }
 

@@ -1,4 +1,4 @@
-// KernelTcp: a TCP connection of the kernel. One multishot receive fills frames of the shard's buffer ring; one sendmsg
+// KernelStream: a connection of the kernel, over TCP or a Unix socket. One multishot receive fills frames of the shard's buffer ring; one sendmsg
 // at a time sends, straight from the frames or the caller's memory.
 //
 // Back-pressure: kPauseFrames received and unread frames stop the multishot receive, so that the kernel's own socket
@@ -6,8 +6,8 @@
 //
 // Lifetime: Close cancels what is in flight; the last final completion closes the descriptor and frees the object. A
 // frame that is being sent stays with the SendOp, which is woken only at the send's final completion.
-#ifndef NETSTACK_SOCKET_KERNEL_TCP_H_
-#define NETSTACK_SOCKET_KERNEL_TCP_H_
+#ifndef NETSTACK_SOCKET_KERNEL_STREAM_H_
+#define NETSTACK_SOCKET_KERNEL_STREAM_H_
 
 #include <sys/socket.h>
 
@@ -23,17 +23,17 @@
 
 namespace weir::netstack {
 
-class KernelTcp final : public TcpBackend, KernelReceiver {
+class KernelStream final : public StreamBackend, KernelReceiver {
  public:
   // What one Recvmsg hands out at most: a reader that takes all there is never waits for the receive to be prepared
   // again. With 2 KiB frames 128 KiB, the kernel's own default receive buffer (tcp_rmem[1]).
   static constexpr size_t kPauseFrames = RecvBuffer::kMaxSlices;
   static constexpr size_t kResumeFrames = kPauseFrames / 2;
 
-  // An accepted connection. Takes over `fd`.
-  KernelTcp(KernelStack& stack, int fd);
+  // An established connection. Takes over `fd`.
+  KernelStream(KernelStack& stack, int fd);
   // One that StartConnect will connect to `peer`.
-  KernelTcp(KernelStack& stack, int fd, const Endpoint& peer);
+  KernelStream(KernelStack& stack, int fd, const Endpoint& peer);
 
   bool StartConnect(ConnectOp& op) override;
   void CancelConnect(ConnectOp& op) override;
@@ -47,12 +47,13 @@ class KernelTcp final : public TcpBackend, KernelReceiver {
   Endpoint local() const override;
   Endpoint peer() const override;
   SendBuffer NewSendBuffer(size_t bytes) override;
+  int kernel_fd() const override { return fd_; }
 
   static void* operator new(size_t size) { return runtime::Recycler::ThisThread().Alloc(size); }
   static void operator delete(void* memory, size_t size) { runtime::Recycler::ThisThread().Free(memory, size); }
 
  private:
-  ~KernelTcp();
+  ~KernelStream();
 
   void OnConnect(int32_t result, uint32_t flags);
   void OnRecv(int32_t result, uint32_t flags);
@@ -85,13 +86,13 @@ class KernelTcp final : public TcpBackend, KernelReceiver {
   bool eof_ = false;
   bool reset_ = false;
   bool closing_ = false;
-  runtime::MemberOp<KernelTcp, &KernelTcp::OnRecv> recv_{*this};
+  runtime::MemberOp<KernelStream, &KernelStream::OnRecv> recv_{*this};
   RecvOp* recv_op_ = nullptr;
   runtime::FrameQueue queue_;
 
   // Sending.
   SendOp* send_op_ = nullptr;
-  runtime::MemberOp<KernelTcp, &KernelTcp::OnSend> send_{*this};
+  runtime::MemberOp<KernelStream, &KernelStream::OnSend> send_{*this};
   runtime::FixedFile send_file_;
 
   int recv_error_ = 0;         // errno that ended it
@@ -101,11 +102,11 @@ class KernelTcp final : public TcpBackend, KernelReceiver {
   // Connecting.
   ConnectOp* connect_op_ = nullptr;
   SocketAddress connect_address_;
-  runtime::MemberOp<KernelTcp, &KernelTcp::OnConnect> connect_{*this};
+  runtime::MemberOp<KernelStream, &KernelStream::OnConnect> connect_{*this};
   mutable Endpoint peer_;  // port 0: not asked for yet
   mutable Endpoint local_;
 };
 
 }  // namespace weir::netstack
 
-#endif  // NETSTACK_SOCKET_KERNEL_TCP_H_
+#endif  // NETSTACK_SOCKET_KERNEL_STREAM_H_

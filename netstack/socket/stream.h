@@ -1,0 +1,114 @@
+// Stream: the two directions of a connection, whatever it runs over: the common part of TcpStream and UnixStream, and what
+// a server takes that serves both. Move-only; belongs to one shard. One receive and one send may be under way at a
+// time, from the same task or from two. Destroying it closes in order: what Sendmsg accepted is still delivered. It must not
+// be destroyed while a call on it is awaited.
+//
+//   absl::StatusOr<weir::RecvBuffer> msg = co_await stream.Recvmsg();
+//   if (!msg.ok() || msg->empty()) co_return;             // error, or the peer's end of sending
+//   absl::Status sent = co_await stream.Sendmsg(*std::move(msg));
+//
+// Errors: kCancelled when the scope was stopped, kAborted for a reset ("ECONNRESET" in the message) or a peer that takes
+// nothing any more (EPIPE), kDeadlineExceeded when retransmission gave up.
+#ifndef NETSTACK_SOCKET_STREAM_H_
+#define NETSTACK_SOCKET_STREAM_H_
+
+#include <utility>
+
+#include "netstack/socket/backend.h"
+#include "netstack/socket/operation.h"
+
+namespace weir {
+namespace netstack {
+
+struct StreamRecvTraits {
+  using Backend = StreamBackend;
+  using Op = RecvOp;
+  void Fill(Op&) {}
+  static bool Start(Backend& backend, Op& op) { return backend.StartRecv(op); }
+  static void Cancel(Backend& backend, Op& op) { backend.CancelRecv(op); }
+  static absl::StatusOr<RecvBuffer> Take(Op& op) {
+    if (!op.status.ok()) return std::move(op.status);
+    return std::move(op.buffer);
+  }
+};
+
+struct StreamRecvIntoTraits : StreamRecvTraits {
+  std::span<const iovec> into;
+  void Fill(Op& op) { op.into = into; }
+  // recvmsg(2) into no memory gives 0 at once; to the backend an empty span means: give the frames.
+  static bool Start(Backend& backend, Op& op) {
+    for (const iovec& piece : op.into) {
+      if (piece.iov_len > 0) return backend.StartRecv(op);
+    }
+    return true;
+  }
+  static absl::StatusOr<size_t> Take(Op& op) {
+    if (!op.status.ok()) return std::move(op.status);
+    return op.copied;
+  }
+};
+
+struct StreamSendTraits {
+  using Backend = StreamBackend;
+  using Op = SendOp;
+  SendBuffer buffer;
+  std::span<const iovec> from;
+  void Fill(Op& op) {
+    op.buffer = std::move(buffer);
+    op.from = from;
+  }
+  static bool Start(Backend& backend, Op& op) { return backend.StartSend(op); }
+  static void Cancel(Backend& backend, Op& op) { backend.CancelSend(op); }
+  static absl::Status Take(Op& op) { return std::move(op.status); }
+};
+
+}  // namespace netstack
+
+class Stream {
+ public:
+  Stream() = default;
+  explicit Stream(netstack::StreamBackendPtr backend) : backend_(std::move(backend)) {}
+
+  // Waits for data and gives all that is in order, up to RecvBuffer::kMaxSlices slices, as it lies in the frames.
+  // Empty: the peer sends no more (FIN), now and at every later call.
+  auto Recvmsg() { return netstack::Operation<netstack::StreamRecvTraits>(*backend_, {}); }
+
+  // Fills the caller's memory, which must stay until the call returns: at least one byte, at most what fits, as
+  // recvmsg(2) without flags; 0 is the peer's FIN, or the answer to memory of no bytes. Bytes of a segment that arrives
+  // while the call waits go from the frame straight there.
+  auto Recvmsg(std::span<const iovec> into) {
+    return netstack::Operation<netstack::StreamRecvIntoTraits>(*backend_, {{}, into});
+  }
+
+  // Sends all of `buffer` without copying it; resumes when the stack has taken it, which the send buffer's bound
+  // delays (back-pressure). An error or cancellation may leave a part sent.
+  auto Sendmsg(SendBuffer buffer) {
+    return netstack::Operation<netstack::StreamSendTraits>(*backend_, {std::move(buffer), {}});
+  }
+
+  // The same for the caller's memory: copied once, and free again when the call returns.
+  auto Sendmsg(std::span<const iovec> from) {
+    return netstack::Operation<netstack::StreamSendTraits>(*backend_, {SendBuffer(), from});
+  }
+
+  // Writable frames with room for headers, one segment each; see SendBuffer. May be shorter than `bytes`, and is
+  // empty when the shard has no frame to spare: then send by copy, which waits.
+  SendBuffer NewSendBuffer(size_t bytes) { return backend_->NewSendBuffer(bytes); }
+
+  // FIN after what was sent; the peer's data still arrives (half-close).
+  absl::Status ShutdownWrite() { return backend_->ShutdownWrite(); }
+  // Ends both directions at once; queued data is dropped. The peer sees a reset (RST), over a Unix socket the end.
+  void Reset() { backend_->Reset(); }
+  // The same as destroying the stream.
+  void Close() { backend_.reset(); }
+
+ protected:
+  netstack::StreamBackend& backend() const { return *backend_; }
+
+ private:
+  netstack::StreamBackendPtr backend_;
+};
+
+}  // namespace weir
+
+#endif  // NETSTACK_SOCKET_STREAM_H_
