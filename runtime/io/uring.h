@@ -19,6 +19,12 @@
 #include "absl/status/statusor.h"
 #include "runtime/base/time.h"
 
+// UAPI of Linux 6.2 that the liburing of the day may not have; kernels without it answer EINVAL.
+#ifndef IORING_SEND_ZC_REPORT_USAGE
+#define IORING_SEND_ZC_REPORT_USAGE (1U << 3)
+#define IORING_NOTIF_USAGE_ZC_COPIED (1U << 31)
+#endif
+
 namespace weir::runtime {
 
 // The one line that tells a user why io_uring_setup(2) failed and what to do. `error` is a positive errno value;
