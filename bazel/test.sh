@@ -1,11 +1,12 @@
 #!/bin/bash
 # Installs what is missing, builds everything and runs every test; then the unit tests once more
-# under the address and undefined-behaviour sanitizers. Ends with the line "N passed, N failed",
-# which counts test cases, and a non-zero exit code when one failed or the build did.
+# under the address and undefined-behaviour sanitizers, and those of coroutines, rings and sockets under
+# the thread sanitizer. Ends with the line "N passed, N failed", which counts test cases, and a
+# non-zero exit code when one failed or the build did.
 #
 #   sudo bazel/test.sh                 everything (as root: some tests make namespaces and devices)
-#   WEIR_SANITIZERS= bazel/test.sh     without the second pass
-#   WEIR_SANITIZERS="asan-ubsan tsan" ...  other configurations of .bazelrc, one after another
+#   WEIR_SANITIZERS= bazel/test.sh     without the further passes
+#   WEIR_SANITIZERS="asan" ...         other configurations of .bazelrc, one after another
 #   WEIR_BAZEL_STARTUP="--output_base=/tmp/x"   startup options of Bazel
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -13,7 +14,7 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 # Neither is set in some CI systems, and Bazel wants both.
 export HOME="${HOME:-/root}" USER="${USER:-root}"
 export PATH="${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin"
-sanitizers="${WEIR_SANITIZERS-asan-ubsan}"
+sanitizers="${WEIR_SANITIZERS-asan-ubsan tsan}"
 read -r -a startup <<<"${WEIR_BAZEL_STARTUP:-}"
 
 # The last line when there is no result to count. $1: what went wrong.
@@ -52,8 +53,11 @@ Pass() {
 
 Pass tests //... || Fail "test: the build failed: see above"
 for config in ${sanitizers}; do
+  # Protocol code knows no threads.
+  targets=(//...)
+  if [[ "${config}" == tsan ]]; then targets=(//tests/runtime/... //tests/netstack/{socket,host}/...); fi
   # Tests tagged local work with the kernel, where a sanitizer's timing and memory get in the way.
   Pass "${config}" --config="${config}" --build_tests_only --test_tag_filters=-local,-nosan \
-    --build_tag_filters=-local,-nosan //... || Fail "test: the ${config} build failed: see above"
+    --build_tag_filters=-local,-nosan "${targets[@]}" || Fail "test: the ${config} build failed: see above"
 done
 python3 bazel/test_report.py "${events}"/*.json

@@ -89,6 +89,8 @@ std::string RenderMetrics(Shard& shard) {
   page.Add("uring_syscalls_total", reactor.syscalls);
   page.Add("uring_sqes_total", reactor.sqes);
   page.Add("uring_cqes_total", reactor.cqes);
+  page.Add("uring_cq_overflows_total", reactor.overflows);
+  page.Add("uring_fixed_files", shard.reactor().fixed_files().used());
   AddKernel(page, shard.kernel_sockets().stats());
   if (XdpPort* port = shard.xdp()) {
     AddStack(page, port->inet());

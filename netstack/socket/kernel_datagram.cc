@@ -36,7 +36,7 @@ struct KernelDatagram::Large {
 };
 
 KernelDatagram::KernelDatagram(KernelStack& stack, int fd, size_t name_space, size_t control_space, Sizes sizes)
-    : stack_(stack), fd_(fd), sizes_(sizes) {
+    : stack_(stack), fd_(fd), sizes_(sizes), send_file_(fd) {
   layout_.msg_namelen = static_cast<socklen_t>(name_space);
   layout_.msg_controllen = control_space;
   if (sizes == Sizes::kAny) large_ = std::make_unique<Large>();
@@ -179,7 +179,10 @@ void KernelDatagram::StartSend(DatagramSendOp& op, const void* name, socklen_t n
 
 void KernelDatagram::SubmitSend() {
   const int flags = MSG_NOSIGNAL | (sizes_ == Sizes::kAny ? MSG_DONTWAIT : 0);
-  io_uring_prep_sendmsg(stack_.reactor().Prepare(send_), fd_, &send_message_, flags);
+  send_file_.Use(stack_.reactor().fixed_files());
+  io_uring_sqe* sqe = stack_.reactor().Prepare(send_);
+  io_uring_prep_sendmsg(sqe, fd_, &send_message_, flags);
+  send_file_.Name(sqe);
 }
 
 void KernelDatagram::CancelSend(DatagramSendOp& op) {
@@ -196,6 +199,7 @@ void KernelDatagram::CancelSend(DatagramSendOp& op) {
 void KernelDatagram::OnSend(int32_t result, uint32_t) {
   if (result >= 0) return FinishSend(absl::OkStatus());
   if (send_cancelled_) return FinishSend(absl::CancelledError("Sendmsg cancelled"));
+  if (send_file_.FallBack(stack_.reactor().fixed_files(), result)) return SubmitSend();
   if (result == -EAGAIN && !closing_) {
     stack_.scheduler().timers().Arm(send_retry_, SaturatingAdd(stack_.scheduler().now_ns(), send_retry_ns_));
     send_retry_ns_ = std::min(2 * send_retry_ns_, kLastRetry);
@@ -228,6 +232,7 @@ void KernelDatagram::CloseSocket() {
 
 void KernelDatagram::MaybeFree() {
   if (!closing_ || recv_.in_flight() || send_.in_flight()) return;
+  send_file_.Leave(stack_.reactor().fixed_files());
   stack_.reactor().CloseFd(fd_);
   delete this;
 }

@@ -107,6 +107,7 @@ class KernelDatagram : public KernelReceiver {
   std::unique_ptr<Large> large_;  // while datagrams are received by one-shot recvmsg
   DatagramSendOp* send_op_ = nullptr;
   msghdr send_message_{};
+  runtime::FixedFile send_file_;
   Nanos send_retry_ns_ = 0;  // the present interval
   RetryTimer send_retry_{*this};
   runtime::MemberOp<KernelDatagram, &KernelDatagram::OnRecv> recv_{*this};
