@@ -91,8 +91,11 @@ absl::Status Shard::Run(const ShardMain& main) {
     root_->Spawn(metrics->Serve());
   }
   root_->Spawn(RunMain(main));
-  while (root_->live() > 0) Turn();
-  Linger();
+  {
+    runtime::Reactor::LoopScope looping(*reactor_);
+    while (root_->live() > 0) Turn();
+    Linger();
+  }
   reactor_->CancelAndDrain(frames_arrived_);
   return result_;
 }

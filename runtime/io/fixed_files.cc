@@ -1,11 +1,9 @@
 #include "runtime/io/fixed_files.h"
 
 #include <sys/resource.h>
-#include <sys/utsname.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 #include "runtime/base/check.h"
 
@@ -14,18 +12,11 @@ namespace {
 
 constexpr int kEmpty = -1;
 
-bool ReleasesAtOnce() {
-  utsname name{};
-  int major = 0, minor = 0;
-  if (uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;
-  return major > 6 || (major == 6 && minor >= 13);
-}
-
 }  // namespace
 
-FixedFiles::FixedFiles(Uring& uring) : uring_(uring) {
+FixedFiles::FixedFiles(Uring& uring, bool enabled) : uring_(uring) {
   rlimit limit{};
-  if (!ReleasesAtOnce() || getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (!enabled || getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   const auto entries = static_cast<uint32_t>(std::min<rlim_t>(limit.rlim_cur, kMaxEntries));
   if (entries == 0 || io_uring_register_files_sparse(uring_.raw(), entries) != 0) return;
   fds_.assign(entries, kEmpty);

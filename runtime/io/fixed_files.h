@@ -3,8 +3,7 @@
 // many connections and none of them is in the caches. Entries come and go with SQEs in the order of all others, so
 // without a system call of their own.
 //
-// Only where an entry that is taken away lets go of its file when the operations on that file are done: since Linux 6.13.
-// Before, it waited for all operations on fixed files that began earlier, and a closed connection's FIN with it.
+// Only on kernels with UringFeatures::fixed_files; elsewhere the table has no entries.
 #ifndef RUNTIME_IO_FIXED_FILES_H_
 #define RUNTIME_IO_FIXED_FILES_H_
 
@@ -25,8 +24,7 @@ class FixedFiles {
   // memory. Further files are named by their descriptors.
   static constexpr uint32_t kMaxEntries = 1u << 16;
 
-  // Without entries where the kernel has no such table or too old a one.
-  explicit FixedFiles(Uring& uring);
+  FixedFiles(Uring& uring, bool enabled);
   FixedFiles(const FixedFiles&) = delete;
   FixedFiles& operator=(const FixedFiles&) = delete;
 

@@ -1,5 +1,6 @@
 #include "runtime/io/mailbox.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -25,12 +26,16 @@ struct FunctionMessage : Message {
 
 absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Create(Reactor& reactor) {
   // Blocking: the read then waits in the kernel instead of completing with EAGAIN.
-  UniqueFd event(eventfd(0, EFD_CLOEXEC));
-  if (!event.valid()) return ErrnoStatus(errno, "eventfd");
-  return std::unique_ptr<Mailbox>(new Mailbox(reactor, std::move(event)));
+  auto target = std::make_shared<Reactor::WakeTarget>();
+  target->event = UniqueFd(eventfd(0, EFD_CLOEXEC));
+  if (!target->event.valid()) return ErrnoStatus(errno, "eventfd");
+  target->ring = UniqueFd(fcntl(reactor.uring().raw()->ring_fd, F_DUPFD_CLOEXEC, 0));
+  if (!target->ring.valid()) return ErrnoStatus(errno, "a second descriptor of the ring");
+  return std::unique_ptr<Mailbox>(new Mailbox(reactor, std::move(target)));
 }
 
-Mailbox::Mailbox(Reactor& reactor, UniqueFd event) : reactor_(reactor), event_(std::move(event)) {
+Mailbox::Mailbox(Reactor& reactor, std::shared_ptr<Reactor::WakeTarget> target)
+    : reactor_(reactor), target_(std::move(target)) {
   reactor_.set_sleep_guard(this);
   ArmRead();
 }
@@ -51,8 +56,9 @@ void Mailbox::Post(Message& message) {
   // The message may be gone from here on.
   if (!sleeping_.load(std::memory_order_seq_cst) || !sleeping_.exchange(false, std::memory_order_seq_cst)) return;
   wakes_.fetch_add(1, std::memory_order_relaxed);
+  if (Reactor* here = Reactor::Looping(); here != nullptr && here->features().msg_ring) return here->WakeOther(target_);
   const uint64_t one = 1;
-  while (write(event_.get(), &one, sizeof one) < 0 && errno == EINTR) {
+  while (write(target_->event.get(), &one, sizeof one) < 0 && errno == EINTR) {
   }
 }
 
@@ -88,7 +94,7 @@ bool Mailbox::BeforeSleep() {
 void Mailbox::AfterSleep() { sleeping_.store(false, std::memory_order_relaxed); }
 
 void Mailbox::ArmRead() {
-  io_uring_prep_read(reactor_.Prepare(read_), event_.get(), &event_count_, sizeof event_count_, 0);
+  io_uring_prep_read(reactor_.Prepare(read_), target_->event.get(), &event_count_, sizeof event_count_, 0);
 }
 
 void Mailbox::OnEvent(int32_t result, uint32_t) {

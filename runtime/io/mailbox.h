@@ -8,7 +8,8 @@
 //   mailbox.Post(*new Hello);                        // from any thread
 //   mailbox.PostFunction([&] { host.Stop(); });      // allocates; for control, not for data
 //
-// A post wakes the shard only if it sleeps: one write to an eventfd, on which the shard has a read in flight. The
+// A post wakes the shard only if it sleeps: from another shard's loop by a message between the rings, which leaves with what
+// that one submits anyway; from any other thread by a write to an eventfd, on which the shard has a read in flight. The
 // shard announces its sleep and then looks at the queue once more; a poster queues and then looks for the
 // announcement. Both in that order and sequentially consistent, so one of the two sees the other.
 #ifndef RUNTIME_IO_MAILBOX_H_
@@ -59,18 +60,19 @@ class Mailbox final : SleepGuard {
   // On the shard's thread: runs what has been posted up to now, and returns how many messages that were.
   size_t Run();
 
-  // Wake-ups that took a system call.
+  // Posts that had to wake the shard.
   uint64_t wakes() const { return wakes_.load(std::memory_order_relaxed); }
 
  private:
-  Mailbox(Reactor& reactor, UniqueFd event);
+  Mailbox(Reactor& reactor, std::shared_ptr<Reactor::WakeTarget> target);
   bool BeforeSleep() override;
   void AfterSleep() override;
   void ArmRead();
   void OnEvent(int32_t result, uint32_t flags);
 
   Reactor& reactor_;
-  UniqueFd event_;
+  // Others may hold it a little longer than the mailbox, when they are about to wake it.
+  const std::shared_ptr<Reactor::WakeTarget> target_;
   bool closing_ = false;
   uint64_t event_count_ = 0;  // the read's target; its value says nothing
   MemberOp<Mailbox, &Mailbox::OnEvent> read_{*this};

@@ -1,11 +1,14 @@
 #include "runtime/io/reactor.h"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+
+#include "runtime/base/recycler.h"
 
 namespace weir::runtime {
 namespace {
@@ -16,6 +19,25 @@ constexpr Nanos kDrainLimit = 10 * kSecond;
 // With a thousand connections an operation has left the caches when its completion comes. Four completion functions
 // last about as long as the memory takes.
 constexpr unsigned kPrefetchAhead = 4;
+
+thread_local Reactor* looping = nullptr;
+
+// A message on its way to another ring; frees itself. It has no bytes, and user_data 0, which a Reactor ignores.
+struct WakeOp : UringOp {
+  explicit WakeOp(std::shared_ptr<Reactor::WakeTarget> target) : UringOp(&OnCqe), target(std::move(target)) {}
+
+  static void OnCqe(UringOp& op, int32_t result, uint32_t) {
+    std::unique_ptr<WakeOp> self(static_cast<WakeOp*>(&op));
+    if (result >= 0) return;
+    const uint64_t one = 1;
+    while (write(self->target->event.get(), &one, sizeof one) < 0 && errno == EINTR) {
+    }
+  }
+  static void* operator new(size_t size) { return Recycler::ThisThread().Alloc(size); }
+  static void operator delete(void* memory, size_t size) { Recycler::ThisThread().Free(memory, size); }
+
+  std::shared_ptr<Reactor::WakeTarget> target;
+};
 
 }  // namespace
 
@@ -30,14 +52,17 @@ struct Reactor::Watch : UringOp {
   bool ended = false;  // by Unwatch
 };
 
-absl::StatusOr<std::unique_ptr<Reactor>> Reactor::Create(Scheduler& scheduler, uint32_t entries) {
-  absl::StatusOr<std::unique_ptr<Uring>> uring = Uring::Create(entries);
+absl::StatusOr<std::unique_ptr<Reactor>> Reactor::Create(Scheduler& scheduler, const Options& options) {
+  absl::StatusOr<std::unique_ptr<Uring>> uring = Uring::Create(options.entries);
   if (!uring.ok()) return uring.status();
-  return std::unique_ptr<Reactor>(new Reactor(scheduler, *std::move(uring)));
+  return std::unique_ptr<Reactor>(new Reactor(scheduler, *std::move(uring), options.features));
 }
 
-Reactor::Reactor(Scheduler& scheduler, std::unique_ptr<Uring> uring)
-    : scheduler_(scheduler), uring_(std::move(uring)) {}
+Reactor::Reactor(Scheduler& scheduler, std::unique_ptr<Uring> uring, const UringFeatures& features)
+    : scheduler_(scheduler),
+      uring_(std::move(uring)),
+      features_(features),
+      fixed_files_(*uring_, features.fixed_files) {}
 
 Reactor::~Reactor() {
   closing_ = true;
@@ -85,6 +110,20 @@ void Reactor::CloseFd(int fd) {
   io_uring_prep_close(sqe, fd);
   sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
   sqe->user_data = 0;
+}
+
+Reactor::LoopScope::LoopScope(Reactor& reactor) : outer_(std::exchange(looping, &reactor)), reactor_(reactor) {}
+
+Reactor::LoopScope::~LoopScope() {
+  looping = outer_;
+  if (reactor_.uring_->must_enter()) reactor_.uring_->Enter();  // nobody may be left asleep
+}
+
+Reactor* Reactor::Looping() { return looping; }
+
+void Reactor::WakeOther(std::shared_ptr<WakeTarget> target) {
+  auto* op = new WakeOp(std::move(target));
+  io_uring_prep_msg_ring(Prepare(*op), op->target->ring.get(), 0, 0, 0);
 }
 
 void Reactor::WatchReadable(int fd, ReadyFn ready, void* arg) {
@@ -139,6 +178,7 @@ size_t Reactor::Dispatch() {
     op.on_cqe_(op, cqe.res, cqe.flags);
   }
   cqes_ += count;
+  cq_deepest_ = std::max(cq_deepest_, count);
   return count;
 }
 
@@ -158,7 +198,8 @@ Reactor::Stats Reactor::stats() const {
           .sqes = uring_->sqes(),
           .cqes = cqes_,
           .sleeps = sleeps_,
-          .overflows = uring_->overflows()};
+          .overflows = uring_->overflows(),
+          .cq_deepest = cq_deepest_};
 }
 
 }  // namespace weir::runtime

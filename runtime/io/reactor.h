@@ -24,9 +24,11 @@
 #include "absl/status/statusor.h"
 #include "runtime/base/check.h"
 #include "runtime/base/time.h"
+#include "runtime/base/unique_fd.h"
 #include "runtime/core/scheduler.h"
 #include "runtime/io/fixed_files.h"
 #include "runtime/io/uring.h"
+#include "runtime/io/uring_features.h"
 
 namespace weir::runtime {
 
@@ -86,12 +88,18 @@ class Reactor {
     uint64_t cqes = 0;       // completions taken
     uint64_t sleeps = 0;     // Waits that went to sleep
     uint64_t overflows = 0;  // enters that found completions waiting because the CQ was full
+    uint64_t cq_deepest = 0;  // most completions that one look at the CQ found
   };
   using ReadyFn = void (*)(void* arg);
 
+  struct Options {
+    uint32_t entries = Uring::kDefaultEntries;
+    // Fewer than the kernel has: for tests of the paths for older ones.
+    UringFeatures features = UringFeatures::OfThisKernel();
+  };
   // To be called on the shard's own thread. Fails as Uring::Create does.
-  static absl::StatusOr<std::unique_ptr<Reactor>> Create(Scheduler& scheduler,
-                                                         uint32_t entries = Uring::kDefaultEntries);
+  static absl::StatusOr<std::unique_ptr<Reactor>> Create(Scheduler& scheduler, const Options& options);
+  static absl::StatusOr<std::unique_ptr<Reactor>> Create(Scheduler& scheduler) { return Create(scheduler, Options{}); }
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
   // Cancels what is still in flight and waits for its final completions, so every operation's owner must still exist.
@@ -125,6 +133,29 @@ class Reactor {
   void WatchReadable(int fd, ReadyFn ready, void* arg);
   void Unwatch(int fd);
 
+  // While one lives, this thread Polls or Waits again soon, whatever it does: the loop of a shard. Wake-ups of other
+  // threads' rings may then wait in this ring's submission queue.
+  class LoopScope {
+   public:
+    explicit LoopScope(Reactor& reactor);
+    ~LoopScope();
+
+   private:
+    Reactor* const outer_;
+    Reactor& reactor_;
+  };
+  // The reactor whose loop this thread is in; nullptr when it is in none.
+  static Reactor* Looping();
+
+  // What of a sleeping ring others need to wake it: its descriptor and an eventfd on which it has a read in flight.
+  struct WakeTarget {
+    UniqueFd ring;
+    UniqueFd event;
+  };
+  // Wakes the ring of `target` by a message from this one (IORING_OP_MSG_RING), without a system call of its own. When the
+  // kernel cannot deliver it, by the eventfd.
+  void WakeOther(std::shared_ptr<WakeTarget> target);
+
   // Submits what is pending and runs what the kernel deferred, with one system call or, when there is neither, none;
   // then dispatches the completions that are there. Returns how many.
   size_t Poll();
@@ -142,6 +173,7 @@ class Reactor {
   Scheduler& scheduler() { return scheduler_; }
   Uring& uring() { return *uring_; }
   FixedFiles& fixed_files() { return fixed_files_; }
+  const UringFeatures& features() const { return features_; }
   // Operations whose final completion is still to come.
   size_t in_flight() const { return in_flight_; }
   Stats stats() const;
@@ -149,19 +181,21 @@ class Reactor {
  private:
   struct Watch;
 
-  Reactor(Scheduler& scheduler, std::unique_ptr<Uring> uring);
+  Reactor(Scheduler& scheduler, std::unique_ptr<Uring> uring, const UringFeatures& features);
   size_t Dispatch();
   void ArmWatch(Watch& watch);
   static void OnWatch(UringOp& op, int32_t result, uint32_t flags);
 
   Scheduler& scheduler_;
   std::unique_ptr<Uring> uring_;
-  FixedFiles fixed_files_{*uring_};
+  const UringFeatures features_;
+  FixedFiles fixed_files_;
   SleepGuard* guard_ = nullptr;
   size_t in_flight_ = 0;
   bool closing_ = false;
   uint16_t next_buffer_group_ = 0;
   uint64_t cqes_ = 0;
+  size_t cq_deepest_ = 0;
   uint64_t sleeps_ = 0;
   // A handful, made at set-up.
   std::vector<std::unique_ptr<Watch>> watches_;

@@ -84,6 +84,10 @@ io_uring_sqe* Uring::GetSqe() {
   return sqe;
 }
 
+void Uring::ReserveSqes(unsigned n) {
+  while (io_uring_sq_space_left(&ring_) < n) Enter();
+}
+
 // Passing trouble leaves the SQEs where they are, for the next time: EAGAIN and EBUSY (no memory, or completions to be
 // taken first), EINTR (a signal), ETIME (the wait's timeout).
 void Uring::CheckEnter(int result) {

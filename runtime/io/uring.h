@@ -47,6 +47,8 @@ class Uring {
 
   // A free SQE, to be filled with one of liburing's io_uring_prep_*. When the queue is full, its SQEs are submitted.
   io_uring_sqe* GetSqe();
+  // Makes room for `n` SQEs that must be submitted together, because they are linked.
+  void ReserveSqes(unsigned n);
 
   // Whether Enter has something to do: SQEs to submit, work the kernel deferred to this thread, or completions that
   // did not fit into the CQ. Looks at memory only.

@@ -6,6 +6,11 @@
 // final completion, also when the stop of its scope was requested: then with -ECANCELED, or with the real result if
 // that came first. So whatever the SQE points to need only live until the call returns.
 //
+// .Within(2ms) bounds it by a linked timeout (IORING_OP_LINK_TIMEOUT): the kernel's own timer, which the operation takes
+// with it and which costs no task; the result is then -ETIME. For a bound on more than one operation see WithTimeout.
+//
+//   int32_t result = co_await UringCall(reactor, prep).Within(std::chrono::milliseconds(2));
+//
 // UringOperation is the same for a call that keeps arguments and gives another type: `Call` has void
 // Prepare(io_uring_sqe*) and auto Finish(int32_t result), and lives in the awaiting coroutine's frame meanwhile. It may
 // have a kWaitsFor, the words for DumpTasks.
@@ -13,6 +18,7 @@
 #define RUNTIME_IO_URING_CALL_H_
 
 #include <cerrno>
+#include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <utility>
@@ -30,6 +36,9 @@ constexpr const char* WaitsForOf() {
     return "uring op";
   }
 }
+
+template <typename Call>
+class TimedUringOperation;
 
 template <typename Call>
 class [[nodiscard]] UringOperation {
@@ -68,9 +77,77 @@ class [[nodiscard]] UringOperation {
 
   Awaiter operator co_await() && { return Awaiter(*reactor_, std::move(call_)); }
 
+  TimedUringOperation<Call> Within(std::chrono::nanoseconds limit) && { return {*reactor_, std::move(call_), limit}; }
+
  private:
   Reactor* reactor_;
   Call call_;
+};
+
+// What Within gives. It resumes after both final completions, the operation's and its timeout's.
+template <typename Call>
+class [[nodiscard]] TimedUringOperation {
+ public:
+  TimedUringOperation(Reactor& reactor, Call call, std::chrono::nanoseconds limit)
+      : reactor_(&reactor), call_(std::move(call)), limit_ns_(limit.count() < 0 ? 0 : limit.count()) {}
+
+  class Awaiter : Waiter {
+   public:
+    Awaiter(Reactor& reactor, Call&& call, Nanos limit_ns)
+        : Waiter(&OnStop, WaitsForOf<Call>()),
+          reactor_(reactor),
+          limit_{.tv_sec = limit_ns / kSecond, .tv_nsec = limit_ns % kSecond},
+          call_(std::move(call)) {}
+
+    bool await_ready() const { return false; }
+    template <typename Promise>
+    bool await_suspend(std::coroutine_handle<Promise> self) {
+      if (!Suspend(self)) return false;  // result_ says cancelled
+      reactor_.uring().ReserveSqes(2);
+      io_uring_sqe* sqe = reactor_.Prepare(operation_);
+      call_.Prepare(sqe);
+      sqe->flags |= IOSQE_IO_LINK;
+      io_uring_prep_link_timeout(reactor_.Prepare(timeout_), &limit_, 0);
+      return true;
+    }
+    auto await_resume() { return call_.Finish(result_); }
+
+   private:
+    static void OnStop(StopCallback& callback) {
+      auto& self = static_cast<Awaiter&>(callback);
+      self.stopped_ = true;
+      self.reactor_.Cancel(self.operation_);  // the timeout goes with it
+    }
+    void OnOperation(int32_t result, uint32_t) {
+      result_ = result;
+      if (!timeout_.in_flight()) Done();
+    }
+    void OnTimeout(int32_t result, uint32_t) {
+      expired_ = result == -ETIME;
+      if (!operation_.in_flight()) Done();
+    }
+    void Done() {
+      // What the timeout ended was cancelled, or interrupted where it ran on a worker thread.
+      if (expired_ && !stopped_ && (result_ == -ECANCELED || result_ == -EINTR)) result_ = -ETIME;
+      Wake();
+    }
+
+    Reactor& reactor_;
+    __kernel_timespec limit_;
+    int32_t result_ = -ECANCELED;
+    bool expired_ = false;
+    bool stopped_ = false;
+    Call call_;
+    MemberOp<Awaiter, &Awaiter::OnOperation> operation_{*this};
+    MemberOp<Awaiter, &Awaiter::OnTimeout> timeout_{*this};
+  };
+
+  Awaiter operator co_await() && { return Awaiter(*reactor_, std::move(call_), limit_ns_); }
+
+ private:
+  Reactor* reactor_;
+  Call call_;
+  Nanos limit_ns_;
 };
 
 template <typename Prep>

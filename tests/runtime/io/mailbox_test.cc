@@ -129,5 +129,45 @@ TEST(Mailbox, DestructorRunsWhatIsLeft) {
   EXPECT_TRUE(ran);
 }
 
+// Two shards that send a message to and fro and sleep in between: every post has to wake the other, from a loop by
+// MSG_RING. A lost one would stop the exchange.
+TEST(Mailbox, ShardsWakeEachOther) {
+  constexpr int kRounds = 20'000;
+  struct Ball : Message {
+    Ball(Mailbox* a, Mailbox* b) : Message(&Hit), sides{a, b} {}
+    static void Hit(Message& message) {
+      auto& ball = static_cast<Ball&>(message);
+      if (++ball.hits >= kRounds) ball.done = true;
+      if (ball.hits <= kRounds) ball.sides[ball.hits % 2]->Post(ball);
+    }
+    std::array<Mailbox*, 2> sides;
+    int hits = 0;
+    std::atomic<bool> done = false;
+  };
+  Loop here;
+  std::atomic<Mailbox*> other = nullptr;
+  std::atomic<Ball*> ball = nullptr;
+  std::atomic<uint64_t> syscalls = 0;
+  std::thread peer([&] {
+    Loop there;
+    other = &there.mailbox();
+    while (ball.load() == nullptr) std::this_thread::yield();
+    const uint64_t before = there.reactor().stats().syscalls;
+    EXPECT_TRUE(there.RunUntil([&] { return ball.load()->done.load(); }));
+    syscalls = there.reactor().stats().syscalls - before;
+    there.RunFor(kMillisecond);  // what is still on its way
+  });
+  while (other.load() == nullptr) std::this_thread::yield();
+  Ball exchanged(&here.mailbox(), other.load());
+  ball = &exchanged;
+  other.load()->Post(exchanged);
+  EXPECT_TRUE(here.RunUntil([&] { return exchanged.done.load(); }));
+  here.RunFor(kMillisecond);
+  peer.join();
+  here.RunFor(kMillisecond);
+  EXPECT_GT(here.mailbox().wakes(), 0u);
+  std::printf("%lu wakes of %d posts, %lu enters\n", here.mailbox().wakes(), kRounds / 2, syscalls.load());
+}
+
 }  // namespace
 }  // namespace weir::runtime

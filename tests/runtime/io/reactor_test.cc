@@ -68,7 +68,7 @@ TEST(Reactor, OneSystemCallForManyOperations) {
 }
 
 TEST(Reactor, SubmissionAndCompletionQueuesMayOverflow) {
-  Loop loop(/*entries=*/4);  // and 16 completions
+  Loop loop({.entries = 4});  // and 16 completions
   std::vector<CountingOp> ops(1000);
   for (CountingOp& op : ops) io_uring_prep_nop(loop.reactor().Prepare(op));
   size_t completed = 0;
