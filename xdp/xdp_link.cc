@@ -181,6 +181,7 @@ size_t XdpLink::Poll(std::span<Frame*> out) {
   for (uint32_t i = 0; i < n; ++i) out[i] = umem_->TakeReceived(*xsk_ring_cons__rx_desc(&rx_, index + i));
   if (n > 0) xsk_ring_cons__release(&rx_, n);
   counted_.rx_frames += n;
+  counted_.rx_deepest = std::max(counted_.rx_deepest, n + (rx_.cached_prod - rx_.cached_cons));
 
   umem_->Refill();
   if (umem_->FillNeedsWakeup()) recvfrom(fd_, nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);

@@ -79,6 +79,7 @@ class XdpLink {
     uint64_t doorbells = 0;       // system calls of Doorbell
     uint64_t doorbell_errors = 0;  // of these, failed for another reason than a full queue
     uint32_t tx_outstanding = 0;  // sent and not completed, now
+    uint32_t rx_deepest = 0;      // most frames that one Poll found on the Rx ring
     // The kernel's (XDP_STATISTICS).
     uint64_t kernel_rx_dropped = 0;
     uint64_t kernel_rx_ring_full = 0;

@@ -13,6 +13,7 @@
 #include "runtime/base/time.h"
 #include "runtime/base/timer_wheel.h"
 #include "runtime/core/async_scope.h"
+#include "runtime/core/channel.h"
 #include "runtime/core/scheduler.h"
 #include "runtime/core/sleep.h"
 #include "runtime/core/task.h"
@@ -119,6 +120,55 @@ Task<void> AwaitWithTimeouts(benchmark::State& state) {
     benchmark::DoNotOptimize(co_await WithTimeout(Soon(), std::chrono::seconds(30)));
   }
 }
+
+Task<void> PassOn(Channel<int>& from, Channel<int>& to) {
+  for (;;) {
+    absl::StatusOr<int> value = co_await from.Recv();
+    if (!value.ok() || !(co_await to.Send(*value)).ok()) co_return;
+  }
+}
+
+// A value handed over to a coroutine that waits for it, and its resume: half of a round trip between two.
+void ChannelHandOver(benchmark::State& state) {
+  runtime::Scheduler scheduler(kSecond);
+  Channel<int> there(1), back(1);
+  AsyncScope scope(TaskContext{&scheduler, {}});
+  scope.Spawn(PassOn(there, back));
+  scope.Spawn(PassOn(back, there));
+  scope.Spawn([](Channel<int>& channel) -> Task<void> { (void)co_await channel.Send(1); }(there));
+  MallocsPerIteration mallocs(state);
+  for ([[maybe_unused]] auto _ : state) scheduler.RunReady(1);
+  scope.RequestStop();
+  while (scope.live() > 0) scheduler.RunReady();
+}
+BENCHMARK(ChannelHandOver);
+
+Task<void> Produce(Channel<int>& channel) {
+  for (int value = 0; (co_await channel.Send(value)).ok(); ++value) {
+  }
+}
+Task<void> Consume(Channel<int>& channel, uint64_t& taken) {
+  while ((co_await channel.Recv()).ok()) ++taken;
+}
+
+// A value through a channel with room, where producer and consumer take turns of many values.
+void ChannelBuffered(benchmark::State& state) {
+  runtime::Scheduler scheduler(kSecond);
+  Channel<int> channel(64);
+  uint64_t taken = 0;
+  AsyncScope scope(TaskContext{&scheduler, {}});
+  scope.Spawn(Consume(channel, taken));
+  scope.Spawn(Produce(channel));
+  MallocsPerIteration mallocs(state);
+  uint64_t seen = taken;
+  for ([[maybe_unused]] auto _ : state) {
+    while (taken == seen) scheduler.RunReady(1);
+    ++seen;
+  }
+  scope.RequestStop();
+  while (scope.live() > 0) scheduler.RunReady();
+}
+BENCHMARK(ChannelBuffered);
 
 // What a timeout adds to a call that returns at once.
 void AwaitWithTimeout(benchmark::State& state) {

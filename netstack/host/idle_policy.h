@@ -4,6 +4,9 @@
 #ifndef NETSTACK_HOST_IDLE_POLICY_H_
 #define NETSTACK_HOST_IDLE_POLICY_H_
 
+#include <cstdint>
+#include <utility>
+
 #include "netstack/host/host_options.h"
 #include "runtime/base/time.h"
 
@@ -15,6 +18,7 @@ class IdlePolicy {
 
   // There was work in the turn that began at `now_ns`.
   void Worked(Nanos now_ns) {
+    if (std::exchange(spinning_, false)) ++spin_hits_;
     if (idle_since_ns_ != 0) {
       const bool near = now_ns - idle_since_ns_ < kSleepCost;
       near_ += ((near ? kAlways : 0) - near_) / 8;
@@ -24,15 +28,17 @@ class IdlePolicy {
 
   // There was none. True: look again at once; false: sleep.
   bool Spin(Nanos now_ns) {
-    if (mode_ == PollMode::kBusy) return true;
-    if (mode_ == PollMode::kWait) return false;
     if (idle_since_ns_ == 0) idle_since_ns_ = now_ns;
-    return near_ >= kWorthSpinning && now_ns - idle_since_ns_ < kSleepCost;
+    spinning_ = mode_ == PollMode::kBusy ||
+                (mode_ == PollMode::kAdaptive && near_ >= kWorthSpinning && now_ns - idle_since_ns_ < kSleepCost);
+    return spinning_;
   }
 
   // Part of the last arrivals, of kAlways, that came so soon that a spin would have caught them.
   int near() const { return near_; }
   static constexpr int kAlways = 1024;
+  // Arrivals that a spin caught, so that no sleep was needed.
+  uint64_t spin_hits() const { return spin_hits_; }
 
  private:
   // What a sleep and the wake-up cost, here and on the processor that wakes: some microseconds of it on bare metal, tens
@@ -44,6 +50,8 @@ class IdlePolicy {
   PollMode mode_;
   Nanos idle_since_ns_ = 0;  // 0: busy
   int near_ = 0;             // moving average
+  bool spinning_ = false;    // since the last arrival, without a sleep
+  uint64_t spin_hits_ = 0;
 };
 
 }  // namespace weir

@@ -61,6 +61,8 @@ void AddLink(Page& page, const xdp::XdpLink& link) {
   page.Add("link_tx_ring_full_total", link_counters.tx_ring_full);
   page.Add("link_fill_starved_total", link_counters.fill_starved);
   page.Add("link_doorbells_total", link_counters.doorbells);
+  page.Add("link_rx_deepest", link_counters.rx_deepest);
+  page.Add("link_tx_outstanding", link_counters.tx_outstanding);
   page.Add("link_kernel_rx_dropped_total", link_counters.kernel_rx_dropped);
   page.Add("link_kernel_rx_ring_full_total", link_counters.kernel_rx_ring_full);
   page.Add("link_kernel_fill_ring_empty_total", link_counters.kernel_fill_ring_empty);
@@ -79,9 +81,11 @@ void AddKernel(Page& page, const netstack::KernelStack::Stats& stats) {
 
 std::string RenderMetrics(Shard& shard) {
   Page page(shard.index());
-  page.Add("turns_total", shard.counters().turns);
-  page.Add("sleeps_total", shard.counters().sleeps);
-  page.Add("resumes_total", shard.counters().resumes);
+  const Shard::Counters counters = shard.counters();
+  page.Add("turns_total", counters.turns);
+  page.Add("sleeps_total", counters.sleeps);
+  page.Add("resumes_total", counters.resumes);
+  page.Add("spin_hits_total", counters.spin_hits);
   page.Add("frames", shard.pool().size());
   page.Add("frames_free", shard.pool().free_count());
   page.Add("frames_exhausted_total", shard.pool().exhausted());
@@ -90,6 +94,8 @@ std::string RenderMetrics(Shard& shard) {
   page.Add("uring_sqes_total", reactor.sqes);
   page.Add("uring_cqes_total", reactor.cqes);
   page.Add("uring_cq_overflows_total", reactor.overflows);
+  page.Add("uring_cq_deepest", reactor.cq_deepest);
+  page.Add("uring_in_flight", shard.reactor().in_flight());
   page.Add("uring_fixed_files", shard.reactor().fixed_files().used());
   AddKernel(page, shard.kernel_sockets().stats());
   if (XdpPort* port = shard.xdp()) {

@@ -36,6 +36,12 @@ netstack::SocketStack& Shard::stack() {
   return *kernel_;
 }
 
+Shard::Counters Shard::counters() const {
+  Counters counters = counters_;
+  counters.spin_hits = idle_.spin_hits();
+  return counters;
+}
+
 absl::Status Shard::BringUp() {
   const HostOptions& options = host_.options();
   const bool xdp = options.stack == StackKind::kXdp;

@@ -48,6 +48,7 @@ class Shard {
     uint64_t turns = 0;
     uint64_t sleeps = 0;
     uint64_t resumes = 0;
+    uint64_t spin_hits = 0;  // arrivals that were caught spinning, without a sleep
   };
 
   Shard(const Shard&) = delete;
@@ -80,7 +81,7 @@ class Shard {
   runtime::Mailbox& mailbox() { return *mailbox_; }
   Nanos now_ns() const { return scheduler_.now_ns(); }
 
-  const Counters& counters() const { return counters_; }
+  Counters counters() const;
   // nullptr on --stack=kernel.
   XdpPort* xdp() { return xdp_.get(); }
   // Sockets of the kernel, on --stack=xdp for Unix sockets only, with few frames of their own.

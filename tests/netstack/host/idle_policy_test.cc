@@ -25,6 +25,27 @@ TEST(IdlePolicy, BusyNeverSleepsAndWaitNeverSpins) {
   }
 }
 
+// A hit is an arrival that came while the shard spun for it, in one or many looks; one that ended a sleep is none.
+TEST(IdlePolicy, CountsArrivalsThatASpinCaught) {
+  IdlePolicy busy(PollMode::kBusy), wait(PollMode::kWait), adaptive(PollMode::kAdaptive);
+  for (IdlePolicy* policy : {&busy, &wait}) {
+    policy->Worked(kSecond);
+    for (int look = 1; look < 4; ++look) policy->Spin(kSecond + look);
+    policy->Worked(kSecond + 5);
+    policy->Worked(kSecond + 6);
+  }
+  EXPECT_EQ(busy.spin_hits(), 1u);
+  EXPECT_EQ(wait.spin_hits(), 0u);
+
+  const Nanos now_ns = Arrive(adaptive, kSecond, 100, 10 * kMicrosecond);
+  const uint64_t caught = adaptive.spin_hits();
+  EXPECT_GT(caught, 80u);
+  EXPECT_TRUE(adaptive.Spin(now_ns + 1));
+  EXPECT_FALSE(adaptive.Spin(now_ns + kMillisecond));
+  adaptive.Worked(now_ns + 2 * kMillisecond);
+  EXPECT_EQ(adaptive.spin_hits(), caught) << "it slept";
+}
+
 TEST(IdlePolicy, AdaptiveSleepsAtOnceBeforeItLearntAnything) {
   IdlePolicy policy(PollMode::kAdaptive);
   EXPECT_FALSE(policy.Spin(1));
