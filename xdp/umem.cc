@@ -38,6 +38,7 @@ absl::StatusOr<std::unique_ptr<Umem>> Umem::Create(const Options& options, runti
   umem->reserve_ = options.reserve;
   umem->fill_size_ = options.fill_size;
   umem->receiving_.resize(pool.size());
+  umem->sending_.resize(pool.size());
   const xsk_umem_config config = {
       .fill_size = options.fill_size,
       .comp_size = options.completion_size,
@@ -58,7 +59,7 @@ Umem::~Umem() {
   xsk_umem__delete(umem_);
   for (uint32_t i = 0; i < pool_.size(); ++i) {
     Frame* frame = &pool_[i];
-    while (frame->tx_pending > 0) {
+    for (; sending_[i] > 0; --sending_[i]) {
       --frame->tx_pending;
       Unref(frame);
     }
@@ -99,6 +100,7 @@ uint64_t Umem::BeginTransmit(Frame* frame) {
   WEIR_DCHECK(frame->pool == &pool_ && frame->len > 0);
   Ref(frame);
   ++frame->tx_pending;
+  ++sending_[pool_.IndexOf(*frame)];
   ++outstanding_tx_;
   return pool_.OffsetOf(frame->data);
 }
@@ -109,7 +111,9 @@ uint32_t Umem::ReapCompletions() {
   const uint32_t n = xsk_ring_cons__peek(&completion_, outstanding_tx_, &index);
   for (uint32_t i = 0; i < n; ++i) {
     Frame* frame = &pool_.FrameAt(*xsk_ring_cons__comp_addr(&completion_, index + i));
-    WEIR_DCHECK(frame->tx_pending > 0);
+    uint16_t& sending = sending_[pool_.IndexOf(*frame)];
+    WEIR_DCHECK(sending > 0 && frame->tx_pending > 0);
+    --sending;
     --frame->tx_pending;
     Unref(frame);
   }

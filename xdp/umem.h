@@ -7,8 +7,10 @@
 // Names and semantics: linux Documentation/networking/af_xdp.rst. A frame in the Fill ring has one reference,
 // the Umem's, which Poll hands on to whoever takes the received frame. A frame on its way out has one reference
 // for each Tx descriptor (and Frame::tx_pending counts them), dropped when its completion is reaped. What is
-// out is written down frame by frame, so that closing gives every one back even if the kernel kept some. Hence
-// one Umem a pool.
+// out is written down frame by frame, so that closing gives every one back even if the kernel kept some.
+//
+// Several Umems may lend the frames of one pool, one for each interface: a frame that came in through one can go
+// out through another as it lies.
 //
 // One thread; nothing is allocated after Create.
 #ifndef XDP_UMEM_H_
@@ -81,8 +83,9 @@ class Umem {
   uint32_t fill_frames_ = 0;
   uint32_t outstanding_tx_ = 0;
   uint64_t fill_starved_ = 0;
-  // By index in the pool: the frame is with the kernel for receiving. For sending, Frame::tx_pending says it.
+  // By index in the pool: the frame is with the kernel for receiving, and on how many Tx descriptors.
   std::vector<bool> receiving_;
+  std::vector<uint16_t> sending_;
 };
 
 }  // namespace weir::xdp

@@ -38,7 +38,7 @@ void OnSignal(int signal, void* host) {
 // RFC 1122 §3.2.1.3: of IPv4, neither this network, loopback, multicast nor reserved, nor the network's own number or its
 // broadcast address, which a /31 (RFC 3021) and a /32 do not have.
 bool IsHostAddress(const IpPrefix& address) {
-  if (!address.ip.is_v4()) return true;
+  if (!address.ip.is_v4()) return !address.ip.is_any() && !address.ip.is_multicast() && !address.ip.is_loopback();
   const uint32_t ip = address.ip.v4();
   const uint32_t first = ip >> 24;
   if (first == 0 || first == 127 || first >= 224) return false;
@@ -57,16 +57,19 @@ absl::Status Host::Check(const HostOptions& options) {
     return absl::InvalidArgumentError("--stack=xdp runs one shard so far: leave --shards at 1");
   }
   if (options.stack == StackKind::kKernel &&
-      (!options.interface.empty() || options.address.has_value() || !options.pcap.empty())) {
-    return absl::InvalidArgumentError("--interface, --address and --pcap belong to --stack=xdp");
+      (!options.interfaces.empty() || !options.addresses.empty() || !options.pcap.empty() || options.ip_forward)) {
+    return absl::InvalidArgumentError("--interface, --address, --pcap and --ip_forward belong to --stack=xdp");
   }
-  if (options.address.has_value()) {
-    if (!IsHostAddress(*options.address)) {
+  for (const HostOptions::Address& address : options.addresses) {
+    if (!IsHostAddress(address.prefix)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--address=", options.address->ToString(), ": no address that a host can have"));
+          absl::StrCat("--address=", address.prefix.ToString(), ": no address that a host can have"));
     }
-    if (options.gateway == options.address->ip) {
-      return absl::InvalidArgumentError(absl::StrCat("--gateway=", options.gateway->ToString(), " is our own address"));
+    for (const HostOptions::Route& route : options.routes) {
+      if (route.gateway == address.prefix.ip) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("--gateway=", route.gateway.ToString(), " is our own address"));
+      }
     }
   }
   return absl::OkStatus();

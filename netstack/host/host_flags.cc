@@ -5,6 +5,8 @@
 #include <iostream>
 #include <sstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
@@ -12,12 +14,18 @@
 #include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
 ABSL_FLAG(std::string, stack, "kernel", "kernel (kernel sockets, no privileges) or xdp (weir's own stack on AF_XDP)");
-ABSL_FLAG(std::string, interface, "", "xdp: the interface, as 'ip link' names it; eth0.100 for VLAN 100 of eth0");
-ABSL_FLAG(std::string, address, "", "xdp: the stack's own address with its prefix length, such as 10.0.0.2/24");
-ABSL_FLAG(std::string, gateway, "", "xdp: where packets to other networks go, such as 10.0.0.1");
+ABSL_FLAG(std::string, interface, "",
+          "xdp: the interfaces, as 'ip link' names them, with commas between; eth0.100 for VLAN 100 of eth0");
+ABSL_FLAG(std::string, address, "",
+          "xdp: the stack's own addresses with their prefix lengths, such as 10.0.0.2/24,fd00::2/64; 10.1.0.2/24@eth1 for "
+          "another interface than the first");
+ABSL_FLAG(std::string, gateway, "", "xdp: where packets to other networks go, such as 10.0.0.1,fd00::1");
+ABSL_FLAG(std::string, route, "", "xdp: further routes, such as '10.9.0.0/16 via 10.0.0.7,fd09::/48 via fd00::7'");
+ABSL_FLAG(bool, ip_forward, false, "xdp: pass packets on between the interfaces, as a router does");
 ABSL_FLAG(int, mtu, 0, "xdp: largest IP packet, 0 for the interface's own");
 ABSL_FLAG(int, shards, 1, "threads, each with its own ring, sockets and memory");
 ABSL_FLAG(std::string, xdp_attach, "auto", "xdp: auto, native (in the driver) or generic (any interface, slower)");
@@ -69,16 +77,32 @@ absl::Status ChoicesFromFlags(HostOptions* options) {
   return status;
 }
 
+std::vector<std::string> CommaList(const std::string& text) {
+  return absl::StrSplit(text, ',', absl::SkipWhitespace());
+}
+
 absl::Status AddressesFromFlags(HostOptions* options) {
-  if (const std::string text = absl::GetFlag(FLAGS_address); !text.empty()) {
-    absl::StatusOr<IpPrefix> address = IpPrefix::Parse(text);
+  for (const std::string& text : CommaList(absl::GetFlag(FLAGS_address))) {
+    const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('@', 1));
+    absl::StatusOr<IpPrefix> address = IpPrefix::Parse(parts.first);
     if (!address.ok()) return Explain("address", address.status());
-    options->address = *address;
+    options->addresses.push_back({*address, parts.second});
   }
-  if (const std::string text = absl::GetFlag(FLAGS_gateway); !text.empty()) {
+  for (const std::string& text : CommaList(absl::GetFlag(FLAGS_gateway))) {
     absl::StatusOr<IpAddress> gateway = IpAddress::Parse(text);
     if (!gateway.ok()) return Explain("gateway", gateway.status());
-    options->gateway = *gateway;
+    options->routes.push_back({{gateway->is_v4() ? IpAddress::V4(0) : IpAddress(), 0}, *gateway});
+  }
+  for (const std::string& text : CommaList(absl::GetFlag(FLAGS_route))) {
+    const std::vector<std::string> words = absl::StrSplit(text, ' ', absl::SkipWhitespace());
+    if (words.size() != 3 || words[1] != "via") {
+      return absl::InvalidArgumentError(absl::StrCat("--route=", text, ": write NETWORK/LENGTH via GATEWAY"));
+    }
+    absl::StatusOr<IpPrefix> prefix = IpPrefix::Parse(words[0]);
+    absl::StatusOr<IpAddress> gateway = IpAddress::Parse(words[2]);
+    if (!prefix.ok()) return Explain("route", prefix.status());
+    if (!gateway.ok()) return Explain("route", gateway.status());
+    options->routes.push_back({*prefix, *gateway});
   }
   if (const std::string text = absl::GetFlag(FLAGS_metrics); !text.empty()) {
     absl::StatusOr<Endpoint> metrics = Endpoint::Parse(text);
@@ -137,7 +161,8 @@ absl::StatusOr<HostOptions> HostOptionsFromFlags() {
   status.Update(AddressesFromFlags(&options));
   if (!status.ok()) return status;
   options.shards = absl::GetFlag(FLAGS_shards);
-  options.interface = absl::GetFlag(FLAGS_interface);
+  options.interfaces = CommaList(absl::GetFlag(FLAGS_interface));
+  options.ip_forward = absl::GetFlag(FLAGS_ip_forward);
   options.pcap = absl::GetFlag(FLAGS_pcap);
   const int mtu = absl::GetFlag(FLAGS_mtu);
   if (mtu != 0 && (mtu < 576 || mtu > 65535)) {

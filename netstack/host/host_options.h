@@ -26,10 +26,20 @@ struct HostOptions {
   std::optional<Endpoint> metrics;
 
   // For kXdp:
-  std::string interface;  // "eth0", or "eth0.100" and "eth0.100.7" for VLANs of it that have no device of their own
-  std::optional<IpPrefix> address;
-  std::optional<IpAddress> gateway;
-  uint32_t mtu = 0;  // 0: the interface's
+  struct Address {
+    IpPrefix prefix;
+    std::string interface;  // empty: the first
+  };
+  struct Route {
+    IpPrefix prefix;
+    IpAddress gateway;  // in the prefix of one of our addresses
+  };
+  // "eth0", or "eth0.100" and "eth0.100.7" for VLANs of it that have no device of their own.
+  std::vector<std::string> interfaces;
+  std::vector<Address> addresses;
+  std::vector<Route> routes;  // besides those to the networks of our addresses
+  bool ip_forward = false;    // pass packets on between the interfaces
+  uint32_t mtu = 0;           // 0: the interface's
   XdpAttach xdp_attach = XdpAttach::kAuto;
   ZeroCopyMode zero_copy = ZeroCopyMode::kAuto;
   std::string pcap;  // file name; empty: none

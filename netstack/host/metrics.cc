@@ -21,15 +21,19 @@ class Page {
  public:
   explicit Page(int shard) : shard_(shard) {}
   void Add(absl::string_view name, uint64_t value) {
-    absl::StrAppend(&text_, "weir_", name, "{shard=\"", shard_, "\"} ", value, "\n");
+    absl::StrAppend(&text_, "weir_", name, "{shard=\"", shard_, "\"", interface_, "} ", value, "\n");
   }
   void Add(absl::string_view name, absl::string_view label, absl::string_view label_value, uint64_t value) {
-    absl::StrAppend(&text_, "weir_", name, "{shard=\"", shard_, "\",", label, "=\"", label_value, "\"} ", value, "\n");
+    absl::StrAppend(&text_, "weir_", name, "{shard=\"", shard_, "\"", interface_, ",", label, "=\"", label_value, "\"} ",
+                    value, "\n");
   }
+  // What follows is about one interface.
+  void set_interface(const std::string& name) { interface_ = absl::StrCat(",interface=\"", name, "\""); }
   std::string Take() { return std::move(text_); }
 
  private:
   int shard_;
+  std::string interface_;
   std::string text_;
 };
 
@@ -98,11 +102,14 @@ std::string RenderMetrics(Shard& shard) {
   page.Add("uring_in_flight", shard.reactor().in_flight());
   page.Add("uring_fixed_files", shard.reactor().fixed_files().used());
   AddKernel(page, shard.kernel_sockets().stats());
-  if (XdpPort* port = shard.xdp()) {
-    AddStack(page, port->inet());
-    AddLink(page, port->link());
-    for (const xdp::SteerProgram::Counter& counter : port->program().Counters()) {
-      page.Add("steer_frames_total", "action", counter.name, counter.value);
+  if (XdpStack* stack = shard.xdp()) {
+    AddStack(page, stack->inet());
+    for (const std::unique_ptr<XdpPort>& port : stack->ports()) {
+      page.set_interface(port->interface().device.name());
+      AddLink(page, port->link());
+      for (const xdp::SteerProgram::Counter& counter : port->program().Counters()) {
+        page.Add("steer_frames_total", "action", counter.name, counter.value);
+      }
     }
   }
   return page.Take();

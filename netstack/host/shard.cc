@@ -46,7 +46,8 @@ absl::Status Shard::BringUp() {
   const HostOptions& options = host_.options();
   const bool xdp = options.stack == StackKind::kXdp;
   absl::StatusOr<runtime::FramePool::Ptr> pool = runtime::FramePool::Create(
-      {.frame_size = xdp ? XdpPort::FrameSize(options) : options.frame_size, .frames = options.frames});
+      {.frame_size = xdp ? XdpStack::FrameSize(options) : options.frame_size,
+       .frames = xdp ? XdpStack::Frames(options) : options.frames});
   if (!pool.ok()) return pool.status();
   pool_ = *std::move(pool);
   absl::StatusOr<std::unique_ptr<runtime::Reactor>> reactor = runtime::Reactor::Create(scheduler_);
@@ -56,9 +57,10 @@ absl::Status Shard::BringUp() {
   if (!mailbox.ok()) return mailbox.status();
   mailbox_ = *std::move(mailbox);
   if (xdp) {
-    absl::StatusOr<std::unique_ptr<XdpPort>> port = XdpPort::Create(options, *pool_, scheduler_);
-    if (!port.ok()) return port.status();
-    xdp_ = *std::move(port);
+    absl::StatusOr<std::unique_ptr<XdpStack>> stack = XdpStack::Create(options, *pool_, scheduler_);
+    if (!stack.ok()) return stack.status();
+    xdp_ = *std::move(stack);
+    for (size_t i = 0; i < xdp_->ports().size(); ++i) frames_arrived_.push_back(std::make_unique<FramesArrived>());
     pool = runtime::FramePool::Create({.frames = kUnixFrames});
     if (!pool.ok()) return pool.status();
     unix_pool_ = *std::move(pool);
@@ -102,7 +104,7 @@ absl::Status Shard::Run(const ShardMain& main) {
     while (root_->live() > 0) Turn();
     Linger();
   }
-  reactor_->CancelAndDrain(frames_arrived_);
+  for (const auto& poll : frames_arrived_) reactor_->CancelAndDrain(*poll);
   return result_;
 }
 
@@ -140,8 +142,9 @@ void Shard::Idle(bool worked) {
 // Frames are looked for every turn, so the poll is there only to end a sleep: armed once a sleep, it costs nothing while
 // frames keep coming. It is level-triggered when armed, so a frame that came since the last look ends it at once.
 void Shard::Sleep(Nanos deadline_ns) {
-  if (xdp_ != nullptr && !frames_arrived_.in_flight()) {
-    io_uring_prep_poll_add(reactor_->Prepare(frames_arrived_), xdp_->link().fd(), POLLIN);
+  for (size_t i = 0; i < frames_arrived_.size(); ++i) {
+    if (frames_arrived_[i]->in_flight()) continue;
+    io_uring_prep_poll_add(reactor_->Prepare(*frames_arrived_[i]), xdp_->ports()[i]->link().fd(), POLLIN);
   }
   reactor_->Wait(deadline_ns);
 }
@@ -162,7 +165,7 @@ void Shard::Linger() {
     xdp_->Receive(now_ns);
     scheduler_.timers().Advance(now_ns);
     xdp_->Transmit(now_ns);
-    if (tcp.unfinished() == 0 && xdp_->inet().ip.device.tx_empty()) return;
+    if (tcp.unfinished() == 0 && xdp_->TxEmpty()) return;
     Sleep(std::min(deadline_ns, scheduler_.timers().NextDeadline()));
     reactor_->Poll();
   }

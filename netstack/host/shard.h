@@ -15,12 +15,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "netstack/host/host_options.h"
 #include "netstack/host/idle_policy.h"
-#include "netstack/host/xdp_port.h"
+#include "netstack/host/xdp_stack.h"
 #include "netstack/socket/kernel_stack.h"
 #include "netstack/socket/tcp_listener.h"
 #include "netstack/socket/tcp_stream.h"
@@ -83,7 +84,7 @@ class Shard {
 
   Counters counters() const;
   // nullptr on --stack=kernel.
-  XdpPort* xdp() { return xdp_.get(); }
+  XdpStack* xdp() { return xdp_.get(); }
   // Sockets of the kernel, on --stack=xdp for Unix sockets only, with few frames of their own.
   netstack::KernelStack& kernel_sockets() { return *kernel_; }
   const HostOptions& options() const;
@@ -92,6 +93,11 @@ class Shard {
 
  private:
   friend class Host;
+  // A poll on a port's AF_XDP socket; that it completes wakes us, which is enough.
+  struct FramesArrived : runtime::UringOp {
+    FramesArrived() : UringOp([](UringOp&, int32_t, uint32_t) {}) {}
+  };
+
   Shard(Host& host, int index);
 
   // On the shard's own thread: builds everything, or says what is wrong.
@@ -105,7 +111,6 @@ class Shard {
   void Turn();
   void Idle(bool worked);
   void Sleep(Nanos deadline_ns);
-  void OnFramesArrived(int32_t, uint32_t) {}  // being awake is enough
   // Lets connections finish what they have to send, for a moment.
   void Linger();
 
@@ -117,9 +122,10 @@ class Shard {
   runtime::FramePool::Ptr unix_pool_;  // on --stack=xdp
   std::unique_ptr<runtime::Reactor> reactor_;
   std::unique_ptr<runtime::Mailbox> mailbox_;
-  runtime::MemberOp<Shard, &Shard::OnFramesArrived> frames_arrived_{*this};
+  // One for each port of xdp_.
+  std::vector<std::unique_ptr<FramesArrived>> frames_arrived_;
   std::unique_ptr<netstack::KernelStack> kernel_;
-  std::unique_ptr<XdpPort> xdp_;
+  std::unique_ptr<XdpStack> xdp_;
   StopSource stop_;
   TaskContext context_;
   std::unique_ptr<AsyncScope> root_;

@@ -4,11 +4,11 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "netstack/ip/arp.h"
 #include "xdp/interface_info.h"
 
 namespace weir {
@@ -17,55 +17,6 @@ namespace {
 // Where the kernel puts a received frame: XDP_PACKET_HEADROOM behind the start of its chunk.
 constexpr uint32_t kXdpHeadroom = 256;
 constexpr uint32_t kLinkHeader = netstack::kEthernetHeader + 2 * netstack::kVlanTag;
-
-uint32_t LargestMtu(uint32_t frame_size) { return frame_size - kXdpHeadroom - kLinkHeader; }
-
-struct Attachment {
-  std::string interface;
-  netstack::VlanTags vlan;
-};
-
-// "eth0.100.7" is VLAN 7 in VLAN 100 of eth0, unless there is a device of that name.
-absl::StatusOr<Attachment> ParseInterface(const std::string& name) {
-  Attachment attachment{name, {}};
-  if (name.empty()) return absl::InvalidArgumentError("--stack=xdp needs --interface=NAME: 'ip link' lists them");
-  if (if_nametoindex(name.c_str()) != 0) return attachment;
-  const std::vector<std::string> parts = absl::StrSplit(name, '.');
-  if (parts.size() < 2 || parts.size() > 3 || if_nametoindex(parts[0].c_str()) == 0) return attachment;
-  attachment.interface = parts[0];
-  for (size_t i = 1; i < parts.size(); ++i) {
-    int vid;
-    if (!absl::SimpleAtoi(parts[i], &vid) || vid < 1 || vid > 4094) {
-      return absl::InvalidArgumentError(absl::StrCat("--interface=", name, ": a VLAN ID is 1 to 4094"));
-    }
-    attachment.vlan.vid[attachment.vlan.count++] = static_cast<uint16_t>(vid);
-  }
-  return attachment;
-}
-
-absl::StatusOr<netstack::IpOptions> MakeIpOptions(const HostOptions& options, const Attachment& attachment,
-                                                  const xdp::InterfaceInfo& interface, uint32_t frame_size) {
-  if (!options.address.has_value()) {
-    return absl::InvalidArgumentError(
-        "--stack=xdp needs --address=A.B.C.D/LEN: sharing the interface's own addresses is not there yet");
-  }
-  if (!options.address->ip.is_v4()) return absl::InvalidArgumentError("--address: IPv6 is not there yet");
-  if (options.gateway.has_value() && !options.address->Contains(*options.gateway)) {
-    return absl::InvalidArgumentError(absl::StrCat("--gateway=", options.gateway->ToString(), " is not in ",
-                                                   options.address->ToString()));
-  }
-  const uint32_t largest = LargestMtu(frame_size);
-  if (options.mtu > std::min(interface.mtu, largest)) {
-    return absl::InvalidArgumentError(absl::StrCat("--mtu=", options.mtu, ": ", interface.name, " has ",
-                                                   interface.mtu, " and a frame holds ", largest));
-  }
-  netstack::IpOptions ip{.address = *options.address, .gateway = options.gateway, .secret = runtime::SipKey::Random()};
-  ip.device = {.mac = {interface.mac},
-               .mtu = options.mtu != 0 ? options.mtu : std::min(interface.mtu, largest),
-               .vlan = attachment.vlan,
-               .partial_checksums = interface.partial_checksums};
-  return ip;
-}
 
 xdp::AttachMode ToXdp(XdpAttach attach) {
   if (attach == XdpAttach::kNative) return xdp::AttachMode::kNative;
@@ -79,35 +30,46 @@ xdp::ZeroCopy ToXdp(ZeroCopyMode mode) {
 
 }  // namespace
 
-uint32_t XdpPort::FrameSize(const HostOptions& options) {
-  absl::StatusOr<Attachment> attachment = ParseInterface(options.interface);
-  if (!attachment.ok()) return options.frame_size;
-  absl::StatusOr<xdp::InterfaceInfo> interface = xdp::ReadInterfaceInfo(attachment->interface);
-  if (!interface.ok()) return options.frame_size;
-  const uint32_t mtu = options.mtu != 0 ? options.mtu : interface->mtu;
-  return mtu > LargestMtu(options.frame_size) ? 4096 : options.frame_size;
+uint32_t XdpPort::LargestMtu(uint32_t frame_size) { return frame_size - kXdpHeadroom - kLinkHeader; }
+
+// "eth0.100.7" is VLAN 7 in VLAN 100 of eth0, unless there is a device of that name.
+absl::StatusOr<XdpPort::Place> XdpPort::Find(const std::string& name) {
+  Place place{.name = name, .device = name, .vlan = {}};
+  if (if_nametoindex(name.c_str()) != 0) return place;
+  const std::vector<std::string> parts = absl::StrSplit(name, '.');
+  if (parts.size() < 2 || parts.size() > 3 || if_nametoindex(parts[0].c_str()) == 0) return place;
+  place.device = parts[0];
+  for (size_t i = 1; i < parts.size(); ++i) {
+    int vid;
+    if (!absl::SimpleAtoi(parts[i], &vid) || vid < 1 || vid > 4094) {
+      return absl::InvalidArgumentError(absl::StrCat("--interface=", name, ": a VLAN ID is 1 to 4094"));
+    }
+    place.vlan.vid[place.vlan.count++] = static_cast<uint16_t>(vid);
+  }
+  return place;
 }
 
-absl::StatusOr<std::unique_ptr<XdpPort>> XdpPort::Create(const HostOptions& options, runtime::FramePool& pool,
-                                                         runtime::Scheduler& scheduler) {
-  absl::StatusOr<Attachment> attachment = ParseInterface(options.interface);
-  if (!attachment.ok()) return attachment.status();
-  absl::StatusOr<xdp::InterfaceInfo> interface = xdp::ReadInterfaceInfo(attachment->interface);
+absl::StatusOr<std::unique_ptr<XdpPort>> XdpPort::Create(const HostOptions& options, const Place& place,
+                                                         runtime::FramePool& pool) {
+  absl::StatusOr<xdp::InterfaceInfo> interface = xdp::ReadInterfaceInfo(place.device);
   if (!interface.ok()) return interface.status();
-  absl::StatusOr<netstack::IpOptions> ip = MakeIpOptions(options, *attachment, *interface, pool.frame_size());
-  if (!ip.ok()) return ip.status();
-
-  std::unique_ptr<XdpPort> port(new XdpPort);
-  if (!options.pcap.empty()) {
-    absl::StatusOr<std::unique_ptr<netstack::PcapWriter>> capture = netstack::PcapWriter::Create(options.pcap);
-    if (!capture.ok()) return capture.status();
-    port->capture_ = *std::move(capture);
+  const uint32_t largest = LargestMtu(pool.frame_size());
+  if (options.mtu > std::min(interface->mtu, largest)) {
+    return absl::InvalidArgumentError(absl::StrCat("--mtu=", options.mtu, ": ", interface->name, " has ",
+                                                   interface->mtu, " and a frame holds ", largest));
   }
-  const auto& vid = attachment->vlan.vid;
+  std::unique_ptr<XdpPort> port(new XdpPort);
+  port->device_options_ = {.name = place.name,
+                           .index = static_cast<uint32_t>(interface->index),
+                           .mac = {interface->mac},
+                           .mtu = options.mtu != 0 ? options.mtu : std::min(interface->mtu, largest),
+                           .vlan = place.vlan,
+                           .partial_checksums = interface->partial_checksums};
+  const auto& vid = place.vlan.vid;
   absl::StatusOr<std::unique_ptr<xdp::SteerProgram>> program =
-      xdp::SteerProgram::Attach({.interface = attachment->interface,
+      xdp::SteerProgram::Attach({.interface = place.device,
                                  .attach = ToXdp(options.xdp_attach),
-                                 .vlans = {vid.begin(), vid.begin() + attachment->vlan.count}});
+                                 .vlans = {vid.begin(), vid.begin() + place.vlan.count}});
   if (!program.ok()) return program.status();
   port->program_ = *std::move(program);
   absl::StatusOr<std::unique_ptr<xdp::XdpLink>> link =
@@ -115,19 +77,24 @@ absl::StatusOr<std::unique_ptr<XdpPort>> XdpPort::Create(const HostOptions& opti
                            *port->program_, pool);
   if (!link.ok()) return link.status();
   port->link_ = *std::move(link);
-  port->inet_ = std::make_unique<netstack::Inet>(*ip, netstack::TcpSettings(), pool, scheduler.timers());
-  port->device_ = std::make_unique<netstack::XdpDevice>(*port->link_, *port->inet_, port->capture_.get());
-  port->stack_ = std::make_unique<netstack::InetStack>(*port->inet_, scheduler);
-  // Only now: from here on the frames are ours, and somebody is there to answer.
-  absl::Status added = port->program_->AddAddress4(htonl(ip->address.ip.v4()));
-  if (!added.ok()) return added;
-  port->inet_->ip.CountFailure(netstack::ArpAnnounce(port->inet_->ip));
   return port;
 }
 
+void XdpPort::Connect(netstack::Inet& inet, netstack::Interface& interface, netstack::PcapWriter* capture) {
+  interface_ = &interface;
+  device_ = std::make_unique<netstack::XdpDevice>(*link_, inet, interface, capture);
+}
+
+absl::Status XdpPort::Steer(const IpAddress& ip, bool ours) {
+  if (ip.is_v4()) {
+    return ours ? program_->AddAddress4(htonl(ip.v4())) : program_->RemoveAddress4(htonl(ip.v4()));
+  }
+  return ours ? program_->AddAddress6(ip.bytes()) : program_->RemoveAddress6(ip.bytes());
+}
+
 std::string XdpPort::Describe() const {
-  return absl::StrCat("xdp on ", link_->interface().name, " (", link_->native() ? "native" : "generic", ", ",
-                      link_->zero_copy() ? "zero-copy" : "copy", "), ", inet_->ip.address.ToString());
+  return absl::StrCat(device_options_.name, " (", link_->native() ? "native" : "generic", ", ",
+                      link_->zero_copy() ? "zero-copy" : "copy", ")");
 }
 
 }  // namespace weir

@@ -1,20 +1,18 @@
-// XdpPort: everything of a shard that --stack=xdp adds: the steering program, the AF_XDP link, the protocol stack above
-// it and its sockets. Bringing it up changes the interface in nothing but the attached program, which goes with us.
+// XdpPort: one interface of --stack=xdp: the steering program, the AF_XDP link, and the device that joins it to the
+// protocol stack. Bringing it up changes the interface in nothing but the attached program, which goes with us.
 #ifndef NETSTACK_HOST_XDP_PORT_H_
 #define NETSTACK_HOST_XDP_PORT_H_
 
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "netstack/host/host_options.h"
 #include "netstack/ip/inet.h"
 #include "netstack/link/pcap_writer.h"
 #include "netstack/link/xdp_device.h"
-#include "netstack/socket/inet_stack.h"
-#include "netstack/tcp/tcp_output.h"
 #include "runtime/buffer/frame_pool.h"
-#include "runtime/core/scheduler.h"
 #include "xdp/steer_program.h"
 #include "xdp/xdp_link.h"
 
@@ -22,43 +20,44 @@ namespace weir {
 
 class XdpPort {
  public:
-  // `pool` and `scheduler` outlive the port. One line says what is wrong with options or interface.
-  static absl::StatusOr<std::unique_ptr<XdpPort>> Create(const HostOptions& options, runtime::FramePool& pool,
-                                                         runtime::Scheduler& scheduler);
+  // Where the interface is: a device, and the VLAN of it when the name says one ("eth0.100").
+  struct Place {
+    std::string name;  // as the user wrote it
+    std::string device;
+    netstack::VlanTags vlan;
+  };
+  static absl::StatusOr<Place> Find(const std::string& name);
 
-  // 2048, or 4096 where the MTU needs it.
-  static uint32_t FrameSize(const HostOptions& options);
+  // Attaches program and socket; the program passes everything to the kernel until addresses are added. One line says
+  // what is wrong with options or interface. `pool` outlives the port.
+  static absl::StatusOr<std::unique_ptr<XdpPort>> Create(const HostOptions& options, const Place& place,
+                                                         runtime::FramePool& pool);
 
-  // First half of a turn: a burst in, and the waiters of what it brought marked ready. Returns frames.
-  size_t Receive(Nanos now_ns) {
-    const size_t frames = device_->Receive(now_ns);
-    if (!inet_->ip.ready.empty()) stack_->RunWakeups();
-    return frames;
-  }
-  // Second half: segments that coroutines and timers asked for, and everything queued, out with one doorbell.
-  void Transmit(Nanos now_ns) {
-    netstack::TcpFlush(inet_->tcp, now_ns);
-    device_->Transmit();
-  }
-  // Nothing is left to do before the next frame or deadline.
-  bool Quiet() const { return !device_->RxReady() && inet_->ip.ready.empty() && inet_->ip.device.tx_empty(); }
+  // What the stack has to know of the interface.
+  netstack::NetDeviceOptions device_options() const { return device_options_; }
+  // Joins it to the interface that was made of device_options(). `capture` may be nullptr; both outlive the port.
+  void Connect(netstack::Inet& inet, netstack::Interface& interface, netstack::PcapWriter* capture);
+  // Frames to `ip` are ours from now on, or are the kernel's again.
+  absl::Status Steer(const IpAddress& ip, bool ours);
 
-  netstack::SocketStack& stack() { return *stack_; }
-  netstack::Inet& inet() { return *inet_; }
+  // The largest MTU whose packets fit into frames of that size.
+  static uint32_t LargestMtu(uint32_t frame_size);
+
+  netstack::XdpDevice& device() { return *device_; }
+  netstack::Interface& interface() { return *interface_; }
   const xdp::XdpLink& link() const { return *link_; }
   const xdp::SteerProgram& program() const { return *program_; }
-  // "xdp on eth0 (native, zero-copy), 10.0.0.2/24"
+  // "eth0 (native, zero-copy)"
   std::string Describe() const;
 
  private:
   XdpPort() = default;
 
+  netstack::NetDeviceOptions device_options_;
   std::unique_ptr<xdp::SteerProgram> program_;
   std::unique_ptr<xdp::XdpLink> link_;
-  std::unique_ptr<netstack::PcapWriter> capture_;
-  std::unique_ptr<netstack::Inet> inet_;
   std::unique_ptr<netstack::XdpDevice> device_;
-  std::unique_ptr<netstack::InetStack> stack_;
+  netstack::Interface* interface_ = nullptr;
 };
 
 }  // namespace weir

@@ -1,14 +1,16 @@
-// IpContext: what the network layer of one shard knows: its interface, addresses, neighbours, and the shard's frames,
-// timers and counters (the part of Linux's struct net that matters here). Owned by Inet; belongs to one shard.
+// IpContext: what the network layer of one shard knows: its interfaces, routes, and the shard's frames, timers and
+// counters (the part of Linux's struct net that matters here). Owned by Inet; belongs to one shard.
 #ifndef NETSTACK_IP_IP_CONTEXT_H_
 #define NETSTACK_IP_IP_CONTEXT_H_
 
 #include <cstdint>
-#include <optional>
+#include <memory>
+#include <vector>
 
 #include "netstack/drop_reason.h"
-#include "netstack/ip/neighbour.h"
-#include "netstack/ip/net_device.h"
+#include "netstack/ip/interface.h"
+#include "netstack/ip/rate_limit.h"
+#include "netstack/ip/route.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/siphash.h"
@@ -31,38 +33,47 @@ struct ReadySock : runtime::ListNode<ReadySock> {
   uint8_t events = 0;
 };
 
-struct IpOptions {
+struct InterfaceOptions {
   NetDeviceOptions device;
-  IpPrefix address;
-  std::optional<IpAddress> gateway;
-  runtime::SipKey secret;
+  std::vector<IpPrefix> addresses;  // each brings the route to its network
+  std::vector<IpAddress> gateways;  // default routes: at most one a family
 };
 
-// A token bucket: `rate` per second with bursts of `burst` (RFC 1812 §4.3.2.8).
-struct RateLimit {
-  int64_t rate;
-  int64_t burst;
-  int64_t tokens = burst;
-  Nanos last_ns = 0;
+struct IpOptions {
+  std::vector<InterfaceOptions> interfaces;
+  runtime::SipKey secret;
+  // Pass on what is for other hosts (ip_forward and ipv6.conf.all.forwarding of Linux).
+  bool forwarding = false;
+};
 
-  bool Take(Nanos now_ns) {
-    const Nanos interval = kSecond / rate;
-    const int64_t fresh = (now_ns - last_ns) / interval;
-    if (fresh > 0) {
-      tokens = tokens + fresh < burst ? tokens + fresh : burst;
-      last_ns += fresh * interval;
-    }
-    if (tokens == 0) return false;
-    --tokens;
-    return true;
-  }
+// The group that every holder of `ip`, an IPv6 address, listens to for neighbour solicitations (RFC 4291 §2.7.1).
+IpAddress SolicitedNodeGroup(const IpAddress& ip);
+
+// Whether a socket bound to `bound` gets what is sent to `destination`: "::" stands for every address of both families,
+// 0.0.0.0 for every one of IPv4.
+inline bool BoundTo(const IpAddress& bound, const IpAddress& destination) {
+  return bound == destination || bound == IpAddress() || (bound == IpAddress::V4(0) && destination.is_v4());
+}
+
+// The scope_id of a peer that sent to us on `in` (RFC 4007 §6).
+inline uint32_t ScopeOf(const IpAddress& ip, const Interface& in) {
+  return !ip.is_v4() && ip.is_link_local() ? in.index : 0;
+}
+
+// Told of addresses, groups included, that frames must now come in for, or need not any more: the steering program.
+class AddressListener {
+ public:
+  virtual void AddressAdded(Interface& interface, const IpAddress& ip) = 0;
+  virtual void AddressRemoved(Interface& interface, const IpAddress& ip) = 0;
+
+ protected:
+  ~AddressListener() = default;
 };
 
 struct IpContext {
-  IpContext(const IpOptions& options, runtime::FramePool& pool, runtime::TimerWheel& timers)
-      : pool(pool), timers(timers), device(options.device), address(options.address), gateway(options.gateway),
-        secret(options.secret) {}
-  ~IpContext() { neighbours.Clear(*this); }
+  IpContext(const IpOptions& options, runtime::FramePool& pool, runtime::TimerWheel& timers);
+  ~IpContext();
+  IpContext(const IpContext&) = delete;
 
   void Ready(ReadySock& sock, uint8_t event) {
     sock.events |= event;
@@ -72,19 +83,36 @@ struct IpContext {
   void CountFailure(DropReason reason) {
     if (reason != DropReason::kConsumed) outcomes.Count(reason);
   }
+
+  Interface& AddInterface(const NetDeviceOptions& options);
+  // By its index; nullptr when there is none, as for 0.
+  Interface* FindInterface(uint32_t index);
+
+  // Gives `interface` an address, with the route to its network and, for IPv6, the solicited-node group (RFC 4291
+  // §2.7.1). False: no room, or it is there already.
+  bool AddAddress(Interface& interface, const InterfaceAddress& address);
+  // Takes it away with what AddAddress brought.
+  void RemoveAddress(Interface& interface, const IpAddress& ip);
+  // Membership of a group on an interface; counted, so each Join wants its Leave. False: no room.
+  bool JoinGroup(Interface& interface, const IpAddress& group);
+  void LeaveGroup(Interface& interface, const IpAddress& group);
+
+  // The interface that `ip` is an address of, whichever one the packet came in on (the weak host model of RFC 1122
+  // §3.3.4.2, as Linux has it); nullptr: not ours.
+  Interface* FindLocal(const IpAddress& ip);
   // Whether a packet to `ip` is for this host alone.
-  bool IsLocal(const IpAddress& ip) const { return ip == address.ip; }
+  bool IsLocal(const IpAddress& ip) const { return const_cast<IpContext*>(this)->FindLocal(ip) != nullptr; }
 
   runtime::FramePool& pool;
   runtime::TimerWheel& timers;
-  NetDevice device;
-  IpPrefix address;
-  std::optional<IpAddress> gateway;
   runtime::SipKey secret;
-  NeighbourTable neighbours;
+  bool forwarding;
+  std::vector<std::unique_ptr<Interface>> interfaces;  // made at set-up
+  RouteTable routes;
+  AddressListener* address_listener = nullptr;
   OutcomeCounters outcomes;
   runtime::List<ReadySock, ReadySock> ready;
-  // icmp_msgs_per_sec and icmp_msgs_burst of Linux.
+  // icmp_msgs_per_sec and icmp_msgs_burst of Linux; one bucket for both ICMPs.
   RateLimit icmp_limit{.rate = 1000, .burst = 50};
   uint16_t next_ip_id = 0;
   uint64_t copied_bytes = 0;  // payload copied by the stack because it could not be passed on in place

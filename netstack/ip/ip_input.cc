@@ -1,29 +1,72 @@
 #include "netstack/ip/ip_input.h"
 
-#include "netstack/ip/icmp.h"
-#include "netstack/ip/ip_packet.h"
+#include "netstack/ip/icmp_input.h"
+#include "netstack/ip/icmp_output.h"
+#include "netstack/ip/ip_forward.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/udp/udp_input.h"
-#include "netstack/wire/icmp.h"
+#include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
+#include "netstack/wire/ipv6.h"
 
 namespace weir::netstack {
 namespace {
 
 // RFC 1122 §3.2.1.3: addresses that must never be a source. Our own as a source is a spoof (the land attack).
-bool IsMartianSource(const IpContext& context, const Ipv4Header& header) {
-  const uint32_t source = header.source;
-  const uint8_t net = static_cast<uint8_t>(source >> 24);
+bool IsMartianSource(IpContext& context, uint32_t source) {
+  const auto net = static_cast<uint8_t>(source >> 24);
   if (net == 0 || net == 127 || net >= 224) return true;
   const IpAddress address = IpAddress::V4(source);
-  if (context.IsLocal(address)) return true;
-  // The broadcast address of our own prefix; /31 and /32 have none (RFC 3021 §2.1).
-  const int bits = context.address.length;
-  const uint32_t host_mask = bits >= 31 ? 0 : 0xffffffffu >> bits;
-  return host_mask != 0 && context.address.Contains(address) && (source & host_mask) == host_mask;
+  for (const std::unique_ptr<Interface>& interface : context.interfaces) {
+    if (interface->FindAddress(address) != nullptr || interface->IsBroadcast(address)) return true;
+  }
+  return false;
 }
 
-// The transport of a packet for this host (ip_local_deliver, ip_protocol_deliver_rcu).
+// RFC 1122 §3.2.1.8. Nothing in them concerns us but source routes, which are refused (RFC 7126 §4.3, §4.4; Linux:
+// accept_source_route), and a router alert. False: malformed or refused.
+bool CheckOptions(std::span<const std::byte> options, bool* router_alert) {
+  constexpr uint8_t kEnd = 0, kNop = 1, kLsrr = 0x83, kSsrr = 0x89, kRouterAlert = 0x94;
+  for (size_t at = 0; at < options.size();) {
+    const uint8_t type = runtime::LoadU8(options.data() + at);
+    if (type == kEnd) return true;
+    if (type == kNop) {
+      ++at;
+      continue;
+    }
+    if (type == kLsrr || type == kSsrr || at + 1 >= options.size()) return false;
+    const uint8_t length = runtime::LoadU8(options.data() + at + 1);
+    if (length < 2 || at + length > options.size()) return false;
+    if (type == kRouterAlert) *router_alert = true;
+    at += length;
+  }
+  return true;
+}
+
+// Where the packet goes (ip_rcv_finish).
+DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& header, Nanos now_ns) {
+  packet.to = ClassifyDestination(inet.ip, packet.in, packet.destination);
+  if (packet.to == IpDestination::kOther) {
+    return inet.ip.forwarding ? IpForward(inet.ip, packet, now_ns) : DropReason::kIpNotLocal;
+  }
+  if (header.is_fragment()) return DropReason::kIpFragment;
+  return IpLocalDeliver(inet, packet, now_ns);
+}
+
+}  // namespace
+
+IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAddress& destination) {
+  if (context.FindLocal(destination) != nullptr) return IpDestination::kLocal;
+  if (in.IsBroadcast(destination)) return IpDestination::kBroadcast;
+  if (!destination.is_multicast()) return IpDestination::kOther;
+  // RFC 1112 §4, RFC 4291 §2.8: every host belongs to all-hosts and all-nodes.
+  static const IpAddress kAllHosts = IpAddress::V4(0xe0000001);
+  static const IpAddress kAllNodes = IpAddress::V6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+  const bool member = destination == kAllHosts || destination == kAllNodes || in.groups.Contains(destination);
+  return member ? IpDestination::kMulticast : IpDestination::kOther;
+}
+
+// Linux: ip_local_deliver, ip_protocol_deliver_rcu; ip6_protocol_deliver_rcu.
 DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
   switch (packet.protocol) {
     case kProtocolTcp:
@@ -31,23 +74,23 @@ DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
     case kProtocolUdp:
       return UdpRcv(inet.udp, packet, now_ns);
     case kProtocolIcmp:
-      return IcmpRcv(inet.ip, packet, now_ns);
+      if (packet.is_v4()) return IcmpRcv(inet, packet, now_ns);
+      break;
+    case kProtocolIcmp6:
+      if (!packet.is_v4()) return Icmp6Rcv(inet, packet, now_ns);
+      break;
+    case kNextHeaderNone:
+      if (!packet.is_v4()) return DropReason::kIpProtocol;
+      break;
     default:
-      // RFC 1122 §3.2.2.1: a host sends protocol unreachable.
-      IcmpSendUnreachable(inet.ip, packet, kIcmpCodeProtocolUnreachable, now_ns);
-      return DropReason::kIpProtocol;
+      break;
   }
+  // RFC 1122 §3.2.2.1, RFC 8200 §4: a host says that it does not know the protocol.
+  IcmpSend(inet.ip, packet, IcmpError::kProtocolUnreachable, packet.next_header_offset, now_ns);
+  return DropReason::kIpProtocol;
 }
 
-// Where the packet goes (ip_rcv_finish): only to this host, so far.
-DropReason IpRcvFinish(Inet& inet, IpPacket& packet, Nanos now_ns) {
-  if (!inet.ip.IsLocal(packet.destination)) return DropReason::kIpNotLocal;
-  return IpLocalDeliver(inet, packet, now_ns);
-}
-
-}  // namespace
-
-DropReason IpRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
+DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
   if (frame.len < Ipv4Header::kMinSize) return DropReason::kIpTruncated;
   Ipv4Header header;
   header.Parse(frame.data);
@@ -58,19 +101,22 @@ DropReason IpRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns, bool link_mult
   if (FoldSum(SumBytes(bytes)) != 0xffff) return DropReason::kIpChecksum;
   if (header.total_length < header.header_size) return DropReason::kIpHeaderLength;
   if (frame.len < header.total_length) return DropReason::kIpTruncated;
-  if (IsMartianSource(inet.ip, header)) return DropReason::kIpMartianSource;
-  if (header.is_fragment()) return DropReason::kIpFragment;
+  if (IsMartianSource(inet.ip, header.source)) return DropReason::kIpMartianSource;
+  bool router_alert = false;
+  if (!CheckOptions(bytes.subspan(Ipv4Header::kMinSize), &router_alert)) return DropReason::kIpOptions;
   frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
   frame.Pull(header.header_size);
   IpPacket packet{.frame = frame,
+                  .in = in,
                   .source = IpAddress::V4(header.source),
                   .destination = IpAddress::V4(header.destination),
                   .protocol = header.protocol,
                   .tos = header.tos,
                   .ttl = header.ttl,
+                  .router_alert = router_alert,
                   .link_multicast = link_multicast,
                   .header = bytes};
-  return IpRcvFinish(inet, packet, now_ns);
+  return IpRcvFinish(inet, packet, header, now_ns);
 }
 
 }  // namespace weir::netstack

@@ -1,31 +1,115 @@
 #include "netstack/ip/ip_output.h"
 
+#include <algorithm>
+#include <cstring>
+
+#include "netstack/ip/link_output.h"
 #include "netstack/wire/ipv4.h"
+#include "netstack/wire/ipv6.h"
 
 namespace weir::netstack {
+namespace {
 
-const IpAddress* RouteLookup(const IpContext& context, const IpAddress& destination) {
-  if (context.address.Contains(destination)) return &destination;
-  return context.gateway.has_value() ? &*context.gateway : nullptr;
+// RFC 2113 §2.1 and RFC 2711 §2.1, the latter in a hop-by-hop header of its own, padded to eight bytes.
+constexpr std::array<uint8_t, 4> kIpv4RouterAlert{0x94, 4, 0, 0};
+constexpr std::array<uint8_t, 8> kIpv6RouterAlert{0, 0, 5, 2, 0, 0, 1, 0};
+
+uint8_t Ttl(const IpFlow& flow, const Interface& out) {
+  if (flow.ttl != 0) return flow.ttl;
+  if (flow.destination.is_multicast()) return 1;  // RFC 1112 §6.1
+  return flow.destination.is_v4() ? kDefaultTtl : out.hop_limit;
 }
 
-DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns) {
-  const IpAddress* next_hop = RouteLookup(context, flow.destination);
-  const uint32_t total_length = frame->len + Ipv4Header::kMinSize;
-  if (next_hop == nullptr || total_length > context.device.mtu()) {
-    runtime::Unref(frame);
-    return next_hop == nullptr ? DropReason::kNoRoute : DropReason::kTxTooBig;
-  }
-  const Ipv4Header header{.tos = flow.tos,
-                          .total_length = static_cast<uint16_t>(total_length),
-                          .id = context.next_ip_id++,
-                          .fragment = Ipv4Header::kDontFragment,
-                          .ttl = flow.ttl,
+void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
+  const uint32_t options = flow.router_alert ? kIpv4RouterAlert.size() : 0;
+  const Ipv4Header header{.header_size = static_cast<uint8_t>(Ipv4Header::kMinSize + options),
+                          .tos = flow.tos,
+                          .total_length = static_cast<uint16_t>(frame.len + Ipv4Header::kMinSize + options),
+                          .id = out.context.next_ip_id++,
+                          .fragment = flow.dont_fragment ? Ipv4Header::kDontFragment : uint16_t{0},
+                          .ttl = Ttl(flow, out),
                           .protocol = flow.protocol,
                           .source = flow.source.v4(),
                           .destination = flow.destination.v4()};
-  header.Emit(frame->Push(Ipv4Header::kMinSize));
-  return NeighbourOutput(context, frame, *next_hop, now_ns);
+  if (options != 0) std::memcpy(frame.Push(options), kIpv4RouterAlert.data(), options);
+  header.Emit(frame.Push(Ipv4Header::kMinSize));
+}
+
+void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
+  uint8_t next = flow.protocol;
+  if (flow.router_alert) {
+    std::memcpy(frame.Push(kIpv6RouterAlert.size()), kIpv6RouterAlert.data(), kIpv6RouterAlert.size());
+    frame.data[0] = std::byte{next};
+    next = kNextHeaderHopByHop;
+  }
+  const Ipv6Header header{.traffic_class = flow.tos,
+                          .payload_length = static_cast<uint16_t>(frame.len),
+                          .next_header = next,
+                          .hop_limit = Ttl(flow, out),
+                          .source = flow.source,
+                          .destination = flow.destination};
+  header.Emit(frame.Push(Ipv6Header::kSize));
+}
+
+// A link-local address or group says nothing of the interface; where the caller does not either, it is the first.
+Interface* DefaultInterface(IpContext& context, const IpAddress& destination) {
+  if (const Route* route = context.routes.Lookup(destination)) return route->out;
+  return context.interfaces.empty() ? nullptr : context.interfaces.front().get();
+}
+
+}  // namespace
+
+NextHop RouteLookup(IpContext& context, const IpAddress& destination, Interface* out) {
+  if (destination.is_multicast() || destination == IpAddress::V4(0xffffffff)) {
+    return {out != nullptr ? out : DefaultInterface(context, destination), destination};
+  }
+  const Route* route = context.routes.Lookup(destination, out);
+  if (route == nullptr) return {};
+  return {route->out, route->gateway.is_any() ? destination : route->gateway};
+}
+
+bool SelectSource(IpContext& context, const IpAddress& destination, Interface* out, IpAddress* source) {
+  const NextHop hop = RouteLookup(context, destination, out);
+  if (hop.out == nullptr) return false;
+  // Through a gateway: IPv4 takes the address that the gateway sees on its own link (inet_select_addr).
+  const InterfaceAddress* address = hop.out->SelectSource(destination.is_v4() ? hop.ip : destination);
+  if (address == nullptr) return false;
+  *source = address->prefix.ip;
+  return true;
+}
+
+uint32_t PathMtu(IpContext& context, const IpAddress& destination, Interface* out) {
+  const NextHop hop = RouteLookup(context, destination, out);
+  return hop.out != nullptr ? hop.out->mtu(destination.is_v4()) : 0;
+}
+
+DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns) {
+  const NextHop hop = RouteLookup(context, flow.destination, flow.out);
+  const bool v4 = flow.destination.is_v4();
+  const uint32_t header = (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) + (flow.router_alert ? 8 : 0);
+  if (hop.out == nullptr || frame->len + header > hop.out->mtu(v4)) {
+    runtime::Unref(frame);
+    return hop.out == nullptr ? DropReason::kNoRoute : DropReason::kTxTooBig;
+  }
+  if (v4) {
+    PushIpv4(*frame, flow, *hop.out);
+  } else {
+    PushIpv6(*frame, flow, *hop.out);
+  }
+  return IpFinishOutput(*hop.out, frame, hop.ip, now_ns);
+}
+
+DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
+  const uint16_t type = next_hop.is_v4() ? kEtherTypeIpv4 : kEtherTypeIpv6;
+  if (next_hop.is_multicast()) return LinkOutput(out, frame, MulticastMac(next_hop), type);
+  if (out.IsBroadcast(next_hop)) return LinkOutput(out, frame, kBroadcastMac, type);
+  return NeighbourOutput(out, frame, next_hop, now_ns);
+}
+
+MacAddress MulticastMac(const IpAddress& group) {
+  const auto& ip = group.bytes();
+  if (group.is_v4()) return {{0x01, 0x00, 0x5e, static_cast<uint8_t>(ip[13] & 0x7f), ip[14], ip[15]}};
+  return {{0x33, 0x33, ip[12], ip[13], ip[14], ip[15]}};
 }
 
 }  // namespace weir::netstack

@@ -1,4 +1,4 @@
-// IP output: route, header, neighbour. Linux: ip_queue_xmit, ip_local_out, ip_finish_output2.
+// IP output: route, header, neighbour. Linux: ip_queue_xmit, ip_local_out, ip_finish_output2; ip6_xmit.
 #ifndef NETSTACK_IP_IP_OUTPUT_H_
 #define NETSTACK_IP_IP_OUTPUT_H_
 
@@ -8,21 +8,43 @@ namespace weir::netstack {
 
 inline constexpr uint8_t kDefaultTtl = 64;
 
-// Which way a packet goes out of this host.
+// Which way a packet goes out of this host, and what its header says.
 struct IpFlow {
   IpAddress source;
   IpAddress destination;
   uint8_t protocol = 0;
   uint8_t tos = 0;
-  uint8_t ttl = kDefaultTtl;
+  uint8_t ttl = 0;  // 0: 64, for multicast 1, for IPv6 what the router said (RFC 4861 §6.3.2)
+  // IPv4: whether a router may cut it into pieces; IPv6 routers never do.
+  bool dont_fragment = true;
+  // IPv4 and IPv6: a router alert option goes in (RFC 2113, RFC 2711), for IGMP and MLD.
+  bool router_alert = false;
+  Interface* out = nullptr;  // wanted; needed for link-local and multicast destinations when there are several
 };
 
-// The neighbour to send to for `destination`: itself when it is on the link, else the gateway; nullptr without a route.
-const IpAddress* RouteLookup(const IpContext& context, const IpAddress& destination);
+// Where a packet goes next. `out` is nullptr without a route.
+struct NextHop {
+  Interface* out = nullptr;
+  IpAddress ip;  // of the neighbour; for multicast and broadcast the destination itself
+};
+
+NextHop RouteLookup(IpContext& context, const IpAddress& destination, Interface* out = nullptr);
+
+// The source address that a socket without one gets for `destination`: false when there is none, or no route.
+bool SelectSource(IpContext& context, const IpAddress& destination, Interface* out, IpAddress* source);
+
+// Largest packet that goes to `destination` in one piece: of the path, where it is known to be narrower than the link.
+uint32_t PathMtu(IpContext& context, const IpAddress& destination, Interface* out = nullptr);
 
 // Takes over one reference on `frame`, which begins at its transport header and has headroom for the rest. Never
-// fragments: DF is set, so that path MTU discovery works (RFC 1191 §3).
+// fragments: kTxTooBig when it does not fit the path.
 DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns);
+
+// `frame` begins at its complete IP header: on to the neighbour, or to the link's group (ip_finish_output2).
+DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
+
+// The link-layer group of an IP group: RFC 1112 §6.4, RFC 2464 §7.
+MacAddress MulticastMac(const IpAddress& group);
 
 }  // namespace weir::netstack
 

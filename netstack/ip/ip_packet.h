@@ -12,16 +12,35 @@
 
 namespace weir::netstack {
 
+class Interface;
+
+// Whom the destination address names (RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST of Linux).
+enum class IpDestination : uint8_t { kLocal, kBroadcast, kMulticast, kOther };
+
 struct IpPacket {
   runtime::Frame& frame;
+  Interface& in;
   IpAddress source;
   IpAddress destination;
   uint8_t protocol = 0;
-  uint8_t tos = 0;
-  uint8_t ttl = 0;
+  uint8_t tos = 0;  // or the traffic class of IPv6
+  uint8_t ttl = 0;  // or its hop limit
+  uint32_t next_header_offset = 0;  // IPv6: of the field that names `protocol`, from the packet's beginning
+  bool router_alert = false;
   bool link_multicast = false;  // PACKET_BROADCAST or PACKET_MULTICAST of Linux
-  // The IP header, with options, right in front of frame.data.
+  IpDestination to = IpDestination::kOther;
+  // The IP header, with options and extension headers, right in front of frame.data (of the first fragment).
   std::span<const std::byte> header;
+  // Of a reassembled packet: the frames behind the first, each at its piece of the payload. They are the caller's.
+  std::span<runtime::Frame* const> more;
+
+  bool is_v4() const { return source.is_v4(); }
+  // Of transport header and payload.
+  uint32_t length() const {
+    uint32_t sum = frame.len;
+    for (const runtime::Frame* piece : more) sum += piece->len;
+    return sum;
+  }
 };
 
 }  // namespace weir::netstack

@@ -7,9 +7,9 @@
 namespace weir::netstack {
 
 // Takes over one reference on `frame`, which begins at the network header (dev_hard_header, dev_queue_xmit).
-inline DropReason LinkOutput(IpContext& context, runtime::Frame* frame, const MacAddress& destination,
+inline DropReason LinkOutput(Interface& out, runtime::Frame* frame, const MacAddress& destination,
                              uint16_t ether_type) {
-  NetDevice& device = context.device;
+  NetDevice& device = out.device;
   const auto size = static_cast<uint32_t>(EthernetHeaderSize(device.vlan()));
   EmitEthernet(frame->Push(size), destination, device.mac(), device.vlan(), ether_type);
   return device.Queue(frame);

@@ -5,6 +5,7 @@
 #include "netstack/ip/arp.h"
 #include "netstack/ip/ip_context.h"
 #include "netstack/ip/link_output.h"
+#include "netstack/ip/ndisc_output.h"
 
 namespace weir::netstack {
 
@@ -25,25 +26,33 @@ Neighbour* NeighbourTable::Find(const IpAddress& ip) {
   return nullptr;
 }
 
-Neighbour& NeighbourTable::FindOrCreate(IpContext& context, const IpAddress& ip) {
+Neighbour& NeighbourTable::FindOrCreate(Interface& interface, const IpAddress& ip) {
   if (Neighbour* found = Find(ip)) {
     static_cast<runtime::ListNode<NeighbourUse>&>(*found).Unlink();
-    used_.PushBack(*found);
+    (found->proven ? proven_ : unproven_).PushBack(*found);
     return *found;
   }
-  if (free_.empty()) Remove(context, used_.front());
+  if (free_.empty()) Remove(interface, (unproven_.empty() ? proven_ : unproven_).front());
   Neighbour& entry = *free_.PopFront();
-  entry.context = &context;
+  entry.interface = &interface;
   entry.ip = ip;
   entry.state = NeighbourState::kIncomplete;
   entry.probes = 0;
+  entry.proven = entry.contested = entry.is_router = false;
   Neighbour*& head = buckets_[Bucket(ip)];
   entry.hash_next = std::exchange(head, &entry);
-  used_.PushBack(entry);
+  unproven_.PushBack(entry);
   return entry;
 }
 
-void NeighbourTable::Remove(IpContext& context, Neighbour& neighbour) {
+void NeighbourTable::Prove(Neighbour& neighbour) {
+  if (std::exchange(neighbour.proven, true)) return;
+  static_cast<runtime::ListNode<NeighbourUse>&>(neighbour).Unlink();
+  proven_.PushBack(neighbour);
+}
+
+void NeighbourTable::Remove(Interface& interface, Neighbour& neighbour) {
+  IpContext& context = interface.context;
   context.timers.Cancel(neighbour);
   for (size_t i = 0; i < neighbour.pending_count; ++i) {
     context.outcomes.Count(DropReason::kNeighbourFailed);
@@ -59,31 +68,41 @@ void NeighbourTable::Remove(IpContext& context, Neighbour& neighbour) {
   free_.PushBack(neighbour);
 }
 
-void NeighbourTable::Clear(IpContext& context) {
-  while (!used_.empty()) Remove(context, used_.front());
+void NeighbourTable::Clear(Interface& interface) {
+  for (auto* list : {&unproven_, &proven_}) {
+    while (!list->empty()) Remove(interface, list->front());
+  }
   while (free_.PopFront() != nullptr) {
   }
 }
 
+namespace {
+
+DropReason Solicit(Interface& interface, const Neighbour& neighbour, Nanos now_ns) {
+  return neighbour.ip.is_v4() ? ArpSolicit(interface, neighbour) : NdpSolicit(interface, neighbour, now_ns);
+}
+
+}  // namespace
+
 // Ends of INCOMPLETE, DELAY and PROBE; RFC 4861 §7.3.3.
 void Neighbour::OnTimer(runtime::Timer& timer, Nanos now_ns) {
   auto& self = static_cast<Neighbour&>(timer);
-  IpContext& context = *self.context;
+  Interface& interface = *self.interface;
   if (self.state == NeighbourState::kDelay) {
     self.state = NeighbourState::kProbe;
     self.probes = 0;
   }
   if (self.probes == NeighbourTable::kMaxProbes) {
-    context.neighbours.Remove(context, self);
+    interface.neighbours.Remove(interface, self);
     return;
   }
   ++self.probes;
-  context.CountFailure(ArpSolicit(context, self));
-  context.timers.Arm(self, now_ns + NeighbourTable::kRetransTimer);
+  interface.context.CountFailure(Solicit(interface, self, now_ns));
+  interface.context.timers.Arm(self, now_ns + NeighbourTable::kRetransTimer);
 }
 
-DropReason NeighbourOutput(IpContext& context, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
-  Neighbour& neighbour = context.neighbours.FindOrCreate(context, next_hop);
+DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
+  Neighbour& neighbour = out.neighbours.FindOrCreate(out, next_hop);
   if (neighbour.state == NeighbourState::kIncomplete) {
     if (neighbour.pending_count == Neighbour::kMaxPending) {
       runtime::Unref(frame);
@@ -100,23 +119,42 @@ DropReason NeighbourOutput(IpContext& context, runtime::Frame* frame, const IpAd
   }
   if (neighbour.state == NeighbourState::kStale) {
     neighbour.state = NeighbourState::kDelay;
-    context.timers.Arm(neighbour, now_ns + NeighbourTable::kDelayFirstProbe);
+    out.context.timers.Arm(neighbour, now_ns + NeighbourTable::kDelayFirstProbe);
   }
-  return LinkOutput(context, frame, neighbour.mac, kEtherTypeIpv4);
+  return LinkOutput(out, frame, neighbour.mac, next_hop.is_v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
 }
 
-void NeighbourUpdate(IpContext& context, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns) {
+void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns) {
+  if (neighbour.contested && mac != neighbour.mac) return;
   neighbour.mac = mac;
   neighbour.state = confirmed ? NeighbourState::kReachable : NeighbourState::kStale;
   neighbour.confirmed_ns = now_ns;
   neighbour.probes = 0;
-  context.timers.Cancel(neighbour);
+  neighbour.contested = false;
+  if (confirmed) interface.neighbours.Prove(neighbour);
+  interface.context.timers.Cancel(neighbour);
   const size_t waiting = std::exchange(neighbour.pending_count, 0);
   for (size_t i = 0; i < waiting; ++i) {
     runtime::Frame* frame = neighbour.pending[i];
     --frame->tx_pending;
-    context.CountFailure(NeighbourOutput(context, frame, neighbour.ip, now_ns));
+    interface.context.CountFailure(NeighbourOutput(interface, frame, neighbour.ip, now_ns));
   }
+}
+
+void NeighbourContest(Neighbour& neighbour, Nanos now_ns) {
+  if (neighbour.state < NeighbourState::kReachable || neighbour.state == NeighbourState::kProbe) return;
+  neighbour.state = NeighbourState::kProbe;
+  neighbour.contested = true;
+  neighbour.probes = 0;
+  Neighbour::OnTimer(neighbour, now_ns);
+}
+
+void NeighbourConfirm(Interface& interface, const IpAddress& next_hop, Nanos now_ns) {
+  Neighbour* neighbour = interface.neighbours.Find(next_hop);
+  if (neighbour == nullptr || neighbour->state <= NeighbourState::kIncomplete) return;
+  interface.context.timers.Cancel(*neighbour);
+  neighbour->state = NeighbourState::kReachable;
+  neighbour->confirmed_ns = now_ns;
 }
 
 }  // namespace weir::netstack

@@ -22,7 +22,7 @@
 
 namespace weir::netstack {
 
-struct IpContext;
+class Interface;
 
 enum class NeighbourState : uint8_t { kFree, kIncomplete, kReachable, kStale, kDelay, kProbe };
 
@@ -37,10 +37,13 @@ struct Neighbour : runtime::Timer, runtime::ListNode<NeighbourUse> {
 
   static void OnTimer(runtime::Timer& timer, Nanos now_ns);
 
-  IpContext* context = nullptr;
+  Interface* interface = nullptr;
   Neighbour* hash_next = nullptr;
   IpAddress ip;
   MacAddress mac;
+  bool proven = false;     // it has answered us; an unproven entry goes first when the table is full
+  bool contested = false;  // another claimed its address; only the known one is believed
+  bool is_router = false;  // RFC 4861 §5.1: it said so
   NeighbourState state = NeighbourState::kFree;
   uint8_t probes = 0;
   uint8_t pending_count = 0;
@@ -61,27 +64,41 @@ class NeighbourTable {
 
   // The entry for `ip`, or nullptr.
   Neighbour* Find(const IpAddress& ip);
-  // The same, made when it is not there: in the place of the least recently used entry when the table is full.
-  Neighbour& FindOrCreate(IpContext& context, const IpAddress& ip);
-  void Remove(IpContext& context, Neighbour& neighbour);
+  // The same, made when it is not there: in the place of the least recently used entry when the table is full, of those
+  // that never answered us as long as there are such. So a flood of claims or of scans drives out no neighbour in use.
+  Neighbour& FindOrCreate(Interface& interface, const IpAddress& ip);
+  void Remove(Interface& interface, Neighbour& neighbour);
   // Drops every entry and the packets that wait; before the table is destroyed.
-  void Clear(IpContext& context);
+  void Clear(Interface& interface);
+  // `neighbour` has answered us.
+  void Prove(Neighbour& neighbour);
+  // The entries, used and free ones, for what looks at all of them.
+  std::vector<Neighbour>& entries() { return entries_; }
 
  private:
   size_t Bucket(const IpAddress& ip) const;
 
   std::vector<Neighbour> entries_;
   std::vector<Neighbour*> buckets_;
-  runtime::List<Neighbour, NeighbourUse> used_;
+  runtime::List<Neighbour, NeighbourUse> unproven_;
+  runtime::List<Neighbour, NeighbourUse> proven_;
   runtime::List<Neighbour, NeighbourUse> free_;
 };
 
-// Sends `frame`, which begins at its IP header and of which one reference is taken over, to the neighbour `next_hop`:
-// at once, or when its address is known (neigh_resolve_output).
-DropReason NeighbourOutput(IpContext& context, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
+// Sends `frame`, which begins at its IP header and of which one reference is taken over, to the neighbour `next_hop` on
+// the interface's link: at once, or when its address is known (neigh_resolve_output).
+DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
 
 // `mac` was learnt for the entry; `confirmed` when it answers our own question. Sends what waited (neigh_update).
-void NeighbourUpdate(IpContext& context, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns);
+void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns);
+
+// Somebody claims the entry's address for another MAC, unasked. The one we know is asked whether it is still there, and
+// until it has answered nobody else is believed; when it does not answer the entry goes, and the link is asked anew. An
+// entry that is being asked about is left alone, so that claims cannot make us ask more often than the timer does.
+void NeighbourContest(Neighbour& neighbour, Nanos now_ns);
+
+// Data that came back shows that the neighbour receives what we send (RFC 4861 §7.3.1; MSG_CONFIRM of Linux).
+void NeighbourConfirm(Interface& interface, const IpAddress& next_hop, Nanos now_ns);
 
 }  // namespace weir::netstack
 

@@ -4,6 +4,7 @@
 #define NETSTACK_IP_NET_DEVICE_H_
 
 #include <cstdint>
+#include <string>
 
 #include "netstack/drop_reason.h"
 #include "netstack/wire/ethernet.h"
@@ -13,6 +14,8 @@
 namespace weir::netstack {
 
 struct NetDeviceOptions {
+  std::string name;    // for people
+  uint32_t index = 0;  // as if_nametoindex(3) says; 0: the place among the stack's interfaces, from 1
   MacAddress mac;
   uint32_t mtu = 1500;  // of the IP packet
   VlanTags vlan;
@@ -32,6 +35,8 @@ class NetDevice {
     while (!tx_empty()) runtime::Unref(TxPop());
   }
 
+  uint32_t index() const { return options_.index; }
+  const std::string& name() const { return options_.name; }
   const MacAddress& mac() const { return options_.mac; }
   uint32_t mtu() const { return options_.mtu; }
   const VlanTags& vlan() const { return options_.vlan; }

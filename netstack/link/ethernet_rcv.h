@@ -9,12 +9,12 @@
 
 namespace weir::netstack {
 
-// `frame` begins at the Ethernet header; the caller keeps its reference. What wants to keep the frame takes its own.
-DropReason EthernetRcv(Inet& inet, runtime::Frame& frame, Nanos now_ns);
+// `frame` came in on `in` and begins at the Ethernet header; the caller keeps its reference. What wants to keep the frame takes its own.
+DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns);
 
 // A burst from the ring: each frame goes through EthernetRcv, its outcome is counted, and the ring's reference dropped.
 // Nothing is resumed here: sockets that something happened to are on inet.ip.ready.
-void ReceiveBurst(Inet& inet, std::span<runtime::Frame* const> burst, Nanos now_ns);
+void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns);
 
 }  // namespace weir::netstack
 

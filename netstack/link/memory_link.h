@@ -11,16 +11,23 @@ namespace weir::netstack {
 
 class MemoryLink {
  public:
-  MemoryLink(Inet& a, Inet& b) : a_(a), b_(b) {}
+  struct End {
+    Inet& inet;
+    Interface& interface;
+  };
+
+  MemoryLink(const End& a, const End& b) : a_(a), b_(b) {}
+  // Between the first interface of each.
+  MemoryLink(Inet& a, Inet& b) : MemoryLink({a, *a.ip.interfaces.front()}, {b, *b.ip.interfaces.front()}) {}
 
   // Carries a burst from `a` to `b`, and one back; returns how many frames.
   size_t Carry(Nanos now_ns) { return CarryOneWay(a_, b_, now_ns) + CarryOneWay(b_, a_, now_ns); }
 
  private:
-  static size_t CarryOneWay(Inet& from, Inet& to, Nanos now_ns);
+  static size_t CarryOneWay(const End& from, const End& to, Nanos now_ns);
 
-  Inet& a_;
-  Inet& b_;
+  const End a_;
+  const End b_;
 };
 
 }  // namespace weir::netstack

@@ -13,12 +13,12 @@ size_t XdpDevice::Receive(Nanos now_ns) {
   if (capture_ != nullptr) {
     for (size_t i = 0; i < n; ++i) capture_->Write(burst[i]->bytes());
   }
-  ReceiveBurst(inet_, {burst, n}, now_ns);
+  ReceiveBurst(inet_, interface_, {burst, n}, now_ns);
   return n;
 }
 
 void XdpDevice::Transmit() {
-  NetDevice& device = inet_.ip.device;
+  NetDevice& device = interface_.device;
   link_.ReapCompletions();
   while (!device.tx_empty()) {
     runtime::Frame* burst[xdp::XdpLink::kBurst];

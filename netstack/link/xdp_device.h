@@ -13,7 +13,8 @@ namespace weir::netstack {
 class XdpDevice {
  public:
   // All outlive the device. `capture` may be nullptr.
-  XdpDevice(xdp::XdpLink& link, Inet& inet, PcapWriter* capture) : link_(link), inet_(inet), capture_(capture) {}
+  XdpDevice(xdp::XdpLink& link, Inet& inet, Interface& interface, PcapWriter* capture)
+      : link_(link), inet_(inet), interface_(interface), capture_(capture) {}
 
   // One burst, if there is one, through the stack; returns its frames.
   size_t Receive(Nanos now_ns);
@@ -26,6 +27,7 @@ class XdpDevice {
  private:
   xdp::XdpLink& link_;
   Inet& inet_;
+  Interface& interface_;
   PcapWriter* capture_;
 };
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/ip/ip_output.h"
 #include "netstack/udp/udp_output.h"
 #include "runtime/base/errno_status.h"
 
@@ -72,12 +73,16 @@ runtime::Frame* InetUdp::OneFrame(UdpSendOp& op, size_t length) {
 bool InetUdp::StartSend(UdpSendOp& op) {
   size_t length = op.buffer.size();
   for (const iovec& piece : op.from) length += piece.iov_len;
-  if (length > UdpMaxPayload(udp_)) {
-    op.status = runtime::ErrnoStatus(EMSGSIZE, absl::StrCat(length, " bytes in a datagram"));
+  if (op.peer.ip.is_any() || op.peer.port == 0) {
+    op.status = runtime::ErrnoStatus(EINVAL, absl::StrCat("cannot send to ", op.peer.ToString()));
     return true;
   }
-  if (!op.peer.ip.is_v4() || op.peer.ip.is_any() || op.peer.port == 0) {
-    op.status = runtime::ErrnoStatus(EINVAL, absl::StrCat("cannot send to ", op.peer.ToString()));
+  if (RouteLookup(udp_.ip(), op.peer.ip, udp_.ip().FindInterface(op.peer.scope_id)).out == nullptr) {
+    op.status = runtime::ErrnoStatus(ENETUNREACH, absl::StrCat("cannot send to ", op.peer.ToString()));
+    return true;
+  }
+  if (length > UdpMaxPayload(udp_, op.peer)) {
+    op.status = runtime::ErrnoStatus(EMSGSIZE, absl::StrCat(length, " bytes in a datagram"));
     return true;
   }
   runtime::Frame* frame = OneFrame(op, length);
@@ -102,7 +107,7 @@ void InetUdp::Close() {
 }
 
 SendBuffer InetUdp::NewSendBuffer(size_t bytes) {
-  if (bytes > UdpMaxPayload(udp_)) return {};
+  if (bytes > udp_.ip().pool.frame_size() - runtime::kTxHeadroom) return {};
   return SendBuffer::Allocate(udp_.ip().pool, bytes, bytes);
 }
 

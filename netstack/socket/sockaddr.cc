@@ -18,6 +18,7 @@ SocketAddress::SocketAddress(const Endpoint& endpoint, int family) : v6{} {
   } else {
     v6.sin6_family = AF_INET6;
     v6.sin6_port = htons(endpoint.port);
+    v6.sin6_scope_id = endpoint.scope_id;
     std::memcpy(&v6.sin6_addr, endpoint.ip.bytes().data(), sizeof v6.sin6_addr);
     length = sizeof v6;
   }
@@ -28,7 +29,7 @@ Endpoint SocketAddress::ToEndpoint() const {
   if (base.sa_family != AF_INET6) return {};
   std::array<uint8_t, 16> bytes;
   std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
-  return {IpAddress::V6(bytes), ntohs(v6.sin6_port)};
+  return {IpAddress::V6(bytes), ntohs(v6.sin6_port), v6.sin6_scope_id};
 }
 
 Endpoint LocalEndpoint(int fd) {

@@ -41,11 +41,21 @@ void TcpDemux::Remove(TcpSock& sock) {
   sock.hashed = false;
 }
 
-TcpListenSock* TcpDemux::FindListener(uint16_t port) const {
-  for (TcpListenSock* l = listeners_[port % kListenBuckets]; l != nullptr; l = l->hash_next) {
-    if (l->local.port == port) return l;
+TcpListenSock* TcpDemux::FindListener(const Endpoint& local) const {
+  TcpListenSock* best = nullptr;
+  for (TcpListenSock* l = listeners_[local.port % kListenBuckets]; l != nullptr; l = l->hash_next) {
+    if (l->local.port != local.port || !BoundTo(l->local.ip, local.ip)) continue;
+    if (l->local.ip == local.ip) return l;
+    if (best == nullptr || best->local.ip == IpAddress()) best = l;
   }
-  return nullptr;
+  return best;
+}
+
+bool TcpDemux::ListenerOverlaps(const Endpoint& local) const {
+  for (TcpListenSock* l = listeners_[local.port % kListenBuckets]; l != nullptr; l = l->hash_next) {
+    if (l->local.port == local.port && (BoundTo(l->local.ip, local.ip) || BoundTo(local.ip, l->local.ip))) return true;
+  }
+  return false;
 }
 
 void TcpDemux::InsertListener(TcpListenSock& listener) {

@@ -25,7 +25,10 @@ class TcpDemux {
   // Does nothing when it is not in the table.
   void Remove(TcpSock& sock);
 
-  TcpListenSock* FindListener(uint16_t port) const;
+  // The one that a SYN to `local` is for: bound to that address, else to all of its family, else to all.
+  TcpListenSock* FindListener(const Endpoint& local) const;
+  // Whether one listens that `local` would be in the way of.
+  bool ListenerOverlaps(const Endpoint& local) const;
   void InsertListener(TcpListenSock& listener);
   void RemoveListener(TcpListenSock& listener);
 

@@ -7,17 +7,22 @@
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
+#include "netstack/wire/ipv6.h"
 #include "netstack/wire/tcp.h"
 
 namespace weir::netstack {
 namespace {
 
 // Puts the checksum in and passes on a frame that begins at its TCP header; takes over one reference.
-void Send(IpContext& ip, runtime::Frame* frame, const IpAddress& source, const IpAddress& destination, Nanos now_ns) {
-  const ChecksumSum pseudo = PseudoHeaderSum(source, destination, kProtocolTcp, frame->len);
+void Send(IpContext& ip, runtime::Frame* frame, const IpAddress& source, const Endpoint& remote, Nanos now_ns) {
+  const ChecksumSum pseudo = PseudoHeaderSum(source, remote.ip, kProtocolTcp, frame->len);
   StoreChecksum(frame->data + TcpHeader::kChecksumOffset, FinishChecksum(SumBytes(frame->bytes()) + pseudo));
-  ip.CountFailure(
-      IpOutput(ip, frame, {.source = source, .destination = destination, .protocol = kProtocolTcp}, now_ns));
+  ip.CountFailure(IpOutput(ip, frame,
+                           {.source = source,
+                            .destination = remote.ip,
+                            .protocol = kProtocolTcp,
+                            .out = ip.FindInterface(remote.scope_id)},
+                           now_ns));
 }
 
 // Header in front of `frame`, which begins at its payload and of which one reference is taken over. What the segment
@@ -45,7 +50,7 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, cons
   header.Emit(at);
   std::memcpy(at + TcpHeader::kMinSize, option_bytes, option_size);
   ++context.counters.segments_out;
-  Send(context.ip, frame, sock.local.ip, sock.remote.ip, now_ns);
+  Send(context.ip, frame, sock.local.ip, sock.remote, now_ns);
 }
 
 // A segment without data. Without a frame nothing is sent: the timer, or the peer, asks again.
@@ -125,8 +130,13 @@ void TcpFlush(TcpContext& context, Nanos now_ns) {
   }
 }
 
-uint16_t TcpMss(const IpContext& ip) {
-  return static_cast<uint16_t>(ip.device.mtu() - Ipv4Header::kMinSize - TcpHeader::kMinSize);
+// RFC 9293 §3.7.1: without options of IP and TCP. The MTU of the link, not of the path: it says what we can receive.
+uint16_t TcpMss(IpContext& ip, const Endpoint& remote) {
+  const NextHop hop = RouteLookup(ip, remote.ip, ip.FindInterface(remote.scope_id));
+  const bool v4 = remote.ip.is_v4();
+  const uint32_t mtu = hop.out != nullptr ? hop.out->mtu(v4) : v4 ? 576 : 1280;
+  const uint32_t headers = TcpHeader::kMinSize + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize);
+  return static_cast<uint16_t>(std::min<uint32_t>(mtu, 65535) - headers);
 }
 
 uint32_t TcpSelectWindow(const TcpSock& sock) {
@@ -142,10 +152,10 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   uint64_t pool_bytes = uint64_t{free_frames} * pool.frame_size() / 2;
   // One that holds nothing keeps one segment open all the same: else two hosts whose send queues took all the frames
   // would wait for each other for ever (Linux under memory pressure does not go below four).
-  if (sock.rcv.queued == 0) pool_bytes = std::max<uint64_t>(pool_bytes, TcpMss(context.ip));
+  if (sock.rcv.queued == 0) pool_bytes = std::max<uint64_t>(pool_bytes, sock.rcv.advmss);
   free_bytes = static_cast<uint32_t>(std::min<uint64_t>(free_bytes, pool_bytes));
   // RFC 9293 §3.8.6.2.2: no small openings.
-  if (free_bytes < std::min<uint32_t>(limit / 2, TcpMss(context.ip))) free_bytes = 0;
+  if (free_bytes < std::min<uint32_t>(limit / 2, sock.rcv.advmss)) free_bytes = 0;
   // The field cannot say the bits below the scale: an opening is rounded down, but an edge that was promised is rounded
   // up, so that it does not move left.
   const uint32_t unit = 1u << sock.rcv.wscale;
@@ -162,7 +172,7 @@ void TcpSendSyn(TcpSock& sock, Nanos now_ns) {
   const TcpOptions options{.has_mss = true,
                            // RFC 7323 §1.3: in an answer only when the SYN had it; wscale 0 then says so.
                            .has_window_scale = !answer || sock.rcv.wscale != 0,
-                           .mss = TcpMss(sock.context.ip),
+                           .mss = sock.rcv.advmss,
                            .window_scale = sock.rcv.wscale};
   TransmitControl(sock, sock.snd.iss, answer ? kTcpSyn | kTcpAck : kTcpSyn, options, now_ns);
 }
@@ -190,7 +200,7 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
   }
   header.Emit(frame->Push(TcpHeader::kMinSize));
   ++context.counters.resets_out;
-  Send(context.ip, frame, segment.destination.ip, segment.source.ip, now_ns);
+  Send(context.ip, frame, segment.destination.ip, segment.source, now_ns);
 }
 
 void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {

@@ -41,7 +41,7 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
 uint32_t TcpSelectWindow(const TcpSock& sock);
 
 // Largest segment that fits our MTU; what the MSS option says (RFC 6691 §2).
-uint16_t TcpMss(const IpContext& ip);
+uint16_t TcpMss(IpContext& ip, const Endpoint& remote);
 
 }  // namespace weir::netstack
 

@@ -9,8 +9,8 @@ namespace weir::netstack {
 namespace {
 
 // RFC 9293 §3.9.2.3, RFC 1122 §4.2.3.10: a segment to several hosts, on the link or by its IP address, is no segment.
-bool IsUnicast(const IpContext& ip, const IpPacket& packet) {
-  return ip.IsLocal(packet.destination) && !packet.link_multicast;
+bool IsUnicast(const IpPacket& packet) {
+  return packet.to == IpDestination::kLocal && !packet.link_multicast && !packet.source.is_any();
 }
 
 // RFC 9293 §3.10.7.1: a segment for no connection is answered by RST, unless it is one itself.
@@ -34,9 +34,9 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   segment.header.Parse(frame.data);
   const uint8_t header_size = segment.header.header_size;
   if (header_size < TcpHeader::kMinSize || header_size > frame.len) return DropReason::kTcpHeaderLength;
-  if (!IsUnicast(context.ip, packet)) return DropReason::kTcpNotUnicast;
+  if (!IsUnicast(packet)) return DropReason::kTcpNotUnicast;
   const ChecksumSum pseudo = PseudoHeaderSum(packet.source, packet.destination, kProtocolTcp, frame.len);
-  if (!ChecksumOk(frame.bytes(), TcpHeader::kChecksumOffset, pseudo, context.ip.device.partial_checksums())) {
+  if (!ChecksumOk(frame.bytes(), TcpHeader::kChecksumOffset, pseudo, packet.in.device.partial_checksums())) {
     return DropReason::kTcpChecksum;
   }
   // SYN with FIN or RST is no legal combination in any state; Linux drops the first at LISTEN, scanners send both.
@@ -44,7 +44,7 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   segment.seq = Seq(segment.header.seq);
   segment.ack = Seq(segment.header.ack);
   segment.options = frame.bytes().subspan(TcpHeader::kMinSize, header_size - TcpHeader::kMinSize);
-  segment.source = {packet.source, segment.header.source_port};
+  segment.source = {packet.source, segment.header.source_port, ScopeOf(packet.source, packet.in)};
   segment.destination = {packet.destination, segment.header.destination_port};
   frame.Pull(header_size);
   segment.payload = frame.len;
@@ -52,7 +52,7 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   if (TcpSock* sock = context.demux.Find(segment.destination, segment.source)) {
     return TcpDoRcv(*sock, segment, now_ns);
   }
-  if (TcpListenSock* listener = context.demux.FindListener(segment.destination.port)) {
+  if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
     return TcpRcvListen(*listener, context, segment, now_ns);
   }
   return NoSocket(context, segment, now_ns);

@@ -112,6 +112,7 @@ struct TcpSock : ReadySock,
     uint32_t wnd = 0;
     uint32_t queued = 0;  // bytes in receive_queue
     uint16_t mss = 536;   // largest segment seen, for the decision to acknowledge
+    uint16_t advmss = 536;  // what we tell the peer: the link's MTU less headers
     uint8_t wscale = 0;
     bool fin = false;  // the peer's FIN was received in order
   } rcv;

@@ -21,7 +21,7 @@ void TakeSyn(TcpSock& sock, const TcpSegment& segment) {
   // A peer's MSS below what every host must take would make us send confetti: Linux's TCP_MIN_SND_MSS plus options.
   constexpr uint16_t kMinMss = 88;
   const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
-  sock.snd.mss = std::min(peer_mss, TcpMss(sock.context.ip));
+  sock.snd.mss = std::min(peer_mss, sock.rcv.advmss);
   // What the peer sends at once is seen later; it may be less than what it can receive (tcp_initialize_rcv_mss).
   sock.rcv.mss = std::min<uint16_t>(sock.snd.mss, 536);
   if (options.has_window_scale) {
@@ -180,6 +180,7 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
   if (sock == nullptr) return DropReason::kTcpNoMemory;
   sock->local = segment.destination;
   sock->remote = segment.source;
+  sock->rcv.advmss = TcpMss(context.ip, segment.source);
   sock->state = TcpState::kSynReceived;
   sock->rcv.wscale = kTcpWindowScale;
   TakeSyn(*sock, segment);
@@ -222,7 +223,7 @@ DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   if (segment.has(kTcpRst)) return DropReason::kTcpTimeWait;
   // RFC 9293 §3.10.7.4, fourth, and RFC 6191: a SYN beyond the old sequence numbers opens a new connection.
   if (segment.has(kTcpSyn) && !segment.has(kTcpAck) && segment.seq > sock.rcv.nxt) {
-    TcpListenSock* listener = context.demux.FindListener(segment.destination.port);
+    TcpListenSock* listener = context.demux.FindListener(segment.destination);
     if (listener != nullptr && sock.owner == nullptr) {
       const Seq last = sock.snd.max;
       TcpDone(sock, 0);

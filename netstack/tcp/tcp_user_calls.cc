@@ -92,16 +92,15 @@ bool SendableInPlace(const TcpSock& sock, const runtime::Frame& frame, std::span
 }  // namespace
 
 int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int backlog) {
-  if (local.ip.is_any()) local.ip = context.ip.address.ip;
-  if (!context.ip.IsLocal(local.ip)) return EADDRNOTAVAIL;
+  if (!local.ip.is_any() && !context.ip.IsLocal(local.ip)) return EADDRNOTAVAIL;
   if (local.port == 0) {
     for (uint32_t tries = 0; tries < kPorts && local.port == 0; ++tries) {
       const uint64_t draw[] = {++context.port_draws};
       const auto port = static_cast<uint16_t>(kFirstPort + runtime::SipHash(context.ip.secret, draw) % kPorts);
-      if (context.demux.FindListener(port) == nullptr) local.port = port;
+      if (!context.demux.ListenerOverlaps({local.ip, port})) local.port = port;
     }
     if (local.port == 0) return EADDRINUSE;
-  } else if (context.demux.FindListener(local.port) != nullptr) {
+  } else if (context.demux.ListenerOverlaps(local)) {
     return EADDRINUSE;
   }
   listener.local = local;
@@ -132,9 +131,10 @@ TcpSock* TcpAccept(TcpListenSock& listener) {
 
 TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error) {
   *error = ENETUNREACH;
-  if (!remote.ip.is_v4() || remote.ip.is_any() || RouteLookup(context.ip, remote.ip) == nullptr) return nullptr;
+  if (remote.ip.is_any() || remote.ip.is_multicast()) return nullptr;
+  Endpoint local;
+  if (!SelectSource(context.ip, remote.ip, context.ip.FindInterface(remote.scope_id), &local.ip)) return nullptr;
   // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
-  Endpoint local{context.ip.address.ip, 0};
   const uint32_t start = context.demux.Hash(local, remote) + static_cast<uint32_t>(context.port_draws++);
   *error = EADDRNOTAVAIL;
   for (uint32_t tries = 0; tries < kPorts; ++tries) {
@@ -147,6 +147,7 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
   if (sock == nullptr) return nullptr;
   sock->local = local;
   sock->remote = remote;
+  sock->rcv.advmss = TcpMss(context.ip, remote);
   sock->state = TcpState::kSynSent;
   sock->rcv.wscale = kTcpWindowScale;
   sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled

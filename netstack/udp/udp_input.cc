@@ -1,8 +1,7 @@
 #include "netstack/udp/udp_input.h"
 
-#include "netstack/ip/icmp.h"
+#include "netstack/ip/icmp_output.h"
 #include "netstack/wire/checksum.h"
-#include "netstack/wire/icmp.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/udp.h"
 
@@ -29,22 +28,24 @@ DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns) {
   if (header.length < UdpHeader::kSize || header.length > frame.len) return DropReason::kUdpTruncated;
   frame.Trim(header.length);
   // RFC 768: a checksum of zero says that the sender made none.
-  if (LoadChecksum(frame.data + UdpHeader::kChecksumOffset) != 0) {
+  const bool has_checksum = LoadChecksum(frame.data + UdpHeader::kChecksumOffset) != 0;
+  if (!has_checksum && !packet.is_v4()) return DropReason::kUdpChecksum;  // RFC 8200 §8.1
+  if (has_checksum) {
     const ChecksumSum pseudo = PseudoHeaderSum(packet.source, packet.destination, kProtocolUdp, header.length);
-    if (!ChecksumOk(frame.bytes(), UdpHeader::kChecksumOffset, pseudo, table.ip().device.partial_checksums())) {
+    if (!ChecksumOk(frame.bytes(), UdpHeader::kChecksumOffset, pseudo, packet.in.device.partial_checksums())) {
       return DropReason::kUdpChecksum;
     }
   }
-  UdpSock* sock = table.Lookup(header.destination_port);
+  UdpSock* sock = table.Lookup({packet.destination, header.destination_port});
   if (sock == nullptr) {
-    IcmpSendUnreachable(table.ip(), packet, kIcmpCodePortUnreachable, now_ns);  // RFC 1122 §4.1.3.1
+    IcmpSend(table.ip(), packet, IcmpError::kPortUnreachable, 0, now_ns);  // RFC 1122 §4.1.3.1
     return DropReason::kUdpNoSocket;
   }
   return UdpQueueRcv(table, *sock,
                      {.frame = &frame,
                       .data = frame.data + UdpHeader::kSize,
                       .length = static_cast<uint16_t>(header.length - UdpHeader::kSize),
-                      .source = {packet.source, header.source_port},
+                      .source = {packet.source, header.source_port, ScopeOf(packet.source, packet.in)},
                       .destination = {packet.destination, header.destination_port}});
 }
 

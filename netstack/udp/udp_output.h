@@ -12,7 +12,7 @@ DropReason UdpSendmsg(UdpTable& table, const UdpSock& sock, runtime::Frame* fram
                       Nanos now_ns);
 
 // The largest payload that fits one packet.
-size_t UdpMaxPayload(UdpTable& table);
+size_t UdpMaxPayload(UdpTable& table, const Endpoint& peer);
 
 }  // namespace weir::netstack
 

@@ -44,17 +44,15 @@ class UdpTable {
   // Drops what is queued.
   void Unbind(UdpSock& sock);
 
-  // The socket that a datagram to `port` is for, or nullptr.
-  UdpSock* Lookup(uint16_t port) const {
-    for (UdpSock* sock = buckets_[port % kBuckets]; sock != nullptr; sock = sock->hash_next) {
-      if (sock->local.port == port) return sock;
-    }
-    return nullptr;
-  }
+  // The socket that a datagram to `local` is for, bound to that address or to all; nullptr without one.
+  UdpSock* Lookup(const Endpoint& local) const;
   IpContext& ip() { return ip_; }
 
  private:
   static constexpr size_t kBuckets = 1024;
+
+  // Whether a socket is there that one bound to `local` would be in the way of.
+  bool Overlaps(const Endpoint& local) const;
 
   IpContext& ip_;
   uint64_t port_draws_ = 0;

@@ -48,10 +48,10 @@ struct Ipv4Header {
     destination = LoadBe32(p + 16);
   }
 
-  // Writes kMinSize bytes with their checksum.
+  // Writes kMinSize bytes, with the checksum of header_size bytes: options lie behind them already.
   void Emit(std::byte* p) const {
     using runtime::StoreBe16, runtime::StoreBe32;
-    StoreBe16(p, static_cast<uint16_t>(0x4500 | tos));
+    StoreBe16(p, static_cast<uint16_t>(0x4000 | header_size / 4 << 8 | tos));
     StoreBe16(p + 2, total_length);
     StoreBe16(p + 4, id);
     StoreBe16(p + 6, fragment);
@@ -59,7 +59,7 @@ struct Ipv4Header {
     StoreBe16(p + 10, 0);
     StoreBe32(p + 12, source);
     StoreBe32(p + 16, destination);
-    StoreChecksum(p + 10, FinishChecksum(SumBytes({p, kMinSize})));
+    StoreChecksum(p + 10, FinishChecksum(SumBytes({p, header_size})));
   }
 };
 

@@ -1,6 +1,7 @@
 #include "runtime/base/ip_address.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -46,6 +47,15 @@ absl::StatusOr<Endpoint> Endpoint::Parse(absl::string_view text) {
       return absl::InvalidArgumentError(
           absl::StrCat("'", text, "': write an IPv6 address and port as [address]:port"));
     }
+    if (const size_t percent = host.find('%'); percent != absl::string_view::npos) {
+      const std::string interface(host.substr(percent + 1));
+      const unsigned index = if_nametoindex(interface.c_str());
+      if (index == 0) {
+        return absl::InvalidArgumentError(absl::StrCat("'", text, "': there is no interface '", interface, "'"));
+      }
+      endpoint.scope_id = index;
+      host = host.substr(0, percent);
+    }
     if (!host.empty()) {
       absl::StatusOr<IpAddress> ip = IpAddress::Parse(host);
       if (!ip.ok()) return ip.status();
@@ -60,7 +70,12 @@ absl::StatusOr<Endpoint> Endpoint::Parse(absl::string_view text) {
 
 std::string Endpoint::ToString() const {
   if (ip.is_v4()) return absl::StrCat(ip.ToString(), ":", port);
-  return absl::StrCat("[", ip.ToString(), "]:", port);
+  char name[IF_NAMESIZE];
+  std::string scope;
+  if (scope_id != 0) {
+    scope = absl::StrCat("%", if_indextoname(scope_id, name) != nullptr ? name : std::to_string(scope_id).c_str());
+  }
+  return absl::StrCat("[", ip.ToString(), scope, "]:", port);
 }
 
 absl::StatusOr<IpPrefix> IpPrefix::Parse(absl::string_view text) {
@@ -79,13 +94,13 @@ absl::StatusOr<IpPrefix> IpPrefix::Parse(absl::string_view text) {
 }
 
 bool IpPrefix::Contains(const IpAddress& other) const {
-  if (ip.is_v4() != other.is_v4()) return false;
-  int bits = length + (ip.is_v4() ? 96 : 0);
-  for (size_t i = 0; bits > 0; ++i, bits -= 8) {
-    const int mask = bits >= 8 ? 0xff : 0xff << (8 - bits) & 0xff;
-    if (((ip.bytes()[i] ^ other.bytes()[i]) & mask) != 0) return false;
-  }
-  return true;
+  return ip.is_v4() == other.is_v4() && ip.Masked(length) == other.Masked(length);
+}
+
+bool IpPrefix::IsBroadcast(const IpAddress& other) const {
+  if (!ip.is_v4() || length >= 31 || !Contains(other)) return false;
+  const uint32_t host_bits = 0xffffffffu >> length;
+  return (other.v4() & host_bits) == host_bits;
 }
 
 std::string IpPrefix::ToString() const { return absl::StrCat(ip.ToString(), "/", length); }

@@ -20,13 +20,14 @@ InetTestHost::InetTestHost(const Options& options)
       pool_(runtime::FramePool::Create({.frames = options.frames}).value()),
       timers_(options.start_ns),
       now_ns_(options.start_ns) {
-  netstack::IpOptions ip{.device = {.mac = {options.mac},
-                                    .mtu = options.mtu,
-                                    .vlan = options.vlan,
-                                    .partial_checksums = options.partial_checksums},
-                         .address = {IpAddress::V4(options.ip), options.prefix_length},
-                         .secret = {17, 42}};
-  if (options.gateway.has_value()) ip.gateway = IpAddress::V4(*options.gateway);
+  netstack::InterfaceOptions interface{.device = {.mac = {options.mac},
+                                                  .mtu = options.mtu,
+                                                  .vlan = options.vlan,
+                                                  .partial_checksums = options.partial_checksums},
+                                       .addresses = {{IpAddress::V4(options.ip), options.prefix_length}}};
+  if (options.ip6.has_value()) interface.addresses.push_back(*options.ip6);
+  if (options.gateway.has_value()) interface.gateways.push_back(IpAddress::V4(*options.gateway));
+  const netstack::IpOptions ip{.interfaces = {interface}, .secret = {17, 42}};
   inet_.emplace(ip, options.tcp, *pool_, timers_);
 }
 
@@ -37,7 +38,7 @@ InetTestHost::~InetTestHost() {
   while (!inet_->tcp.short_of_frames.empty()) inet_->tcp.short_of_frames.PopFront();
   CollectSent();
   CompleteTx();
-  while (!inet_->ip.device.tx_empty()) runtime::Unref(inet_->ip.device.TxPop());
+  while (!interface().device.tx_empty()) runtime::Unref(interface().device.TxPop());
   inet_.reset();
   EXPECT_EQ(pool_->size(), pool_->free_count()) << "frames were not given back";
   EXPECT_EQ(0u, timers_.armed()) << "timers were left";
@@ -64,7 +65,7 @@ void InetTestHost::Turn() {
 }
 
 void InetTestHost::CollectSent() {
-  netstack::NetDevice& device = inet_->ip.device;
+  netstack::NetDevice& device = interface().device;
   while (!device.tx_empty()) {
     runtime::Frame* frame = device.TxPop();
     sent_.push_back({now_ns_, Bytes(frame->data, frame->data + frame->len)});
@@ -100,11 +101,11 @@ void InetTestHost::Receive(std::span<const Bytes> burst) {
   }
   if (frames.size() == 1) {
     // As ReceiveBurst, with the reason kept for last().
-    last_ = EthernetRcv(*inet_, *frames[0], now_ns_);
+    last_ = EthernetRcv(*inet_, interface(), *frames[0], now_ns_);
     inet_->ip.outcomes.Count(last_);
     runtime::Unref(frames[0]);
   } else {
-    ReceiveBurst(*inet_, frames, now_ns_);
+    ReceiveBurst(*inet_, interface(), frames, now_ns_);
   }
   Turn();
 }
@@ -142,7 +143,7 @@ uint64_t InetTestHost::counted_total() const {
 size_t InetTestHost::armed_timers() {
   size_t neighbours = 0;
   for (uint32_t ip : learnt_) {
-    const netstack::Neighbour* neighbour = inet_->ip.neighbours.Find(IpAddress::V4(ip));
+    const netstack::Neighbour* neighbour = interface().neighbours.Find(IpAddress::V4(ip));
     neighbours += neighbour != nullptr && neighbour->armed();
   }
   return timers_.armed() - neighbours;

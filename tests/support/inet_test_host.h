@@ -31,6 +31,7 @@ class InetTestHost {
   struct Options {
     uint32_t ip = kHostIp;
     int prefix_length = 24;
+    std::optional<IpPrefix> ip6;
     std::optional<uint32_t> gateway;
     Mac mac = kHostMac;
     uint32_t mtu = 1500;
@@ -73,6 +74,7 @@ class InetTestHost {
   void CompleteTx();
 
   netstack::Inet& inet() { return *inet_; }
+  netstack::Interface& interface() { return *inet_->ip.interfaces.front(); }
   runtime::FramePool& pool() { return *pool_; }
   runtime::TimerWheel& timers() { return timers_; }
   uint64_t counted(netstack::DropReason reason) const { return inet_->ip.outcomes[reason]; }

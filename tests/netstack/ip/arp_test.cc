@@ -20,7 +20,7 @@ constexpr Mac kOtherMac = {2, 0, 0, 0, 0, 3};
 
 IpContext& Context(InetTestHost& host) { return host.inet().ip; }
 
-Neighbour* Peer(InetTestHost& host) { return Context(host).neighbours.Find(IpAddress::V4(kPeerIp)); }
+Neighbour* Peer(InetTestHost& host) { return host.interface().neighbours.Find(IpAddress::V4(kPeerIp)); }
 
 Bytes Reply(const Mac& mac = kPeerMac, uint32_t ip = kPeerIp) {
   return Ethernet({.source = mac, .type = 0x0806},
@@ -55,7 +55,7 @@ TEST(Arp, ProbesAreAnsweredAndNotRemembered) {
   InetTestHost host;
   host.Receive(Ethernet({.destination = kBroadcast, .type = 0x0806}, Arp({.sender_ip = 0})));
   EXPECT_EQ("arp 10.0.0.1 is-at 020000000001", host.Sent());
-  EXPECT_EQ(nullptr, Context(host).neighbours.Find(IpAddress::V4(0)));
+  EXPECT_EQ(nullptr, host.interface().neighbours.Find(IpAddress::V4(0)));
   EXPECT_EQ(nullptr, Peer(host));
 }
 
@@ -67,11 +67,10 @@ TEST(Arp, WhatIsNotTaken) {
   };
   const Case cases[] = {
       {"for another address", {.target_ip = 0x0a000009}, DropReason::kArpNotForUs},
-      {"gratuitous request", {.target_ip = kPeerIp}, DropReason::kArpNotForUs},
-      {"gratuitous reply", {.operation = 2, .target_ip = kPeerIp}, DropReason::kArpNotForUs},
+      {"gratuitous request", {.target_ip = kPeerIp}, DropReason::kArpUnsolicited},
+      {"gratuitous reply", {.operation = 2, .target_ip = kPeerIp}, DropReason::kArpUnsolicited},
       {"reply nobody asked for", {.operation = 2}, DropReason::kArpUnsolicited},
       {"reply in the name of a stranger", {.operation = 2, .sender_ip = 0x08080808}, DropReason::kArpUnsolicited},
-      {"reply in our own name", {.operation = 2, .sender_ip = kHostIp}, DropReason::kArpUnsolicited},
       {"operation 0", {.operation = 0}, DropReason::kArpMalformed},
       {"RARP", {.operation = 3}, DropReason::kArpMalformed},
       {"multicast sender", {.sender_mac = {1, 0, 0x5e, 0, 0, 1}}, DropReason::kArpMalformed},
@@ -115,7 +114,7 @@ TEST(Arp, AskersFromElsewhereAreNotRemembered) {
   InetTestHost host;
   for (uint32_t ip : {0x0a000101u, 0x7f000001u, 0xe0000001u, 0xffffffffu, kHostIp}) {
     host.Receive(Ethernet({.destination = kBroadcast, .type = 0x0806}, Arp({.sender_ip = ip})));
-    EXPECT_EQ(nullptr, Context(host).neighbours.Find(IpAddress::V4(ip)));
+    EXPECT_EQ(nullptr, host.interface().neighbours.Find(IpAddress::V4(ip)));
   }
   host.Sent();
 }
@@ -228,6 +227,60 @@ TEST(Neighbour, AnAnswerToAProbeMakesItReachable) {
   EXPECT_EQ(0u, host.timers().armed());
 }
 
+// RFC 5227 §2.4: whoever else uses our address is told that it is ours, at most once in ten seconds.
+TEST(Arp, OurAddressIsDefended) {
+  InetTestHost host;
+  for (uint16_t operation : {1, 2}) {
+    host.Receive(Ethernet({.destination = kBroadcast, .type = 0x0806},
+                          Arp({.operation = operation, .sender_ip = kHostIp, .target_ip = kHostIp})));
+    EXPECT_EQ(DropReason::kArpConflict, host.last());
+  }
+  EXPECT_EQ("arp who-has 10.0.0.1 tell 10.0.0.1", host.Sent());
+  host.Advance(11 * kSecond);
+  host.Receive(Ethernet({.destination = kBroadcast, .type = 0x0806}, Arp({.sender_ip = kHostIp})));
+  EXPECT_EQ("arp who-has 10.0.0.1 tell 10.0.0.1", host.Sent());
+}
+
+// RFC 5227 §2.1.1: an answer to a probe, or another's probe for the same address, is a conflict.
+TEST(Arp, ProbedAddresses) {
+  for (bool answer : {false, true}) {
+    InetTestHost host;
+    host.interface().arp_probe.ip = IpAddress::V4(0x0a000009);
+    EXPECT_EQ(DropReason::kConsumed, ArpProbe(host.interface(), IpAddress::V4(0x0a000009)));
+    host.Turn();
+    EXPECT_EQ("arp who-has 10.0.0.9 tell 0.0.0.0", host.Sent());
+    host.Receive(Ethernet({.destination = kBroadcast, .type = 0x0806},
+                          answer ? Arp({.operation = 2, .sender_ip = 0x0a000009, .target_ip = 0})
+                                 : Arp({.sender_ip = 0, .target_ip = 0x0a000009})));
+    EXPECT_TRUE(host.interface().arp_probe.conflict);
+    EXPECT_EQ("", host.Sent());
+  }
+}
+
+// A claim out of the blue makes us ask the neighbour that we know; nobody else's answer counts. Only when it is silent is
+// the entry given up, and the link asked anew: a host that took the address over is found within three seconds.
+TEST(Neighbour, AContestedAddress) {
+  for (bool still_there : {true, false}) {
+    InetTestHost host;
+    EXPECT_EQ(DropReason::kConsumed, Send(host));
+    host.Receive(Reply());
+    host.Sent();
+    host.Receive(Ethernet({.destination = kBroadcast, .source = kOtherMac, .type = 0x0806},
+                          Arp({.sender_mac = kOtherMac, .target_ip = kPeerIp})));
+    EXPECT_EQ(NeighbourState::kProbe, Peer(host)->state);
+    EXPECT_EQ(kAsk, host.Sent());
+    host.Receive(Reply(kOtherMac));
+    EXPECT_EQ(kPeerMac, Peer(host)->mac.bytes);
+    if (still_there) {
+      host.Receive(Reply());
+      EXPECT_EQ(NeighbourState::kReachable, Peer(host)->state);
+    } else {
+      host.Advance(3100 * kMillisecond);
+      EXPECT_EQ(nullptr, Peer(host));
+    }
+  }
+}
+
 // Neither a reply out of the blue nor a question changes where a confirmed neighbour is.
 TEST(Neighbour, IsNotPoisoned) {
   InetTestHost host;
@@ -240,7 +293,8 @@ TEST(Neighbour, IsNotPoisoned) {
   host.Receive(Ethernet({.destination = kBroadcast, .source = kOtherMac, .type = 0x0806},
                         Arp({.operation = 2, .sender_mac = kOtherMac, .target_ip = kPeerIp})));
   EXPECT_EQ(kPeerMac, Peer(host)->mac.bytes);
-  EXPECT_EQ(NeighbourState::kReachable, Peer(host)->state);
+  EXPECT_EQ(DropReason::kConsumed, Send(host));
+  EXPECT_EQ(kPeerMac, Peer(host)->mac.bytes);
   host.Sent();
 }
 
@@ -252,9 +306,9 @@ TEST(Neighbour, AFullTableForgetsTheLeastRecentlyUsed) {
   host.Turn();
   host.Sent();
   host.Learn(first + NeighbourTable::kEntries);
-  EXPECT_NE(nullptr, Context(host).neighbours.Find(IpAddress::V4(first)));
-  EXPECT_EQ(nullptr, Context(host).neighbours.Find(IpAddress::V4(first + 1)));
-  EXPECT_NE(nullptr, Context(host).neighbours.Find(IpAddress::V4(first + 2)));
+  EXPECT_NE(nullptr, host.interface().neighbours.Find(IpAddress::V4(first)));
+  EXPECT_EQ(nullptr, host.interface().neighbours.Find(IpAddress::V4(first + 1)));
+  EXPECT_NE(nullptr, host.interface().neighbours.Find(IpAddress::V4(first + 2)));
   // Many that do not answer: each new one takes a place, and what waited there is counted.
   for (uint32_t i = 0; i < 2 * NeighbourTable::kEntries; ++i) {
     EXPECT_EQ(DropReason::kConsumed, Send(host, 0x0a008000 + i));
@@ -280,7 +334,7 @@ TEST(Neighbour, WithoutAFrameToAskWith) {
 
 TEST(Neighbour, Announcement) {
   InetTestHost host;
-  EXPECT_EQ(DropReason::kConsumed, ArpAnnounce(Context(host)));
+  EXPECT_EQ(DropReason::kConsumed, ArpAnnounce(host.interface(), IpAddress::V4(kHostIp)));
   host.Turn();
   EXPECT_EQ("arp who-has 10.0.0.1 tell 10.0.0.1", host.Sent());
 }

@@ -43,9 +43,9 @@ TEST(IpRcv, HeaderFields) {
       {"first fragment", {.protocol = 1, .fragment = 0x2000}, DropReason::kIpFragment},
       {"middle fragment", {.protocol = 1, .fragment = 0x2001}, DropReason::kIpFragment},
       {"last fragment", {.protocol = 1, .fragment = 0x1fff}, DropReason::kIpFragment},
-      {"to the broadcast address", {.protocol = 1, .destination = 0x0a0000ff}, DropReason::kIpNotLocal},
-      {"to everybody", {.protocol = 1, .destination = 0xffffffff}, DropReason::kIpNotLocal},
-      {"to a group", {.protocol = 1, .destination = 0xe0000001}, DropReason::kIpNotLocal},
+      {"to the broadcast address", {.protocol = 1, .destination = 0x0a0000ff}, DropReason::kIcmpBroadcast},
+      {"to everybody", {.protocol = 1, .destination = 0xffffffff}, DropReason::kIcmpBroadcast},
+      {"to a group", {.protocol = 1, .destination = 0xe0000001}, DropReason::kIcmpBroadcast},
       {"to another host", {.protocol = 1, .destination = 0x0a000003}, DropReason::kIpNotLocal},
       {"to loopback", {.protocol = 1, .destination = 0x7f000001}, DropReason::kIpNotLocal},
       {"from 0.0.0.0", {.protocol = 1, .source = 0}, DropReason::kIpMartianSource},
@@ -239,7 +239,7 @@ TEST(IpRcv, LinkLayerMulticastGetsNoErrors) {
     runtime::Frame* frame = host.pool().Alloc();
     std::copy(c.packet.begin(), c.packet.end(), frame->data);
     frame->len = static_cast<uint32_t>(c.packet.size());
-    EXPECT_EQ(c.reason, IpRcv(host.inet(), *frame, host.now(), /*link_multicast=*/true));
+    EXPECT_EQ(c.reason, IpRcv(host.inet(), host.interface(), *frame, host.now(), /*link_multicast=*/true));
     runtime::Unref(frame);
     host.Turn();
     EXPECT_EQ("", host.Sent());

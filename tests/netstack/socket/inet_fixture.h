@@ -25,11 +25,11 @@ struct InetHost {
         inet(Options(number), netstack::TcpSettings(), *pool, scheduler.timers()), stack(inet, scheduler) {}
 
   static netstack::IpOptions Options(uint8_t number) {
-    netstack::IpOptions options{.address = {IpAddress::V4(0x0a000000u + number), 24}, .secret = {number, 1}};
-    options.device.mac.bytes = {2, 0, 0, 0, 0, number};
-    return options;
+    netstack::InterfaceOptions interface{.addresses = {{IpAddress::V4(0x0a000000u + number), 24}}};
+    interface.device.mac.bytes = {2, 0, 0, 0, 0, number};
+    return {.interfaces = {interface}, .secret = {number, 1}};
   }
-  IpAddress ip() const { return inet.ip.address.ip; }
+  IpAddress ip() const { return inet.ip.interfaces.front()->addresses().front().prefix.ip; }
   // Frames that neither a ring nor a queue nor a buffer gave back.
   uint32_t frames_out() const { return pool->outstanding(); }
 
@@ -60,7 +60,7 @@ class InetFixture : public ::testing::Test {
     TcpFlush(client_.inet.tcp, scheduler_.now_ns());
     TcpFlush(server_.inet.tcp, scheduler_.now_ns());
     scheduler_.set_now_ns(scheduler_.now_ns() + kMicrosecond);
-    for (InetHost* host : {&client_, &server_}) work += host->inet.ip.device.tx_size() + !host->inet.ip.ready.empty();
+    for (InetHost* host : {&client_, &server_}) work += host->inet.ip.interfaces.front()->device.tx_size() + !host->inet.ip.ready.empty();
     return work;
   }
   bool Run(Task<void> task) {

@@ -115,7 +115,7 @@ TEST(FewFrames, EmptyReceiversKeepAWindow) {
 TEST(TxQueue, Full) {
   TcpTrace t({.host = {.frames = 8192}});
   t.Establish();
-  netstack::NetDevice& device = t.host().inet().ip.device;
+  netstack::NetDevice& device = t.host().interface().device;
   std::vector<runtime::Frame*> filler;
   while (device.tx_size() < netstack::NetDevice::kTxQueue) {
     runtime::Frame* frame = t.host().pool().Alloc();

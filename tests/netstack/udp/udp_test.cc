@@ -140,7 +140,7 @@ TEST_F(Udp4, Send) {
     EXPECT_STREQ("kConsumed", Name(reason));
     EXPECT_EQ("udp 10.0.0.1:7 > 10.0.0.2:4000 " + std::to_string(n) + " bytes", host_.Sent());
   }
-  EXPECT_EQ(1472u, UdpMaxPayload(host_.inet().udp));
+  EXPECT_EQ(1472u, UdpMaxPayload(host_.inet().udp, {IpAddress::V4(kPeerIp), 9}));
 }
 
 // RFC 768: a checksum that comes out as zero is sent as all ones.
@@ -186,11 +186,11 @@ TEST(UdpBind, Rules) {
   EXPECT_NE(c.local.port, d.local.port);
   EXPECT_LE(32768, c.local.port);
   EXPECT_GT(61000, c.local.port);
-  EXPECT_EQ(&a, table.Lookup(7));
-  EXPECT_EQ(&b, table.Lookup(7 + 1024));
+  EXPECT_EQ(&a, table.Lookup({IpAddress::V4(kHostIp), 7}));
+  EXPECT_EQ(&b, table.Lookup({IpAddress::V4(kHostIp), 7 + 1024}));
   table.Unbind(a);
-  EXPECT_EQ(nullptr, table.Lookup(7));
-  EXPECT_EQ(&b, table.Lookup(7 + 1024));
+  EXPECT_EQ(nullptr, table.Lookup({IpAddress::V4(kHostIp), 7}));
+  EXPECT_EQ(&b, table.Lookup({IpAddress::V4(kHostIp), 7 + 1024}));
   EXPECT_EQ(0, table.Bind(a, {IpAddress::V4(kHostIp), 7}));
   for (UdpSock* sock : {&a, &b, &c, &d}) table.Unbind(*sock);
 }

@@ -1,0 +1,72 @@
+#include "netstack/ip/icmp_input.h"
+
+#include "netstack/ip/icmp_output.h"
+#include "netstack/ip/ip_output.h"
+#include "netstack/ip/ndisc.h"
+#include "netstack/wire/checksum.h"
+#include "netstack/wire/icmp.h"
+#include "netstack/wire/icmp6.h"
+#include "netstack/wire/ipv4.h"
+#include "netstack/wire/ipv6.h"
+
+namespace weir::netstack {
+namespace {
+
+// Sends the message back from the frame it came in, as the answer that `type` names.
+DropReason EchoReply(IpContext& context, IpPacket& packet, uint8_t type, const IpAddress& source, Nanos now_ns) {
+  runtime::Frame& frame = packet.frame;
+  frame.data[0] = std::byte{type};
+  runtime::Ref(&frame);
+  return IcmpOutput(context, &frame,
+                    {.source = source,
+                     .destination = packet.source,
+                     .protocol = packet.protocol,
+                     .tos = packet.tos,
+                     .out = packet.source.is_link_local() ? &packet.in : nullptr},
+                    now_ns);
+}
+
+// RFC 4443 §4.2: a request to a group is answered from an address of the interface.
+DropReason Icmp6Echo(IpContext& context, IpPacket& packet, Nanos now_ns) {
+  IpAddress source = packet.destination;
+  if (packet.to != IpDestination::kLocal) {
+    const InterfaceAddress* address = packet.in.SelectSource(packet.source);
+    if (address == nullptr) return DropReason::kNoSourceAddress;
+    source = address->prefix.ip;
+  }
+  return EchoReply(context, packet, kIcmp6EchoReply, source, now_ns);
+}
+
+}  // namespace
+
+DropReason IcmpRcv(Inet& inet, IpPacket& packet, Nanos now_ns) {
+  runtime::Frame& frame = packet.frame;
+  if (frame.len < kIcmpHeader) return DropReason::kIcmpTruncated;
+  if (FoldSum(SumBytes(frame.bytes())) != 0xffff) return DropReason::kIcmpChecksum;
+  if (runtime::LoadU8(frame.data) != kIcmpEchoRequest || runtime::LoadU8(frame.data + 1) != 0) {
+    return DropReason::kIcmpType;
+  }
+  // RFC 1122 §3.2.2.6: an echo request to a broadcast or multicast address may be discarded, and is (smurf).
+  if (packet.to != IpDestination::kLocal || packet.link_multicast) return DropReason::kIcmpBroadcast;
+  return EchoReply(inet.ip, packet, kIcmpEchoReply, packet.destination, now_ns);
+}
+
+DropReason Icmp6Rcv(Inet& inet, IpPacket& packet, Nanos now_ns) {
+  runtime::Frame& frame = packet.frame;
+  if (frame.len < kIcmpHeader) return DropReason::kIcmpTruncated;
+  const ChecksumSum pseudo = PseudoHeaderSum(packet.source, packet.destination, kProtocolIcmp6, frame.len);
+  if (!ChecksumOk(frame.bytes(), kIcmpChecksumOffset, pseudo, packet.in.device.partial_checksums())) {
+    return DropReason::kIcmpChecksum;
+  }
+  switch (runtime::LoadU8(frame.data)) {
+    case kIcmp6EchoRequest:
+      return Icmp6Echo(inet.ip, packet, now_ns);
+    case kIcmp6NeighborSolicitation:
+    case kIcmp6NeighborAdvertisement:
+      return NdpRcv(inet.ip, packet, now_ns);
+    default:
+      return DropReason::kIcmpType;
+  }
+}
+
+}  // namespace weir::netstack

@@ -1,0 +1,56 @@
+#include "netstack/ip/ip_forward.h"
+
+#include "netstack/ip/icmp_output.h"
+#include "netstack/ip/ip_output.h"
+#include "netstack/wire/checksum.h"
+#include "netstack/wire/ipv4.h"
+#include "netstack/wire/ipv6.h"
+
+namespace weir::netstack {
+namespace {
+
+// RFC 1812 §5.3.1. One less in the TTL's byte is one more in the checksum's (RFC 1624 §3).
+void DecrementTtl(std::byte* header, bool v4) {
+  if (!v4) {
+    header[7] = std::byte(runtime::LoadU8(header + 7) - 1);
+    return;
+  }
+  header[8] = std::byte(runtime::LoadU8(header + 8) - 1);
+  const uint32_t sum = uint32_t{runtime::LoadBe16(header + 10)} + 0x100;
+  runtime::StoreBe16(header + 10, static_cast<uint16_t>(sum + (sum >= 0xffff ? 1 : 0)));
+}
+
+// RFC 1812 §5.3.7, RFC 4291 §2.5.6, §2.7: what must not leave its link.
+bool MayForward(const IpPacket& packet) {
+  return !packet.link_multicast && !packet.destination.is_multicast() && !packet.source.is_any() &&
+         !packet.source.is_link_local() && !packet.destination.is_link_local();
+}
+
+}  // namespace
+
+DropReason IpForward(IpContext& context, IpPacket& packet, Nanos now_ns) {
+  if (!MayForward(packet)) return DropReason::kIpNotForwardable;
+  if (packet.ttl <= 1) {
+    IcmpSend(context, packet, IcmpError::kTtlExceeded, 0, now_ns);
+    return DropReason::kIpTtlExceeded;
+  }
+  const NextHop hop = RouteLookup(context, packet.destination);
+  if (hop.out == nullptr) {
+    IcmpSend(context, packet, IcmpError::kNoRoute, 0, now_ns);
+    return DropReason::kNoRoute;
+  }
+  runtime::Frame& frame = packet.frame;
+  const auto header_size = static_cast<uint32_t>(packet.header.size());
+  const uint32_t mtu = hop.out->mtu(packet.is_v4());
+  if (frame.len + header_size > mtu) {
+    IcmpSend(context, packet, IcmpError::kTooBig, mtu, now_ns);
+    return DropReason::kTxTooBig;
+  }
+  // A packet goes out the way it came in when its source takes us for the way there: it is sent on all the same (the
+  // redirect that RFC 1812 §5.2.7.2 allows is never sent, so that routers that point at each other cannot be fooled).
+  DecrementTtl(frame.Push(header_size), packet.is_v4());
+  runtime::Ref(&frame);
+  return IpFinishOutput(*hop.out, &frame, hop.ip, now_ns);
+}
+
+}  // namespace weir::netstack

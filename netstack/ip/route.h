@@ -1,0 +1,62 @@
+// RouteTable: which way packets leave: prefixes of both families, each with an interface and, unless the destination is
+// on the link, a gateway. The longest prefix that contains the destination decides (RFC 1812 §5.2.4.3), among equals the
+// lowest metric. Linux: fib_lookup, ip6_route_output.
+#ifndef NETSTACK_IP_ROUTE_H_
+#define NETSTACK_IP_ROUTE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "runtime/base/ip_address.h"
+
+namespace weir::netstack {
+
+class Interface;
+
+struct Route {
+  IpPrefix prefix;  // the network: no bits behind the prefix
+  Interface* out = nullptr;
+  IpAddress gateway;  // any: the destination itself is on the link
+  uint32_t metric = 0;
+};
+
+class RouteTable {
+ public:
+  // A host has a handful and a router that is configured by hand some hundreds; a full Internet table is out of scope.
+  static constexpr size_t kMaxRoutes = 1024;
+
+  RouteTable();
+
+  // Replaces a route with the same prefix, interface and gateway. False: there is no room.
+  bool Add(const Route& route);
+  // Of routes with the same prefix, interface and gateway; nothing when there is none.
+  void Remove(const Route& route);
+  // All through `gateway` on `out`: a router that is gone (RFC 4861 §6.3.5).
+  void RemoveGateway(const Interface& out, const IpAddress& gateway);
+
+  // nullptr: no route. `out`: only routes of that interface count, for link-local destinations and bound sockets.
+  const Route* Lookup(const IpAddress& destination, const Interface* out = nullptr) const;
+
+  // In no order.
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  static constexpr size_t kBuckets = 256;
+  static constexpr uint16_t kNone = 0xffff;
+
+  // Bits of the 16-byte form: 96 more than an IPv4 prefix's length.
+  static int Bits(const IpPrefix& prefix) { return prefix.length + (prefix.ip.is_v4() ? 96 : 0); }
+  static size_t Bucket(const IpAddress& network, int bits);
+  void Rebuild();
+
+  std::vector<Route> routes_;
+  std::vector<uint16_t> next_;                 // of routes_[i], in its bucket
+  std::array<uint16_t, kBuckets> buckets_{};
+  std::vector<uint8_t> lengths_[2];            // bits that occur in IPv6 and in IPv4 routes, longest first
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_IP_ROUTE_H_
