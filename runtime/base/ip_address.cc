@@ -78,16 +78,6 @@ absl::StatusOr<IpPrefix> IpPrefix::Parse(absl::string_view text) {
   return prefix;
 }
 
-bool IpPrefix::Contains(const IpAddress& other) const {
-  if (ip.is_v4() != other.is_v4()) return false;
-  int bits = length + (ip.is_v4() ? 96 : 0);
-  for (size_t i = 0; bits > 0; ++i, bits -= 8) {
-    const int mask = bits >= 8 ? 0xff : 0xff << (8 - bits) & 0xff;
-    if (((ip.bytes()[i] ^ other.bytes()[i]) & mask) != 0) return false;
-  }
-  return true;
-}
-
 std::string IpPrefix::ToString() const { return absl::StrCat(ip.ToString(), "/", length); }
 
 }  // namespace weir
