@@ -1,9 +1,10 @@
 #!/bin/bash
-# Builds with optimization and runs the benchmarks: the runtime's hot paths (Google Benchmark), then TCP echo over loopback
-# on kernel sockets against an epoll server and a Boost.Asio one, interleaved. bench/README.md says what the figures mean.
+# Builds with optimization and runs the benchmarks: the runtime's hot paths and UDP input against lwIP (Google
+# Benchmark), then TCP echo over loopback on kernel sockets against an epoll server and a Boost.Asio one, and as root
+# UDP echo over a veth against a bare AF_XDP reflector, both interleaved. bench/README.md says what the figures mean.
 #
-#   bazel/bench.sh            about three minutes
-#   bazel/bench.sh --quick    about one
+#   bazel/bench.sh            about five minutes
+#   bazel/bench.sh --quick    about two
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 export HOME="${HOME:-/root}" USER="${USER:-root}"
@@ -22,9 +23,16 @@ bash bazel/setup.sh
 bazel7=()
 if grep -q enable_workspace <(bazel "${startup[@]}" help build </dev/null 2>/dev/null); then bazel7=(--config=bazel7); fi
 bazel "${startup[@]}" build "${bazel7[@]}" -c opt --color=no --curses=no --noshow_progress \
-  //bench/... //examples/tcp_echo </dev/null
+  //bench/... //examples/tcp_echo //examples/udp_echo </dev/null
 bin="$(bazel "${startup[@]}" info "${bazel7[@]}" -c opt bazel-bin </dev/null 2>/dev/null)"
 
 echo "machine: $(nproc) processors, $(sed -n 's/^model name[^:]*: //p;' /proc/cpuinfo | head -n 1), Linux $(uname -r)"
 "${bin}/bench/micro/runtime_benchmark" --benchmark_min_time=0.3
+"${bin}/bench/micro/udp_benchmark" --benchmark_min_time=0.2 --benchmark_repetitions="${rounds}" \
+  --benchmark_enable_random_interleaving=true
 python3 bench/compare_echo.py "${bin}" --rounds="${rounds}"
+if ((EUID == 0)); then
+  python3 bench/compare_udp.py "${bin}" --rounds="${rounds}"
+else
+  echo "bench: UDP over a veth is left out: it needs root"
+fi

@@ -15,7 +15,7 @@ packages=(
   # Tests and benchmarks.
   libgtest-dev libgmock-dev libbenchmark-dev python3
   # What benchmarks compare with.
-  libboost-dev
+  libboost-dev liblwip-dev
   # The demo and the tests with real peers: unmodified clients, namespaces, load, captures.
   ca-certificates curl iputils-ping iproute2 socat apache2-utils wrk tcpdump ethtool procps
 )

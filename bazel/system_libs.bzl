@@ -22,6 +22,7 @@ _PKG_CONFIG = {
     "libbpf": (["libbpf", "libelf", "zlib"], "libbpf-dev libelf-dev zlib1g-dev"),
     "liburing": (["liburing"], "liburing-dev"),
     "libxdp": (["libxdp", "libbpf", "libelf", "zlib"], "libxdp-dev"),
+    "lwip": (["lwip"], "liblwip-dev"),
 }
 
 # Libraries without a .pc file: name -> (header, library or "" when it is all headers, Debian package).

@@ -93,10 +93,6 @@ absl::StatusOr<IpPrefix> IpPrefix::Parse(absl::string_view text) {
   return prefix;
 }
 
-bool IpPrefix::Contains(const IpAddress& other) const {
-  return ip.is_v4() == other.is_v4() && ip.Masked(length) == other.Masked(length);
-}
-
 bool IpPrefix::IsBroadcast(const IpAddress& other) const {
   if (!ip.is_v4() || length >= 31 || !Contains(other)) return false;
   const uint32_t host_bits = 0xffffffffu >> length;

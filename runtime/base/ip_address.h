@@ -23,8 +23,8 @@ class IpAddress {
   // `host_order`: 10.0.0.2 is 0x0a000002.
   static constexpr IpAddress V4(uint32_t host_order) {
     IpAddress address;
-    address.bytes_[10] = address.bytes_[11] = 0xff;
-    for (int i = 0; i < 4; ++i) address.bytes_[12 + i] = static_cast<uint8_t>(host_order >> (24 - 8 * i));
+    address.bytes_ = std::bit_cast<std::array<uint8_t, 16>>(
+        std::array<uint32_t, 4>{0, 0, kMappedMark, __builtin_bswap32(host_order)});
     return address;
   }
   static constexpr IpAddress V6(const std::array<uint8_t, 16>& bytes) {
@@ -35,14 +35,13 @@ class IpAddress {
   // "10.0.0.2" or "fe80::1"; kInvalidArgument otherwise.
   static absl::StatusOr<IpAddress> Parse(absl::string_view text);
 
+  // Every packet passes through these: numbers, not loops over bytes.
   constexpr bool is_v4() const {
-    const std::array<uint64_t, 2> w = words();
-    return w[0] == 0 && (w[1] & kV4PrefixMask) == kV4Prefix;
+    const std::array<uint64_t, 2> halves = words();
+    return halves[0] == 0 && static_cast<uint32_t>(halves[1]) == kMappedMark;
   }
   // Host order; only for is_v4().
-  constexpr uint32_t v4() const {
-    return uint32_t{bytes_[12]} << 24 | uint32_t{bytes_[13]} << 16 | uint32_t{bytes_[14]} << 8 | bytes_[15];
-  }
+  constexpr uint32_t v4() const { return __builtin_bswap32(static_cast<uint32_t>(words()[1] >> 32)); }
   constexpr const std::array<uint8_t, 16>& bytes() const { return bytes_; }
   // 0.0.0.0 or ::
   constexpr bool is_any() const { return *this == IpAddress() || *this == V4(0); }
@@ -65,16 +64,14 @@ class IpAddress {
 
   std::string ToString() const;
 
-  friend constexpr bool operator==(const IpAddress&, const IpAddress&) = default;
+  friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) { return a.words() == b.words(); }
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 
  private:
-  static constexpr std::array<uint8_t, 16> kV4MappedMask{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
-  static constexpr std::array<uint8_t, 16> kV4Mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  static constexpr uint64_t kV4PrefixMask = std::bit_cast<std::array<uint64_t, 2>>(kV4MappedMask)[1];
-  static constexpr uint64_t kV4Prefix = std::bit_cast<std::array<uint64_t, 2>>(kV4Mapped)[1];
+  // Bytes 8 to 11 of an IPv4-mapped address, as they lie in memory.
+  static constexpr uint32_t kMappedMark = std::bit_cast<uint32_t>(std::array<uint8_t, 4>{0, 0, 0xff, 0xff});
 
-  alignas(8) std::array<uint8_t, 16> bytes_{};
+  std::array<uint8_t, 16> bytes_{};
 };
 
 constexpr IpAddress IpAddress::Masked(int length) const {
@@ -107,7 +104,14 @@ struct IpPrefix {
   int length = 32;  // of the family: at most 32 or 128
 
   static absl::StatusOr<IpPrefix> Parse(absl::string_view text);
-  bool Contains(const IpAddress& other) const;
+  constexpr bool Contains(const IpAddress& other) const {
+    if (ip.is_v4() != other.is_v4()) return false;
+    const std::array<uint64_t, 2> ours = ip.words(), theirs = other.words();
+    const int bits = length + (ip.is_v4() ? 96 : 0);
+    const uint64_t first = __builtin_bswap64(ours[0] ^ theirs[0]), second = __builtin_bswap64(ours[1] ^ theirs[1]);
+    if (bits <= 64) return bits == 0 || first >> (64 - bits) == 0;
+    return first == 0 && second >> (128 - bits) == 0;
+  }
   // The network's own address: the bits behind the prefix are 0.
   IpAddress network() const { return ip.Masked(length); }
   // Whether `other` is the directed broadcast address of an IPv4 prefix, which a /31 (RFC 3021) and a /32 do not have.

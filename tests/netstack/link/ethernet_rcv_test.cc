@@ -31,7 +31,7 @@ TEST(EthernetRcv, AddressVlanAndType) {
       {"VLAN 6", {.tags = {0x81000006}, .type = 0x0806}, kVlan, kVlan, kVlan},
       {"5 in 7", {.tags = {0x88a80007, 0x81000005}, .type = 0x0806}, kVlan, kVlan, kOk},
       {"7 in 5", {.tags = {0x88a80005, 0x81000007}, .type = 0x0806}, kVlan, kVlan, kVlan},
-      {"IPv6", {.type = 0x86dd}, kType, kVlan, kVlan},
+      {"IPX", {.type = 0x8137}, kType, kVlan, kVlan},
       {"a length", {.type = 46}, kType, kVlan, kVlan},
       {"a third tag", {.tags = {0x88a80007, 0x81000005, 0x81000001}, .type = 0x0806}, kVlan, kVlan, kType},
   };

@@ -58,10 +58,30 @@ TEST(IpPrefix, Contains) {
   EXPECT_TRUE(v6.Contains(*IpAddress::Parse("2001:db8:7fff::1")));
   EXPECT_FALSE(v6.Contains(*IpAddress::Parse("2001:db8:8000::1")));
   EXPECT_TRUE(IpPrefix::Parse("0.0.0.0/0")->Contains(*IpAddress::Parse("1.2.3.4")));
+  EXPECT_FALSE(IpPrefix::Parse("::/0")->Contains(*IpAddress::Parse("1.2.3.4")));
   EXPECT_EQ(IpPrefix::Parse("10.0.0.1")->length, 32);
   EXPECT_EQ(IpPrefix::Parse("::1")->length, 128);
   for (const char* text : {"10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/", "/8", "10.0.0.0/x"}) {
     EXPECT_FALSE(IpPrefix::Parse(text).ok()) << text;
+  }
+}
+
+// An address that differs from the prefix in one bit is in it exactly when that bit is behind the length.
+TEST(IpPrefix, ContainsWhatDiffersBehindItsLength) {
+  const struct {
+    IpAddress ip;
+    int bits;
+  } families[] = {{*IpAddress::Parse("2001:db8::5a5a"), 128}, {IpAddress::V4(0x0a5a0000), 32}};
+  for (const auto& [ip, bits] : families) {
+    for (int length = 0; length <= bits; ++length) {
+      const IpPrefix prefix{ip, length};
+      for (int bit = 0; bit < bits; ++bit) {
+        std::array<uint8_t, 16> bytes = ip.bytes();
+        const int at = 128 - bits + bit;
+        bytes[at / 8] ^= 0x80 >> at % 8;
+        EXPECT_EQ(prefix.Contains(IpAddress::V6(bytes)), bit >= length) << prefix.ToString() << ", bit " << bit;
+      }
+    }
   }
 }
 
