@@ -1,5 +1,5 @@
-// Sends by reference over kernel sockets: when they are used, and that frames stay as they are until the kernel has done with
-// them, however the connection, the stack and the reactor end.
+// Sends by reference over kernel sockets: when they are used, and that frames stay as they are until the kernel has
+// done with them, however the connection, the stack and the reactor end.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
