@@ -1,11 +1,12 @@
-// KernelStream: a connection of the kernel, over TCP or a Unix socket. One multishot receive fills frames of the shard's
-// buffer ring; one sendmsg at a time sends, straight from the frames or the caller's memory.
+// KernelStream: a connection of the kernel, over TCP or a Unix socket. One multishot receive fills frames of the
+// shard's buffer ring; one sendmsg at a time sends, straight from the frames or the caller's memory.
 //
 // Back-pressure: kPauseFrames received and unread frames stop the multishot receive, so that the kernel's own socket
 // buffer fills and its window closes; it is prepared again when the reader has taken half of them.
 //
-// Long chains of frames are sent by reference (ZeroCopySend): the operation ends when the socket has taken them, as ever,
-// so that further sends follow at once, and the frames stay with the ZeroCopySend until the kernel's notification.
+// Long chains of frames are sent by reference (ZeroCopySend): the operation ends when the socket has taken them, as
+// ever, so that further sends follow at once, and the frames stay with the ZeroCopySend until the kernel's
+// notification.
 //
 // Lifetime: Close cancels what is in flight; the last final completion closes the descriptor and frees the object. A
 // frame that is being sent stays with the SendOp until the send's result, and then, if sent by reference, with its
@@ -34,11 +35,11 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   // again. With 2 KiB frames 128 KiB, the kernel's own default receive buffer (tcp_rmem[1]).
   static constexpr size_t kPauseFrames = RecvBuffer::kMaxSlices;
   static constexpr size_t kResumeFrames = kPauseFrames / 2;
-  // The least that is sent by reference. Where the kernel really does not copy this costs half of a copy or less from here
-  // on; how it is below was not measured (bench/README.md).
+  // The least that is sent by reference. Where the kernel really does not copy this costs half of a copy or less from
+  // here on; how it is below was not measured (bench/README.md).
   static constexpr size_t kLeastZeroCopy = 64 * 1024;
-  // Long sends that are copied after one by reference that the kernel copied all the same (the peer is on this machine, the
-  // card cannot gather, tcpdump runs), until the next is tried. One in vain costs up to 2.6 times a copy
+  // Long sends that are copied after one by reference that the kernel copied all the same (the peer is on this machine,
+  // the card cannot gather, tcpdump runs), until the next is tried. One in vain costs up to 2.6 times a copy
   // (bench/README.md), so these tries cost a connection that never can less than 3 %.
   static constexpr uint32_t kCopiesBetweenTries = 64;
 
@@ -92,7 +93,8 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   static constexpr size_t kSendSlices = 16;
   class ZeroCopySend;
 
-  // What each receive and send touches comes first and fills three cache lines; the rest is for how things begin and end.
+  // What each receive and send touches comes first and fills three cache lines; the rest is for how things begin and
+  // end.
   KernelStack& stack_;
   int fd_;
   bool send_cancelled_ = false;

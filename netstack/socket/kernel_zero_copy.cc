@@ -1,5 +1,5 @@
-// KernelStream's sends by reference (IORING_OP_SENDMSG_ZC): only of frames, which can stay behind when the operation ends.
-// What the caller owns is copied, since the call would otherwise return only with the peer's ACK.
+// KernelStream's sends by reference (IORING_OP_SENDMSG_ZC): only of frames, which can stay behind when the operation
+// ends. What the caller owns is copied, since the call would otherwise return only with the peer's ACK.
 #include <algorithm>
 #include <cerrno>
 #include <span>
@@ -8,12 +8,14 @@
 
 namespace weir::netstack {
 
-// One such send. It completes twice: with the result, by which the socket has taken the bytes, and with the notification
-// that the kernel reads them no more, for TCP when they are acknowledged or the connection is gone. In between it holds
-// the frames; then it frees itself.
+// One such send. It completes twice: with the result, by which the socket has taken the bytes, and with the
+// notification that the kernel reads them no more, for TCP when they are acknowledged or the connection is gone. In
+// between it holds the frames; then it frees itself.
 class KernelStream::ZeroCopySend : public runtime::ListNode<ZeroCopySend>, public runtime::NotifiedOp {
  public:
-  explicit ZeroCopySend(KernelStream& stream) : NotifiedOp(&OnCqe), stream_(&stream) { stream.zero_copy_.PushBack(*this); }
+  explicit ZeroCopySend(KernelStream& stream) : NotifiedOp(&OnCqe), stream_(&stream) {
+    stream.zero_copy_.PushBack(*this);
+  }
 
   // The notification concerns the stream no more.
   void Leave() {
@@ -82,8 +84,8 @@ bool KernelStream::ZeroCopyPays() {
 
 runtime::UringOp& KernelStream::NewZeroCopySend() { return *new ZeroCopySend(*this); }
 
-// Whether `result` is that of a send by reference that can be repeated by copy: EOPNOTSUPP, the kind of socket has no such
-// sends (Unix); ENOMEM and ENOBUFS, RLIMIT_MEMLOCK or the kernel's own memory is used up.
+// Whether `result` is that of a send by reference that can be repeated by copy: EOPNOTSUPP, the kind of socket has no
+// such sends (Unix); ENOMEM and ENOBUFS, RLIMIT_MEMLOCK or the kernel's own memory is used up.
 bool KernelStream::ZeroCopyRefused(int32_t result) {
   if (sending_ == &send_ || (result != -EOPNOTSUPP && result != -ENOMEM && result != -ENOBUFS)) return false;
   ++stack_.stats().zero_copy_refused;

@@ -50,8 +50,8 @@ class FramePool {
     return frame;
   }
 
-  // Puts back a frame whose last reference went; callers use Unref. One that is still being read (tx_pending) is retired:
-  // never handed out nor written to again, for nobody will say when the reading ends.
+  // Puts back a frame whose last reference went; callers use Unref. One that is still being read (tx_pending) is
+  // retired: never handed out nor written to again, for nobody will say when the reading ends.
   void Free(Frame* frame) {
     WEIR_DCHECK(frame->pool == this && frame->refs == 0);
     if (frame->tx_pending != 0) [[unlikely]] {

@@ -70,8 +70,8 @@ class MemberOp : public UringOp {
   Owner& owner_;
 };
 
-// A UringOp after whose result the kernel goes on reading its memory, until a notification (IORING_CQE_F_NOTIF, the final
-// completion): a send by reference (IORING_OP_SEND_ZC, IORING_OP_SENDMSG_ZC). See Reactor::AwaitNotification.
+// A UringOp after whose result the kernel goes on reading its memory, until a notification (IORING_CQE_F_NOTIF, the
+// final completion): a send by reference (IORING_OP_SEND_ZC, IORING_OP_SENDMSG_ZC). See Reactor::AwaitNotification.
 class NotifiedOp : public UringOp, public ListNode<NotifiedOp> {
  protected:
   using UringOp::UringOp;
@@ -135,10 +135,10 @@ class Reactor {
   // For destructors and set-up, not for the loop.
   void CancelAndDrain(UringOp& op);
 
-  // To be called when `op` got its result with IORING_CQE_F_MORE. The notification comes when the peer has acknowledged,
-  // so perhaps minutes later and whatever is cancelled or closed. The reactor's destructor does not wait for it: it makes the
-  // final call itself, with -ECANCELED. The kernel may then still read the memory, which may be unmapped but not be
-  // written to.
+  // To be called when `op` got its result with IORING_CQE_F_MORE. The notification comes when the peer has
+  // acknowledged, so perhaps minutes later and whatever is cancelled or closed. The reactor's destructor does not wait
+  // for it: it makes the final call itself, with -ECANCELED. The kernel may then still read the memory, which may be
+  // unmapped but not be written to.
   void AwaitNotification(NotifiedOp& op) {
     notified_.PushBack(op);
     ++notifications_pending_;
@@ -171,8 +171,8 @@ class Reactor {
     UniqueFd ring;
     UniqueFd event;
   };
-  // Wakes the ring of `target` by a message from this one (IORING_OP_MSG_RING), without a system call of its own. When the
-  // kernel cannot deliver it, by the eventfd.
+  // Wakes the ring of `target` by a message from this one (IORING_OP_MSG_RING), without a system call of its own. When
+  // the kernel cannot deliver it, by the eventfd.
   void WakeOther(std::shared_ptr<WakeTarget> target);
 
   // Submits what is pending and runs what the kernel deferred, with one system call or, when there is neither, none;
