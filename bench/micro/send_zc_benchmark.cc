@@ -1,5 +1,5 @@
 // What a TCP send costs its sender, copied by the kernel (IORING_OP_SEND, SENDMSG) and by reference (SEND_ZC,
-// SENDMSG_ZC), by size: the table behind KernelTcp's threshold. Run it as root and alone on the machine:
+// SENDMSG_ZC), by size: the table behind KernelStream::kLeastZeroCopy. Run it as root and alone on the machine:
 //
 //   send_zc_benchmark
 //

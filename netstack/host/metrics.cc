@@ -78,6 +78,9 @@ void AddKernel(Page& page, const netstack::KernelStack::Stats& stats) {
   page.Add("kernel_accept_dropped_total", stats.accept_dropped);
   page.Add("kernel_out_of_buffers_total", stats.out_of_buffers);
   page.Add("kernel_recv_paused_total", stats.recv_paused);
+  page.Add("kernel_zero_copy_sends_total", stats.zero_copy_sends);
+  page.Add("kernel_zero_copy_copied_total", stats.zero_copy_copied);
+  page.Add("kernel_zero_copy_refused_total", stats.zero_copy_refused);
   page.Add("kernel_datagrams_truncated_total", stats.datagrams_truncated);
 }
 
@@ -100,6 +103,7 @@ std::string RenderMetrics(Shard& shard) {
   page.Add("uring_cq_overflows_total", reactor.overflows);
   page.Add("uring_cq_deepest", reactor.cq_deepest);
   page.Add("uring_in_flight", shard.reactor().in_flight());
+  page.Add("uring_notifications_pending", reactor.notifications_pending);
   page.Add("uring_fixed_files", shard.reactor().fixed_files().used());
   AddKernel(page, shard.kernel_sockets().stats());
   if (XdpStack* stack = shard.xdp()) {

@@ -44,6 +44,9 @@ class KernelStack final : public SocketStack {
     uint64_t accept_dropped = 0;    // connections reset because the queue of accepted ones was full
     uint64_t out_of_buffers = 0;    // receives that ended because the kernel had no buffer
     uint64_t recv_paused = 0;       // receives stopped because the reader was behind
+    uint64_t zero_copy_sends = 0;   // sends by reference
+    uint64_t zero_copy_copied = 0;  // of these, while their streams are open: copied by the kernel all the same
+    uint64_t zero_copy_refused = 0;  // sends that the kernel would not do by reference, done by copy
     uint64_t datagrams_truncated = 0;  // dropped: longer than the frames there were for them
   };
 

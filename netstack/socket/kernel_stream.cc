@@ -14,11 +14,24 @@ namespace weir::netstack {
 using runtime::ErrnoStatus;
 using runtime::Frame;
 
+namespace {
+
+size_t Bytes(std::span<const iovec> slices) {
+  size_t bytes = 0;
+  for (const iovec& slice : slices) bytes += slice.iov_len;
+  return bytes;
+}
+
+}  // namespace
+
 KernelStream::KernelStream(KernelStack& stack, int fd) : stack_(stack), fd_(fd), send_file_(fd) { ++stack_.stats().sockets; }
 
 KernelStream::KernelStream(KernelStack& stack, int fd, const Endpoint& peer) : KernelStream(stack, fd) { peer_ = peer; }
 
-KernelStream::~KernelStream() { --stack_.stats().sockets; }
+KernelStream::~KernelStream() {
+  LeaveZeroCopySends();
+  --stack_.stats().sockets;
+}
 
 absl::Status KernelStream::ResetStatus() const {
   return ErrnoStatus(ECONNABORTED, "the connection was reset by this side");
@@ -166,8 +179,7 @@ size_t KernelStream::CopyReceived(std::span<const iovec> into) {
 
 bool KernelStream::StartSend(SendOp& op) {
   WEIR_CHECK(send_op_ == nullptr && !closing_);
-  size_t bytes = op.buffer.size();
-  for (const iovec& slice : op.from) bytes += slice.iov_len;
+  const size_t bytes = op.buffer.size() + Bytes(op.from);
   if (reset_) {
     op.status = ResetStatus();
   } else if (write_shut_ || shutdown_wanted_) {
@@ -187,14 +199,20 @@ void KernelStream::SubmitSend() {
   // WAITALL: the kernel itself goes on after a short write, as room comes.
   constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
   send_file_.Use(stack_.reactor().fixed_files());
-  io_uring_sqe* sqe = stack_.reactor().Prepare(send_);
-  if (slices.size() == 1) {  // the usual case; the kernel then has no header and no array to copy in
+  const bool zero_copy = ZeroCopyPays();
+  sending_ = zero_copy ? &NewZeroCopySend() : &send_;
+  io_uring_sqe* sqe = stack_.reactor().Prepare(*sending_);
+  if (slices.size() == 1 && !zero_copy) {  // the usual case; the kernel then has no header and no array to copy in
     io_uring_prep_send(sqe, fd_, slices.front().iov_base, slices.front().iov_len, kFlags);
   } else {
     message_ = {};
     message_.msg_iov = const_cast<iovec*>(slices.data());
     message_.msg_iovlen = slices.size();
     io_uring_prep_sendmsg(sqe, fd_, &message_, kFlags);
+    if (zero_copy) {
+      sqe->opcode = IORING_OP_SENDMSG_ZC;
+      sqe->ioprio = IORING_SEND_ZC_REPORT_USAGE;
+    }
   }
   send_file_.Name(sqe);
 }
@@ -219,29 +237,28 @@ std::span<const iovec> KernelStream::CallersSlices() {
 void KernelStream::CancelSend(SendOp& op) {
   WEIR_CHECK(send_op_ == &op);
   send_cancelled_ = true;
-  stack_.reactor().Cancel(send_);
+  stack_.reactor().Cancel(*sending_);
 }
 
 void KernelStream::OnSend(int32_t result, uint32_t) {
-  SendOp& op = *send_op_;
-  bool done = false;
   if (result > 0) {
     const auto n = static_cast<size_t>(result);
-    if (!op.buffer.empty()) {
-      op.buffer.Consume(n);
-      done = op.buffer.empty();
+    if (!send_op_->buffer.empty()) {
+      send_op_->buffer.Consume(n);
     } else {
-      op.sent += n;
-      size_t bytes = 0;
-      for (const iovec& slice : op.from) bytes += slice.iov_len;
-      done = op.sent == bytes;
+      send_op_->sent += n;
     }
   }
-  if (done) return FinishSend(absl::OkStatus());
+  GoOnSending(result);
+}
+
+// After a send that gave `result`, with what it sent taken off the operation.
+void KernelStream::GoOnSending(int32_t result) {
+  if (send_op_->buffer.empty() && send_op_->sent == Bytes(send_op_->from)) return FinishSend(absl::OkStatus());
   if (reset_) return FinishSend(ResetStatus());
   if (send_cancelled_) return FinishSend(absl::CancelledError("Sendmsg cancelled"));
   if (result >= 0 || result == -EINTR || result == -EAGAIN ||
-      send_file_.FallBack(stack_.reactor().fixed_files(), result)) {
+      send_file_.FallBack(stack_.reactor().fixed_files(), result) || ZeroCopyRefused(result)) {
     return SubmitSend();
   }
   FinishSend(ErrnoStatus(-result, "Sendmsg"));
@@ -295,7 +312,7 @@ void KernelStream::Reset() {
   }
   stack_.reactor().Cancel(connect_);
   stack_.reactor().Cancel(recv_);
-  stack_.reactor().Cancel(send_);
+  if (send_op_ != nullptr) stack_.reactor().Cancel(*sending_);
   MaybeFree();
 }
 
@@ -312,7 +329,7 @@ void KernelStream::Close() {
 
 // Gives the descriptor back when nothing is in flight after a reset or close; the object too, after a close.
 void KernelStream::MaybeFree() {
-  if (!(closing_ || reset_) || connect_.in_flight() || recv_.in_flight() || send_.in_flight()) return;
+  if (!(closing_ || reset_) || connect_.in_flight() || recv_.in_flight() || send_op_ != nullptr) return;
   if (fd_ >= 0) {
     send_file_.Leave(stack_.reactor().fixed_files());
     stack_.reactor().CloseFd(std::exchange(fd_, -1));

@@ -1,14 +1,14 @@
-// Stream: the two directions of a connection, whatever it runs over: the common part of TcpStream and UnixStream, and what
-// a server takes that serves both. Move-only; belongs to one shard. One receive and one send may be under way at a
-// time, from the same task or from two. Destroying it closes in order: what Sendmsg accepted is still delivered. It must not
-// be destroyed while a call on it is awaited.
+// Stream: the two directions of a connection, whatever it runs over: the common part of TcpStream and UnixStream, and
+// what a server takes that serves both. Move-only; belongs to one shard. One receive and one send may be under way at
+// a time, from the same task or from two. Destroying it closes in order: what Sendmsg accepted is still delivered. It
+// must not be destroyed while a call on it is awaited.
 //
 //   absl::StatusOr<weir::RecvBuffer> msg = co_await stream.Recvmsg();
 //   if (!msg.ok() || msg->empty()) co_return;             // error, or the peer's end of sending
 //   absl::Status sent = co_await stream.Sendmsg(*std::move(msg));
 //
-// Errors: kCancelled when the scope was stopped, kAborted for a reset ("ECONNRESET" in the message) or a peer that takes
-// nothing any more (EPIPE), kDeadlineExceeded when retransmission gave up.
+// Errors: kCancelled when the scope was stopped, kAborted for a reset ("ECONNRESET" in the message) or a peer that
+// takes nothing any more (EPIPE), kDeadlineExceeded when retransmission gave up.
 #ifndef NETSTACK_SOCKET_STREAM_H_
 #define NETSTACK_SOCKET_STREAM_H_
 
@@ -81,12 +81,14 @@ class Stream {
   }
 
   // Sends all of `buffer` without copying it; resumes when the stack has taken it, which the send buffer's bound
-  // delays (back-pressure). An error or cancellation may leave a part sent.
+  // delays (back-pressure). An error or cancellation may leave a part sent. Over kernel sockets that means: without a
+  // copy of weir's; from 64 KiB on the kernel does not copy either, where it can (Linux 6.2), and the frames come back
+  // only when the peer has acknowledged them.
   auto Sendmsg(SendBuffer buffer) {
     return netstack::Operation<netstack::StreamSendTraits>(*backend_, {std::move(buffer), {}});
   }
 
-  // The same for the caller's memory: copied once, and free again when the call returns.
+  // The same for the caller's memory: copied once, whatever its size, and free again when the call returns.
   auto Sendmsg(std::span<const iovec> from) {
     return netstack::Operation<netstack::StreamSendTraits>(*backend_, {SendBuffer(), from});
   }

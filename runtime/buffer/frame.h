@@ -32,8 +32,8 @@ struct alignas(64) Frame {
   std::byte* data = nullptr;
   uint32_t len = 0;
   uint16_t refs = 0;
-  // How often the frame is on a Tx ring and not yet completed. While it is not 0 the device may be reading the
-  // frame, so its bytes must not change.
+  // How often the frame is on a Tx ring and not yet completed (or was sent by reference by a ring that ended first).
+  // While it is not 0 the device may be reading the frame, so its bytes must not change.
   uint16_t tx_pending = 0;
   FramePool* pool = nullptr;
   std::byte* base = nullptr;  // start of the frame's memory; constant

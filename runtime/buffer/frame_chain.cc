@@ -86,6 +86,7 @@ void FrameChain::Consume(size_t n) {
 
 FrameChain FrameChain::Split(size_t n) {
   WEIR_CHECK(n <= size_);
+  if (n == size_) return std::move(*this);
   FrameChain front;
   while (n > 0) {
     const iovec& slice = iov()[first_];

@@ -55,7 +55,11 @@ FramePool::~FramePool() {
 
 void FramePool::Release() {
   released_ = true;
-  if (free_count_ == size()) delete this;
+  MaybeDelete();
+}
+
+void FramePool::MaybeDelete() {
+  if (free_count_ + retired_ == size()) delete this;
 }
 
 // Use after give-back shows at once in debug builds.

@@ -50,23 +50,29 @@ class FramePool {
     return frame;
   }
 
-  // Puts back a frame whose last reference went; callers use Unref.
+  // Puts back a frame whose last reference went; callers use Unref. One that is still being read (tx_pending) is
+  // retired: never handed out nor written to again, for nobody will say when the reading ends.
   void Free(Frame* frame) {
-    WEIR_DCHECK(frame->pool == this && frame->refs == 0 && frame->tx_pending == 0);
+    WEIR_DCHECK(frame->pool == this && frame->refs == 0);
+    if (frame->tx_pending != 0) [[unlikely]] {
+      ++retired_;
+    } else {
 #ifndef NDEBUG
-    Poison(frame);
+      Poison(frame);
 #endif
-    frame->next = free_;
-    free_ = frame;
-    ++free_count_;
-    if (released_ && free_count_ == size()) [[unlikely]] delete this;
+      frame->next = free_;
+      free_ = frame;
+      ++free_count_;
+    }
+    if (released_) [[unlikely]] MaybeDelete();
   }
 
   std::span<std::byte> memory() const { return {memory_, size_t{size()} * frame_size_}; }
   uint32_t frame_size() const { return frame_size_; }
   uint32_t size() const { return static_cast<uint32_t>(frames_.size()); }
   uint32_t free_count() const { return free_count_; }
-  uint32_t outstanding() const { return size() - free_count_; }
+  uint32_t outstanding() const { return size() - free_count_; }  // retired ones too
+  uint32_t retired() const { return retired_; }
   uint64_t exhausted() const { return exhausted_; }
   bool huge_pages() const { return huge_pages_; }
 
@@ -82,6 +88,7 @@ class FramePool {
   FramePool() = default;
   ~FramePool();
   void Release();
+  void MaybeDelete();
   void Poison(Frame* frame);
 
   std::byte* memory_ = nullptr;
@@ -89,6 +96,7 @@ class FramePool {
   uint32_t frame_size_ = 0;
   uint32_t frame_shift_ = 0;
   uint32_t free_count_ = 0;
+  uint32_t retired_ = 0;
   bool huge_pages_ = false;
   bool released_ = false;
   uint64_t exhausted_ = 0;

@@ -67,18 +67,22 @@ Reactor::Reactor(Scheduler& scheduler, std::unique_ptr<Uring> uring, const Uring
 Reactor::~Reactor() {
   closing_ = true;
   guard_ = nullptr;
-  if (in_flight_ > 0) {
+  if (in_flight_ > notifications_pending_) {
     io_uring_sqe* sqe = uring_->GetSqe();
     io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY);
     sqe->user_data = 0;
   }
   const Nanos limit = MonotonicNow() + kDrainLimit;
-  while (in_flight_ > 0) {
+  while (in_flight_ > notifications_pending_) {
     WEIR_CHECK(MonotonicNow() < limit);
     Wait(MonotonicNow() + 10 * kMillisecond);
     Poll();
   }
   if (uring_->must_enter()) uring_->Enter();  // descriptors still to be closed
+  while (NotifiedOp* op = notified_.PopFront()) {
+    op->in_flight_ = false;
+    op->on_cqe_(*op, -ECANCELED, IORING_CQE_F_NOTIF);
+  }
 }
 
 bool Reactor::Cancel(UringOp& op) {
@@ -174,6 +178,10 @@ size_t Reactor::Dispatch() {
     if ((cqe.flags & IORING_CQE_F_MORE) == 0) {
       op.in_flight_ = false;
       --in_flight_;
+      if ((cqe.flags & IORING_CQE_F_NOTIF) != 0) {
+        static_cast<NotifiedOp&>(op).Unlink();
+        --notifications_pending_;
+      }
     }
     op.on_cqe_(op, cqe.res, cqe.flags);
   }
@@ -199,7 +207,8 @@ Reactor::Stats Reactor::stats() const {
           .cqes = cqes_,
           .sleeps = sleeps_,
           .overflows = uring_->overflows(),
-          .cq_deepest = cq_deepest_};
+          .cq_deepest = cq_deepest_,
+          .notifications_pending = notifications_pending_};
 }
 
 }  // namespace weir::runtime

@@ -23,6 +23,7 @@
 
 #include "absl/status/statusor.h"
 #include "runtime/base/check.h"
+#include "runtime/base/intrusive_list.h"
 #include "runtime/base/time.h"
 #include "runtime/base/unique_fd.h"
 #include "runtime/core/scheduler.h"
@@ -69,6 +70,13 @@ class MemberOp : public UringOp {
   Owner& owner_;
 };
 
+// A UringOp after whose result the kernel goes on reading its memory, until a notification (IORING_CQE_F_NOTIF, the
+// final completion): a send by reference (IORING_OP_SEND_ZC, IORING_OP_SENDMSG_ZC). See Reactor::AwaitNotification.
+class NotifiedOp : public UringOp, public ListNode<NotifiedOp> {
+ protected:
+  using UringOp::UringOp;
+};
+
 // Asked before the shard sleeps, and told when it is awake again: the mailbox.
 class SleepGuard {
  public:
@@ -89,6 +97,7 @@ class Reactor {
     uint64_t sleeps = 0;     // Waits that went to sleep
     uint64_t overflows = 0;  // enters that found completions waiting because the CQ was full
     uint64_t cq_deepest = 0;  // most completions that one look at the CQ found
+    uint64_t notifications_pending = 0;  // operations now that have their result and not yet their notification
   };
   using ReadyFn = void (*)(void* arg);
 
@@ -102,7 +111,8 @@ class Reactor {
   static absl::StatusOr<std::unique_ptr<Reactor>> Create(Scheduler& scheduler) { return Create(scheduler, Options{}); }
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
-  // Cancels what is still in flight and waits for its final completions, so every operation's owner must still exist.
+  // Cancels what is still in flight and waits for its final completions, other than notifications, so every operation's
+  // owner must still exist.
   ~Reactor();
 
   // An SQE for `op`, which is in flight from now on; fill it with one of liburing's io_uring_prep_* (they leave
@@ -124,6 +134,15 @@ class Reactor {
   // Cancels `op` and waits, blocking the thread, for its final completion; other completions are dispatched meanwhile.
   // For destructors and set-up, not for the loop.
   void CancelAndDrain(UringOp& op);
+
+  // To be called when `op` got its result with IORING_CQE_F_MORE. The notification comes when the peer has
+  // acknowledged, so perhaps minutes later and whatever is cancelled or closed. The reactor's destructor does not wait
+  // for it: it makes the final call itself, with -ECANCELED. The kernel may then still read the memory, which may be
+  // unmapped but not be written to.
+  void AwaitNotification(NotifiedOp& op) {
+    notified_.PushBack(op);
+    ++notifications_pending_;
+  }
 
   // Closes a descriptor through the ring: no system call of its own, and no wait for what close(2) may wait for.
   void CloseFd(int fd);
@@ -152,8 +171,8 @@ class Reactor {
     UniqueFd ring;
     UniqueFd event;
   };
-  // Wakes the ring of `target` by a message from this one (IORING_OP_MSG_RING), without a system call of its own. When the
-  // kernel cannot deliver it, by the eventfd.
+  // Wakes the ring of `target` by a message from this one (IORING_OP_MSG_RING), without a system call of its own. When
+  // the kernel cannot deliver it, by the eventfd.
   void WakeOther(std::shared_ptr<WakeTarget> target);
 
   // Submits what is pending and runs what the kernel deferred, with one system call or, when there is neither, none;
@@ -192,6 +211,8 @@ class Reactor {
   FixedFiles fixed_files_;
   SleepGuard* guard_ = nullptr;
   size_t in_flight_ = 0;
+  List<NotifiedOp, NotifiedOp> notified_;
+  size_t notifications_pending_ = 0;
   bool closing_ = false;
   uint16_t next_buffer_group_ = 0;
   uint64_t cqes_ = 0;

@@ -21,6 +21,7 @@ UringFeatures Probe() {
   if (probe == nullptr) return features;
   features.msg_ring = io_uring_opcode_supported(probe, IORING_OP_MSG_RING) != 0 && KernelIsAtLeast(6, 3);
   features.fixed_files = io_uring_opcode_supported(probe, IORING_OP_FILES_UPDATE) != 0 && KernelIsAtLeast(6, 13);
+  features.send_zc_report = io_uring_opcode_supported(probe, IORING_OP_SENDMSG_ZC) != 0 && KernelIsAtLeast(6, 2);
   io_uring_free_probe(probe);
   return features;
 }

@@ -40,6 +40,7 @@ class KernelFixture : public ::testing::Test {
   ~KernelFixture() override {
     EXPECT_TRUE(loop_.RunUntil([&] { return stack_->stats().sockets == 0; }));
     stack_.reset();
+    EXPECT_TRUE(loop_.RunUntil([&] { return loop_.reactor().stats().notifications_pending == 0; }));
     EXPECT_EQ(pool_->outstanding(), 0u) << "frames are lost";
   }
 

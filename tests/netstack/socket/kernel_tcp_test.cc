@@ -1,5 +1,6 @@
 // TCP over kernel sockets: data, ends, errors, cancellation, back-pressure.
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <array>
 #include <chrono>
@@ -149,6 +150,31 @@ TEST_F(KernelTcpTest, ResetEndsBothSides) {
   loop_.Run(body());
 }
 
+// A peer that is gone is an error of the call, whichever way the bytes go; SIGPIPE would end the process.
+TEST_F(KernelTcpTest, SendingToAClosedPeerRaisesNoSigpipe) {
+  static volatile sig_atomic_t raised = 0;
+  const auto before = signal(SIGPIPE, [](int) { raised = 1; });
+  const std::string text = Pattern(100'000);
+  auto body = [&](Ends& ends, size_t bytes, bool frames) -> Task<void> {
+    ends.server.Close();
+    absl::Status sent;
+    while (sent.ok()) {
+      const iovec slice{const_cast<char*>(text.data()), bytes};
+      sent = frames ? co_await ends.client.Sendmsg(ends.client.NewSendBuffer(bytes))
+                    : co_await ends.client.Sendmsg(std::span(&slice, 1));
+    }
+    EXPECT_EQ(sent.code(), absl::StatusCode::kAborted) << sent;
+  };
+  for (const size_t bytes : {size_t{10}, text.size()}) {
+    for (const bool frames : {false, true}) {
+      Ends ends = Connect();
+      loop_.Run(body(ends, bytes, frames));
+    }
+  }
+  signal(SIGPIPE, before);
+  EXPECT_EQ(raised, 0);
+}
+
 TEST_F(KernelTcpTest, ResetWhileSending) {
   Ends ends = Connect();
   auto body = [&]() -> Task<void> {
@@ -218,6 +244,16 @@ TEST_F(KernelTcpTest, EveryCallCanBeCancelled) {
     const std::string text = Pattern(30'000'000);
     const absl::Status sent = co_await WithTimeout(SendText(ends.client, text), milliseconds(20));
     EXPECT_TRUE(absl::IsDeadlineExceeded(sent)) << sent;
+    // Stopped twice, and once more when it is over.
+    AsyncScope twice(co_await CurrentContext());
+    absl::Status stopped;
+    auto wait = [&]() -> Task<void> { stopped = (co_await ends.client.Recvmsg()).status(); };
+    twice.Spawn(wait());
+    twice.RequestStop();
+    twice.RequestStop();
+    co_await twice.Join();
+    twice.RequestStop();
+    EXPECT_TRUE(absl::IsCancelled(stopped)) << stopped;
     // Stopped from the start.
     AsyncScope scope(co_await CurrentContext());
     scope.RequestStop();

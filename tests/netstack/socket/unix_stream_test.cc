@@ -85,6 +85,23 @@ TEST(UnixAddress, Forms) {
   EXPECT_TRUE(UnixAddress::FromSockaddr(UnixAddress().ToSockaddr().address, sizeof(sa_family_t)).is_unnamed());
 }
 
+// A kind of socket that cannot send by reference.
+TEST_F(UnixStreamTest, LongChainsGoByCopy) {
+  UnixListener listener = *UnixListener::Listen(*stack_, address());
+  auto body = [&]() -> Task<void> {
+    Ends ends = co_await Connected(listener);
+    SendBuffer buffer = ends.client.NewSendBuffer(100'000);
+    const std::string text = Pattern(buffer.size());
+    size_t at = 0;
+    for (const iovec& slice : buffer.writable()) at += text.copy(static_cast<char*>(slice.iov_base), slice.iov_len, at);
+    EXPECT_TRUE((co_await ends.client.Sendmsg(std::move(buffer))).ok());
+    EXPECT_TRUE(*co_await RecvText(ends.server, text.size()) == text);
+  };
+  loop_.Run(body());
+  EXPECT_EQ(stack_->stats().zero_copy_refused, loop_.reactor().features().send_zc_report ? 1u : 0u);
+  EXPECT_EQ(stack_->stats().zero_copy_sends, 0u);
+}
+
 TEST_F(UnixStreamTest, EchoOfRandomSizes) {
   testing::Random random;
   for (const char* name : {"", "@weir_unix_stream_test"}) {

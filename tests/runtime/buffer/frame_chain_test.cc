@@ -71,6 +71,23 @@ TEST(FramePool, OutlivesItsOwnerWhileFramesAreOut) {
   EXPECT_EQ(TextOf(chain), "still here");
 }
 
+// A frame that something reads for an unknown time is never given out again, and does not keep the pool alive.
+TEST(FramePool, RetiresAFrameThatIsStillRead) {
+  FramePool::Ptr pool = NewPool(2);
+  Frame* frame = pool->Alloc();
+  std::memset(frame->base, 'x', 2048);
+  ++frame->tx_pending;
+  Unref(frame);
+  EXPECT_EQ(frame->base[0], std::byte{'x'});
+  EXPECT_EQ(pool->retired(), 1u);
+  EXPECT_EQ(pool->outstanding(), 1u);
+  Frame* other = pool->Alloc();
+  EXPECT_NE(other, frame);
+  EXPECT_EQ(pool->Alloc(), nullptr);
+  pool.reset();
+  Unref(other);  // the last one: the leak check of the sanitizers sees whether the pool goes with it
+}
+
 TEST(Frame, PushPullTrim) {
   FramePool::Ptr pool = NewPool(1);
   Frame* frame = pool->Alloc();

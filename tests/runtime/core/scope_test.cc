@@ -72,6 +72,22 @@ TEST(AsyncScope, RequestStopCancelsChildren) {
   EXPECT_EQ(loop.now_ns(), start);
 }
 
+// A stop that comes when the operation is over, even before its coroutine ran on, changes nothing.
+TEST(AsyncScope, StopOfWhatIsFinished) {
+  VirtualLoop loop;
+  int ok = 0, cancelled = 0;
+  AsyncScope scope(loop.context());
+  scope.Spawn(SleepAndCount(1, ok, cancelled));
+  loop.scheduler().timers().Advance(loop.now_ns() + kSecond);  // woken, not resumed
+  EXPECT_EQ(ok, 0);
+  scope.RequestStop();
+  loop.RunAll();
+  EXPECT_EQ(ok, 1);
+  EXPECT_EQ(cancelled, 0);
+  scope.RequestStop();
+  EXPECT_EQ(scope.live(), 0u);
+}
+
 TEST(AsyncScope, StopsWithItsParent) {
   VirtualLoop loop;
   int ok = 0, cancelled = 0;
