@@ -101,7 +101,8 @@ absl::Status XdpStack::AddRoutes(const HostOptions& options) {
     const auto port = std::ranges::find_if(ports_, [&](const auto& p) { return p->interface().OnLink(route.gateway); });
     if (port == ports_.end()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("gateway ", route.gateway.ToString(), " is in the network of none of our addresses"));
+          absl::StrCat(route.prefix.length == 0 ? "--gateway=" : "--route: gateway ", route.gateway.ToString(),
+                       " is in the network of none of our addresses"));
     }
     if (!inet_->ip.routes.Add({.prefix = route.prefix, .out = &(*port)->interface(), .gateway = route.gateway})) {
       return absl::InvalidArgumentError(absl::StrCat("more than ", netstack::RouteTable::kMaxRoutes, " routes"));
