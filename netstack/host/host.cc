@@ -125,6 +125,11 @@ void Host::StopAll() {
   }
 }
 
+void Host::ShardEnded() {
+  if (running_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  for (const std::unique_ptr<Shard>& shard : shards_) shard->mailbox().PostFunction([] {});  // wakes it
+}
+
 void Host::DumpAllTasks() {
   for (const std::unique_ptr<Shard>& shard : shards_) {
     shard->mailbox().PostFunction([dumped = shard.get()] {

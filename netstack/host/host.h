@@ -3,6 +3,7 @@
 #ifndef NETSTACK_HOST_HOST_H_
 #define NETSTACK_HOST_HOST_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -30,16 +31,20 @@ class Host {
 
  private:
   friend class Shard;
-  explicit Host(const HostOptions& options) : options_(options), shards_(options.shards) {}
+  explicit Host(const HostOptions& options) : options_(options), shards_(options.shards), running_(options.shards) {}
 
   static absl::Status Check(const HostOptions& options);
   void RunShard(int index, const ShardMain& main);
   // Waits for all shards to get here; false when one of them failed.
   bool Arrive(const absl::Status& status);
+  // A shard's tasks have ended. It goes on serving its mailbox until those of all have.
+  void ShardEnded();
+  bool all_ended() const { return running_.load(std::memory_order_acquire) == 0; }
   void ShardReady(const Shard& shard, const std::string& what);
 
   const HostOptions options_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  std::atomic<int> running_;  // shards whose tasks have not ended
   std::mutex mutex_;
   std::condition_variable arrived_;
   int waiting_ = 0;

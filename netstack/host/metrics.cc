@@ -156,7 +156,7 @@ Task<void> MetricsServer::Answer(TcpStream stream) {
   }
   std::string body;
   for (const std::unique_ptr<Shard>& shard : host_.shards()) {
-    body += co_await SubmitTo(shard_, *shard, [&shard] { return RenderMetrics(*shard); });
+    body += co_await shard_.SubmitTo(*shard, [&shard] { return RenderMetrics(*shard); });
   }
   const std::string head = absl::StrCat(
       "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: ", body.size(),

@@ -31,6 +31,8 @@ Shard::~Shard() {
 
 const HostOptions& Shard::options() const { return host_.options(); }
 
+Shard& Shard::peer(int index) { return *host_.shards()[index]; }
+
 netstack::SocketStack& Shard::stack() {
   if (xdp_ != nullptr) return xdp_->stack();
   return *kernel_;
@@ -93,6 +95,7 @@ absl::Status Shard::Run(const ShardMain& main) {
     absl::StatusOr<std::unique_ptr<MetricsServer>> server = MetricsServer::Create(host_, *this);
     if (!server.ok()) {
       host_.StopAll();
+      host_.ShardEnded();
       return server.status();
     }
     metrics = *std::move(server);
@@ -102,6 +105,8 @@ absl::Status Shard::Run(const ShardMain& main) {
   {
     runtime::Reactor::LoopScope looping(*reactor_);
     while (root_->live() > 0) Turn();
+    host_.ShardEnded();
+    while (!host_.all_ended()) Turn();  // others may still want something of us
     Linger();
   }
   for (const auto& poll : frames_arrived_) reactor_->CancelAndDrain(*poll);
@@ -128,11 +133,11 @@ void Shard::Idle(bool worked) {
   const Nanos now_ns = scheduler_.now_ns();
   if (worked || !quiet) {
     idle_.Worked(now_ns);
-  } else if (!idle_.Spin(now_ns) && root_->live() > 0) {
+  } else if (!idle_.Spin(now_ns) && (root_->live() > 0 || !host_.all_ended())) {
     ++counters_.sleeps;
     Sleep(std::min(scheduler_.timers().NextDeadline(), stop_deadline_ns_));
   }
-  if (root_->context().stop.stop_requested() && now_ns > stop_deadline_ns_) {
+  if (root_->live() > 0 && root_->context().stop.stop_requested() && now_ns > stop_deadline_ns_) {
     std::fprintf(stderr, "weir: %zu tasks did not end within %d s of the stop; giving up\n", root_->live(),
                  host_.options().drain_seconds);
     std::_Exit(1);

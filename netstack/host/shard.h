@@ -39,6 +39,8 @@ namespace weir {
 
 class Host;
 class Shard;
+template <typename Fn>
+class SubmitAwaiter;
 
 // What a program runs on each shard. An error ends the whole host with it; OK ends this shard.
 using ShardMain = std::function<Task<absl::Status>(Shard&)>;
@@ -57,6 +59,13 @@ class Shard {
   ~Shard();
 
   int index() const { return index_; }
+  // The host's shards, this one among them. Another one may only be talked to, by SubmitTo or its mailbox.
+  int shards() const { return options().shards; }
+  Shard& peer(int index);
+  // Awaitable: runs `fn` on `there`'s thread and resumes on this one, with what it returned. Include
+  // netstack/host/submit.h.
+  template <typename Fn>
+  SubmitAwaiter<Fn> SubmitTo(Shard& there, Fn fn);
   // The counterpart of socket(2) and its kin on the chosen stack; see the sockets' own comments for errors.
   absl::StatusOr<TcpListener> ListenTcp(const Endpoint& local) { return TcpListener::Listen(stack(), local); }
   Task<absl::StatusOr<TcpStream>> ConnectTcp(const Endpoint& peer) { return TcpStream::Connect(stack(), peer); }

@@ -1,6 +1,9 @@
-// SubmitTo: runs a function on another shard's thread and resumes here with its result.
+// Shard::SubmitTo: runs a function on another shard's thread and resumes here with its result.
 //
-//   int n = co_await SubmitTo(shard, other, [&other] { return other.index(); });
+//   Shard& other = shard.peer(1);
+//   uint64_t turns = co_await shard.SubmitTo(other, [&other] { return other.counters().turns; });
+//
+// One function is under way per call, so the mailbox holds no more of them than there are coroutines that wait.
 //
 // `fn` runs from the other shard's mailbox, in order with everything else that is sent there. Not cancellable: both
 // shards live until the host's mains have ended, so the answer always comes.
@@ -9,7 +12,9 @@
 
 #include <coroutine>
 #include <optional>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "netstack/host/shard.h"
 #include "runtime/core/scheduler.h"
@@ -32,7 +37,9 @@ class SubmitAwaiter : runtime::Message, runtime::Resumable {
     scheduler_ = self.promise().context()->scheduler;
     there_.mailbox().Post(*this);
   }
-  Result await_resume() { return *std::move(result_); }
+  Result await_resume() {
+    if constexpr (!std::is_void_v<Result>) return *std::move(result_);
+  }
 
  private:
   struct Answer : runtime::Message {
@@ -47,7 +54,11 @@ class SubmitAwaiter : runtime::Message, runtime::Resumable {
 
   static void RunThere(Message& message) {
     auto& self = static_cast<SubmitAwaiter&>(message);
-    self.result_.emplace(self.fn_());
+    if constexpr (std::is_void_v<Result>) {
+      self.fn_();
+    } else {
+      self.result_.emplace(self.fn_());
+    }
     self.here_.mailbox().Post(self.answer_);
   }
 
@@ -55,13 +66,13 @@ class SubmitAwaiter : runtime::Message, runtime::Resumable {
   Shard& there_;
   Fn fn_;
   runtime::Scheduler* scheduler_ = nullptr;
-  std::optional<Result> result_;
+  std::optional<std::conditional_t<std::is_void_v<Result>, std::monostate, Result>> result_;
   Answer answer_{*this};
 };
 
 template <typename Fn>
-SubmitAwaiter<Fn> SubmitTo(Shard& here, Shard& there, Fn fn) {
-  return SubmitAwaiter<Fn>(here, there, std::move(fn));
+SubmitAwaiter<Fn> Shard::SubmitTo(Shard& there, Fn fn) {
+  return SubmitAwaiter<Fn>(*this, there, std::move(fn));
 }
 
 }  // namespace weir
