@@ -17,7 +17,7 @@ packages=(
   # What benchmarks compare with.
   libboost-dev liblwip-dev
   # The demo and the tests with real peers: unmodified clients, namespaces, load, captures.
-  ca-certificates curl iputils-ping iproute2 socat apache2-utils wrk tcpdump ethtool procps
+  ca-certificates curl iputils-ping iputils-tracepath iproute2 socat apache2-utils wrk tcpdump ethtool procps
 )
 
 # What a later Debian calls a package that Debian 12 has under another name.

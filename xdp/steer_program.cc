@@ -2,9 +2,12 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <ifaddrs.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
+#include <netinet/in.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -144,6 +147,9 @@ absl::StatusOr<std::unique_ptr<SteerProgram>> SteerProgram::Attach(const Options
     return AlreadyAttached(program->interface_, id);
   }
   if (absl::Status status = program->Load(options); !status.ok()) return status;
+  if (options.transit) {
+    if (absl::Status status = program->ExcludeKernelAddresses(); !status.ok()) return status;
+  }
   if (absl::Status status = program->AttachLink(options.attach); !status.ok()) return status;
   return program;
 }
@@ -153,6 +159,8 @@ absl::Status SteerProgram::Load(const Options& options) {
   if (skeleton_ == nullptr) return LibbpfError(errno, "cannot open the XDP program");
   skeleton_->rodata->vlan.count = static_cast<uint16_t>(options.vlans.size());
   for (size_t i = 0; i < options.vlans.size(); ++i) skeleton_->rodata->vlan.vid[i] = options.vlans[i];
+  skeleton_->rodata->transit.enabled = options.transit ? 1 : 0;
+  std::copy(interface_.mac.begin(), interface_.mac.end(), skeleton_->rodata->transit.mac);
   const int error = -steer_bpf__load(skeleton_.get());
   return error == 0 ? absl::OkStatus() : LoadError(error);
 }
@@ -180,8 +188,26 @@ absl::Status SteerProgram::AttachLink(AttachMode wanted) {
   return absl::OkStatus();
 }
 
-absl::Status SteerProgram::Update(const bpf_map* map, const void* key, size_t key_size, bool add) {
-  const uint8_t present = 1;
+absl::Status SteerProgram::ExcludeKernelAddresses() {
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return runtime::ErrnoStatus(errno, "cannot list the kernel's addresses");
+  absl::Status status;
+  for (const ifaddrs* entry = list; entry != nullptr && status.ok(); entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr) continue;
+    if (entry->ifa_addr->sa_family == AF_INET) {
+      const auto& ip = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr)->sin_addr;
+      status = Update(skeleton_->maps.own_addresses4, &ip, sizeof ip, true, STEER_KERNELS);
+    } else if (entry->ifa_addr->sa_family == AF_INET6) {
+      const auto& ip = reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr)->sin6_addr;
+      status = Update(skeleton_->maps.own_addresses6, &ip, sizeof ip, true, STEER_KERNELS);
+    }
+  }
+  freeifaddrs(list);
+  return status;
+}
+
+absl::Status SteerProgram::Update(const bpf_map* map, const void* key, size_t key_size, bool add, steer_owner owner) {
+  const auto present = static_cast<uint8_t>(owner);
   const int result =
       add ? bpf_map__update_elem(map, key, key_size, &present, sizeof present, BPF_ANY)
           : bpf_map__delete_elem(map, key, key_size, 0);

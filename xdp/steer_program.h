@@ -22,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/base/unique_fd.h"
+#include "xdp/bpf/steer.h"
 #include "xdp/interface_info.h"
 
 struct bpf_map;
@@ -45,6 +46,9 @@ class SteerProgram {
     AttachMode attach = AttachMode::kAuto;
     // VLAN IDs (1..4094) of the tags on our frames, outermost first; at most two.
     std::vector<uint16_t> vlans;
+    // Takes IP frames to the interface's MAC for any address that the kernel did not have on an interface of this
+    // namespace at this moment: they are to be forwarded.
+    bool transit = false;
   };
 
   struct Counter {
@@ -87,7 +91,8 @@ class SteerProgram {
   SteerProgram() = default;
   absl::Status Load(const Options& options);
   absl::Status AttachLink(AttachMode wanted);
-  absl::Status Update(const bpf_map* map, const void* key, size_t key_size, bool add);
+  absl::Status Update(const bpf_map* map, const void* key, size_t key_size, bool add, steer_owner owner = STEER_OURS);
+  absl::Status ExcludeKernelAddresses();
 
   InterfaceInfo interface_;
   AttachMode mode_ = AttachMode::kAuto;

@@ -172,13 +172,15 @@ absl::StatusOr<HostOptions> HostOptionsFromFlags() {
   return options;
 }
 
-int RunWithFlags(int argc, char** argv, absl::string_view usage, const ShardMain& main) {
+int RunWithFlags(int argc, char** argv, absl::string_view usage, const ShardMain& main,
+                 const std::function<void(HostOptions&)>& adjust) {
   const std::vector<char*> rest = Parse(argc, argv, usage);
   if (rest.size() > 1) {
     std::fprintf(stderr, "weir: unexpected argument '%s': every option is a --flag, see --help\n", rest[1]);
     return 1;
   }
   absl::StatusOr<HostOptions> options = HostOptionsFromFlags();
+  if (options.ok()) adjust(*options);
   const absl::Status status = options.ok() ? Host::Run(*options, main) : options.status();
   if (status.ok()) return 0;
   std::fprintf(stderr, "weir: %s\n", std::string(status.message()).c_str());

@@ -55,6 +55,7 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_sockets", inet.tcp.sockets);
   page.Add("tcp_time_wait", inet.tcp.in_time_wait);
   page.Add("copied_bytes_total", inet.ip.copied_bytes);
+  page.Add("forwarded_packets_total", inet.ip.forwarded);
 }
 
 void AddLink(Page& page, const xdp::XdpLink& link) {

@@ -69,7 +69,8 @@ absl::StatusOr<std::unique_ptr<XdpPort>> XdpPort::Create(const HostOptions& opti
   absl::StatusOr<std::unique_ptr<xdp::SteerProgram>> program =
       xdp::SteerProgram::Attach({.interface = place.device,
                                  .attach = ToXdp(options.xdp_attach),
-                                 .vlans = {vid.begin(), vid.begin() + place.vlan.count}});
+                                 .vlans = {vid.begin(), vid.begin() + place.vlan.count},
+                                 .transit = options.ip_forward});
   if (!program.ok()) return program.status();
   port->program_ = *std::move(program);
   absl::StatusOr<std::unique_ptr<xdp::XdpLink>> link =

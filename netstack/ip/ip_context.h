@@ -115,6 +115,7 @@ struct IpContext {
   // icmp_msgs_per_sec and icmp_msgs_burst of Linux; one bucket for both ICMPs.
   RateLimit icmp_limit{.rate = 1000, .burst = 50};
   uint16_t next_ip_id = 0;
+  uint64_t forwarded = 0;     // packets passed on to another host
   uint64_t copied_bytes = 0;  // payload copied by the stack because it could not be passed on in place
 };
 

@@ -5,6 +5,9 @@
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
+#include "netstack/wire/ipv6_extensions.h"
+#include "netstack/wire/tcp.h"
+#include "netstack/wire/udp.h"
 
 namespace weir::netstack {
 namespace {
@@ -24,6 +27,27 @@ void DecrementTtl(std::byte* header, bool v4) {
 bool MayForward(const IpPacket& packet) {
   return !packet.link_multicast && !packet.destination.is_multicast() && !packet.source.is_any() &&
          !packet.source.is_link_local() && !packet.destination.is_link_local();
+}
+
+// On such devices (veth, tap, virtio) the sender may have left the transport's checksum to an offload, which no frame of
+// ours gets on its way out. Fragments never are such: the sender finished the checksum before it cut.
+void CompleteChecksum(IpPacket& packet) {
+  runtime::Frame& frame = packet.frame;
+  uint8_t protocol = packet.protocol;
+  uint32_t skip = 0;
+  if (!packet.is_v4()) {
+    const Ipv6ExtensionResult found = WalkIpv6Extensions(frame.bytes(), protocol);
+    if (found.outcome != Ipv6ExtensionResult::Outcome::kUpperLayer) return;
+    protocol = found.protocol;
+    skip = found.offset;
+  }
+  const bool tcp = protocol == kProtocolTcp;
+  const size_t smallest = tcp ? TcpHeader::kMinSize : UdpHeader::kSize;
+  if ((!tcp && protocol != kProtocolUdp) || frame.len < skip + smallest) return;
+  const std::span<std::byte> segment = frame.bytes().subspan(skip);
+  CompletePartialChecksum(segment, tcp ? TcpHeader::kChecksumOffset : UdpHeader::kChecksumOffset,
+                          PseudoHeaderSum(packet.source, packet.destination, protocol,
+                                          static_cast<uint32_t>(segment.size())));
 }
 
 }  // namespace
@@ -48,8 +72,10 @@ DropReason IpForward(IpContext& context, IpPacket& packet, Nanos now_ns) {
   }
   // A packet goes out the way it came in when its source takes us for the way there: it is sent on all the same (the
   // redirect that RFC 1812 §5.2.7.2 allows is never sent, so that routers that point at each other cannot be fooled).
+  if (packet.in.device.partial_checksums()) CompleteChecksum(packet);
   DecrementTtl(frame.Push(header_size), packet.is_v4());
   runtime::Ref(&frame);
+  ++context.forwarded;
   return IpFinishOutput(*hop.out, &frame, hop.ip, now_ns);
 }
 

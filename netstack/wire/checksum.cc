@@ -43,4 +43,12 @@ bool ChecksumOk(std::span<const std::byte> segment, size_t field_offset, Checksu
   return partial_ok && LoadChecksum(segment.data() + field_offset) == FoldSum(pseudo_header);
 }
 
+void CompletePartialChecksum(std::span<std::byte> segment, size_t field_offset, ChecksumSum pseudo_header) {
+  std::byte* field = segment.data() + field_offset;
+  if (LoadChecksum(field) != FoldSum(pseudo_header)) return;
+  // The field holds the pseudo-header's sum already, so the sum over the segment includes it. RFC 768: never 0.
+  const uint16_t checksum = FinishChecksum(SumBytes(segment));
+  StoreChecksum(field, checksum == 0 ? 0xffff : checksum);
+}
+
 }  // namespace weir::netstack

@@ -48,6 +48,10 @@ ChecksumSum PseudoHeaderSum(const IpAddress& source, const IpAddress& destinatio
 // pseudo-header sum (veth, tap and virtio peers; DESIGN.md §6). Everything else is wrong.
 bool ChecksumOk(std::span<const std::byte> segment, size_t field_offset, ChecksumSum pseudo_header, bool partial_ok);
 
+// Finishes a checksum that the sender left to a device, if `segment` carries such a one at `field_offset`: whoever passes
+// the segment on does so without that device.
+void CompletePartialChecksum(std::span<std::byte> segment, size_t field_offset, ChecksumSum pseudo_header);
+
 }  // namespace weir::netstack
 
 #endif  // NETSTACK_WIRE_CHECKSUM_H_

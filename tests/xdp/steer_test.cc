@@ -103,16 +103,24 @@ const char* CounterName(uint32_t counter) {
 // A loaded program, not attached anywhere.
 class Steer {
  public:
-  explicit Steer(const std::vector<uint16_t>& vlans) : skeleton_(steer_bpf__open()) {
+  explicit Steer(const std::vector<uint16_t>& vlans, bool transit = false) : skeleton_(steer_bpf__open()) {
+    skeleton_->rodata->transit = {.enabled = transit, .mac = {2, 0, 0, 0, 0, 1}};
     skeleton_->rodata->vlan.count = static_cast<uint16_t>(vlans.size());
     for (size_t i = 0; i < vlans.size(); ++i) skeleton_->rodata->vlan.vid[i] = vlans[i];
     EXPECT_EQ(steer_bpf__load(skeleton_.get()), 0);
-    const uint8_t present = 1;
+    const uint8_t present = STEER_OURS;
     uint8_t address[16];
     inet_pton(AF_INET, kOwn4, address);
     EXPECT_EQ(bpf_map_update_elem(Fd(skeleton_->maps.own_addresses4), address, &present, BPF_ANY), 0);
     inet_pton(AF_INET6, kOwn6, address);
     EXPECT_EQ(bpf_map_update_elem(Fd(skeleton_->maps.own_addresses6), address, &present, BPF_ANY), 0);
+  }
+
+  void AddKernelAddress4(const char* text) {
+    const uint8_t owner = STEER_KERNELS;
+    uint8_t address[4];
+    ASSERT_EQ(inet_pton(AF_INET, text, address), 1);
+    ASSERT_EQ(bpf_map_update_elem(Fd(skeleton_->maps.own_addresses4), address, &owner, BPF_ANY), 0);
   }
 
   // A test run's frame comes in on queue 0.
@@ -224,6 +232,31 @@ TEST_F(SteerTest, EveryBranch) {
     Bytes padded = test.frame;
     padded.resize(padded.size() + 46, 0xa5);
     steer.Expect(padded, IsRedirect(test.counter) ? XDP_REDIRECT : XDP_PASS, test.counter, test.what);
+  }
+}
+
+// A router takes what is sent to its MAC for anybody but the kernel, and nothing that stays on its link.
+TEST_F(SteerTest, Transit) {
+  Steer router({}, /*transit=*/true);
+  router.AddSocket();
+  router.AddKernelAddress4("10.0.0.4");
+  const Case cases[] = {
+      {"IPv4 for us", {}, Ipv4({}, kOwn4), STEER_REDIRECT_IPV4},
+      {"IPv4 for another", {}, Ipv4({}, kOther4), STEER_REDIRECT_TRANSIT},
+      {"IPv4 for the kernel", {}, Ipv4({}, "10.0.0.4"), STEER_PASS_NOT_OURS},
+      {"IPv6 for us", {}, Ipv6({}, kOwn6), STEER_REDIRECT_IPV6},
+      {"IPv6 for another", {}, Ipv6({}, kOther6), STEER_REDIRECT_TRANSIT},
+      {"link-local", {}, Ipv6({}, "fe80::3"), STEER_PASS_NOT_OURS},
+      {"ARP for another", {}, Arp({}, kOther4), STEER_PASS_NOT_OURS},
+  };
+  for (const Case& test : cases) {
+    const bool redirect = IsRedirect(test.counter) || test.counter == STEER_REDIRECT_TRANSIT;
+    router.Expect(test.frame, redirect ? XDP_REDIRECT : XDP_PASS, test.counter, test.what);
+    Bytes to_another_mac = test.frame;
+    to_another_mac[5] = 9;
+    if (test.counter == STEER_REDIRECT_TRANSIT) {
+      router.Expect(to_another_mac, XDP_PASS, STEER_PASS_NOT_OURS, std::string(test.what) + ", not to our MAC");
+    }
   }
 }
 

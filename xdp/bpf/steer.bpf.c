@@ -1,7 +1,8 @@
 /* The steering program: decides for each frame whether it is weir's or the kernel's.
  *
  * A frame is ours when it carries exactly our VLAN tags and its IPv4 or IPv6 destination, or an ARP's target
- * protocol address, is in the own-address maps, which the control plane fills (SteerProgram). Ours go to the
+ * protocol address, is in the own-address maps, which the control plane fills (SteerProgram); where weir is a
+ * router, also when it is for our MAC and for no address of the kernel's. Ours go to the
  * AF_XDP socket of the queue they came in on; everything else continues untouched into the kernel. Only what
  * the decision needs is checked here: a frame that is ours and malformed is the stack's to drop and count.
  *
@@ -51,14 +52,14 @@ struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, STEER_MAX_ADDRESSES);
   __type(key, __be32);
-  __type(value, __u8); /* unused: a set */
+  __type(value, __u8); /* enum steer_owner */
 } own_addresses4 SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, STEER_MAX_ADDRESSES);
   __type(key, struct steer_address6);
-  __type(value, __u8); /* unused: a set */
+  __type(value, __u8); /* enum steer_owner */
 } own_addresses6 SEC(".maps");
 
 struct {
@@ -69,6 +70,7 @@ struct {
 } counters SEC(".maps");
 
 const volatile struct steer_vlan vlan = {};
+const volatile struct steer_transit transit = {};
 
 static __always_inline void Count(__u32 counter) {
   __u64 *value = bpf_map_lookup_elem(&counters, &counter);
@@ -87,6 +89,12 @@ static __always_inline int Redirect(struct xdp_md *ctx, __u32 counter) {
   return action;
 }
 
+/* `owner`: what the map said of the destination address. `to_router`: the frame is for the MAC of a router. */
+static __always_inline int SteerIp(struct xdp_md *ctx, const __u8 *owner, int to_router, __u32 counter) {
+  if (owner) return *owner == STEER_OURS ? Redirect(ctx, counter) : Pass(STEER_PASS_NOT_OURS);
+  return to_router ? Redirect(ctx, STEER_REDIRECT_TRANSIT) : Pass(STEER_PASS_NOT_OURS);
+}
+
 static __always_inline int IsTag(__be16 proto) {
   return proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD);
 }
@@ -99,26 +107,25 @@ static __always_inline int SteerArp(struct xdp_md *ctx, void *data, void *end) {
     return Pass(STEER_PASS_NOT_OURS);
   }
   const __be32 target = arp->target_protocol;
-  if (!bpf_map_lookup_elem(&own_addresses4, &target)) return Pass(STEER_PASS_NOT_OURS);
-  return Redirect(ctx, STEER_REDIRECT_ARP);
+  return SteerIp(ctx, bpf_map_lookup_elem(&own_addresses4, &target), 0, STEER_REDIRECT_ARP);
 }
 
 /* Fragments other than the first carry no ports, but their destination: they go the same way. */
-static __always_inline int SteerIpv4(struct xdp_md *ctx, void *data, void *end) {
+static __always_inline int SteerIpv4(struct xdp_md *ctx, void *data, void *end, int to_router) {
   const struct iphdr *ip = data;
   if ((void *)(ip + 1) > end) return Pass(STEER_PASS_TRUNCATED);
   const __be32 destination = ip->daddr;
-  if (!bpf_map_lookup_elem(&own_addresses4, &destination)) return Pass(STEER_PASS_NOT_OURS);
-  return Redirect(ctx, STEER_REDIRECT_IPV4);
+  return SteerIp(ctx, bpf_map_lookup_elem(&own_addresses4, &destination), to_router, STEER_REDIRECT_IPV4);
 }
 
-static __always_inline int SteerIpv6(struct xdp_md *ctx, void *data, void *end) {
+/* Link-local packets never leave their link (RFC 4291 §2.5.6): the kernel has addresses there that nobody lists. */
+static __always_inline int SteerIpv6(struct xdp_md *ctx, void *data, void *end, int to_router) {
   const struct ipv6hdr *ip = data;
   if ((void *)(ip + 1) > end) return Pass(STEER_PASS_TRUNCATED);
   struct steer_address6 destination;
   __builtin_memcpy(&destination, &ip->daddr, sizeof destination);
-  if (!bpf_map_lookup_elem(&own_addresses6, &destination)) return Pass(STEER_PASS_NOT_OURS);
-  return Redirect(ctx, STEER_REDIRECT_IPV6);
+  if (destination.bytes[0] == 0xfe && (destination.bytes[1] & 0xc0) == 0x80) to_router = 0;
+  return SteerIp(ctx, bpf_map_lookup_elem(&own_addresses6, &destination), to_router, STEER_REDIRECT_IPV6);
 }
 
 SEC("xdp")
@@ -130,6 +137,11 @@ int steer(struct xdp_md *ctx) {
   if ((void *)(ethernet + 1) > end) return Pass(STEER_PASS_TRUNCATED);
   __be16 proto = ethernet->h_proto;
   data = (void *)(ethernet + 1);
+  int to_router = transit.enabled;
+#pragma unroll
+  for (int i = 0; i < ETH_ALEN; ++i) {
+    if (ethernet->h_dest[i] != transit.mac[i]) to_router = 0;
+  }
 
   /* A tag with VID 0 carries only a priority and says nothing of the VLAN (IEEE 802.1Q §9.6). */
   __u32 matched = 0;
@@ -154,9 +166,9 @@ int steer(struct xdp_md *ctx) {
     case bpf_htons(ETH_P_ARP):
       return SteerArp(ctx, data, end);
     case bpf_htons(ETH_P_IP):
-      return SteerIpv4(ctx, data, end);
+      return SteerIpv4(ctx, data, end, to_router);
     case bpf_htons(ETH_P_IPV6):
-      return SteerIpv6(ctx, data, end);
+      return SteerIpv6(ctx, data, end, to_router);
     default:
       return Pass(STEER_PASS_ETHERTYPE);
   }

@@ -25,11 +25,26 @@
   X(STEER_REDIRECT_ARP, "redirect_arp", "ARP for an own address, given to a socket")          \
   X(STEER_REDIRECT_IPV4, "redirect_ipv4", "IPv4 to an own address, given to a socket")        \
   X(STEER_REDIRECT_IPV6, "redirect_ipv6", "IPv6 to an own address, given to a socket")        \
+  X(STEER_REDIRECT_TRANSIT, "redirect_transit", "IP to be forwarded, given to a socket")        \
   X(STEER_PASS_NOT_OURS, "pass_not_ours", "for another address, left to the kernel")          \
   X(STEER_PASS_VLAN, "pass_vlan", "tagged for another VLAN, left to the kernel")              \
   X(STEER_PASS_TRUNCATED, "pass_truncated", "too short for its headers, left to the kernel")  \
   X(STEER_PASS_ETHERTYPE, "pass_ethertype", "neither ARP nor IP, left to the kernel")         \
   X(STEER_PASS_NO_SOCKET, "pass_no_socket", "ours, but its queue has no socket: to the kernel")
+
+/* What the maps of addresses say of one: it is weir's, or, where weir forwards, it is the kernel's own. */
+enum steer_owner {
+  STEER_OURS = 1,
+  STEER_KERNELS = 2,
+};
+
+/* Where weir is a router: IP frames to this MAC address are weir's, whatever their IP address, except those to
+ * addresses of the kernel's. Set before the program is loaded.
+ */
+struct steer_transit {
+  __u8 enabled;
+  __u8 mac[6];
+};
 
 enum steer_counter {
 #define STEER_ENUMERATOR(enumerator, name, help) enumerator,

@@ -99,6 +99,26 @@ TEST(Checksum, PartialOnes) {
   }
 }
 
+// What a sender left to a device is finished in place; a checksum that is there is not touched.
+TEST(Checksum, PartialOnesAreCompleted) {
+  const IpAddress peer = IpAddress::V4(kPeerIp), host = IpAddress::V4(kHostIp);
+  for (size_t length : {0, 1, 2, 7, 100, 1452}) {
+    const Bytes right = Tcp({.seq = 5, .flags = 0x10}, Filler(length));
+    const auto pseudo = PseudoHeaderSum(peer, host, 6, static_cast<uint32_t>(right.size()));
+    Bytes segment = right;
+    netstack::StoreChecksum(segment.data() + 16, FoldSum(pseudo));
+    netstack::CompletePartialChecksum(segment, 16, pseudo);
+    EXPECT_EQ(right, segment) << length;
+    netstack::CompletePartialChecksum(segment, 16, pseudo);
+    EXPECT_EQ(right, segment) << length;
+    Bytes wrong = right;
+    wrong[17] ^= std::byte{1};
+    const Bytes before = wrong;
+    netstack::CompletePartialChecksum(wrong, 16, pseudo);
+    EXPECT_EQ(before, wrong) << "a wrong checksum stays wrong, for the receiver to see";
+  }
+}
+
 // Any single wrong bit is seen.
 TEST(Checksum, EveryBitCounts) {
   const Bytes good = Tcp({.flags = 0x10}, Filler(33));
