@@ -19,6 +19,11 @@ bool IsMartian(const IpContext& context, const Ipv6Header& header) {
          context.IsLocal(header.source);
 }
 
+IcmpError ParameterProblem(uint8_t code) {
+  if (code == kIcmp6CodeOption) return IcmpError::kBadOption;
+  return code == kIcmp6CodeNextHeader ? IcmpError::kProtocolUnreachable : IcmpError::kBadHeader;
+}
+
 // Extension headers up to the transport, or what was wrong with them.
 DropReason WalkAndDeliver(Inet& inet, IpPacket& packet, uint8_t next_header, Nanos now_ns) {
   runtime::Frame& frame = packet.frame;
@@ -35,8 +40,7 @@ DropReason WalkAndDeliver(Inet& inet, IpPacket& packet, uint8_t next_header, Nan
       return DropReason::kIpTruncated;
     case Extensions::Outcome::kParameterProblem:
       if (packet.to == IpDestination::kLocal || !found.only_unicast) {
-        const bool option = found.code == kIcmp6CodeOption;
-        IcmpSend(inet.ip, packet, option ? IcmpError::kBadOption : IcmpError::kBadHeader, found.pointer, now_ns);
+        IcmpSend(inet.ip, packet, ParameterProblem(found.code), found.pointer, now_ns);
       }
       return DropReason::kIpOptions;
   }
