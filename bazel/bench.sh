@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds with optimization and runs the benchmarks: the runtime's hot paths and UDP input against lwIP (Google Benchmark),
-# then TCP echo over loopback on kernel sockets against an epoll server and a Boost.Asio one, and as root UDP echo over a
-# veth against a bare AF_XDP reflector, both interleaved. bench/README.md says what the figures mean.
+# Builds with optimization and runs the benchmarks: the runtime's hot paths and UDP input against lwIP (Google
+# Benchmark), then TCP echo over loopback on kernel sockets against an epoll server and a Boost.Asio one, and as root
+# UDP echo over a veth against a bare AF_XDP reflector, both interleaved. bench/README.md says what the figures mean.
 #
 #   bazel/bench.sh            about five minutes
 #   bazel/bench.sh --quick    about two

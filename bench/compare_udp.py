@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""UDP echo over a veth pair: weir's udp_echo on its own stack and on kernel sockets, between the least that a device allows
-(xsk_reflector: no stack at all) and the plainest kernel server (mmsg_echo), in one interleaved run.
+"""UDP echo over a veth pair: weir's udp_echo on its own stack and on kernel sockets, next to what the device allows
+(xsk_reflector: no stack at all) and to the plainest kernel server (mmsg_echo), in one interleaved run.
 
     compare_udp.py BIN_DIR [--rounds=5] [--seconds=2] [--window=64]        as root
 
-Two namespaces, made for the run and removed after it. The server is on processor 0, the client, udp_blast, on processor 1.
-Each round runs every server in turn (A B C D A B C D ...). Prints the median, least and most answers per second, the
-processor time that the server took for each, and how both compare with the reflector (1 is as good). Where others use the
-same processors, the rates move with them; the processor time does not.
+Two namespaces, made for the run and removed after it. The server is on processor 0, the client, udp_blast, on
+processor 1. Each round runs every server in turn (A B C D A B C D ...). Prints the median, least and most answers per
+second, the processor time that the server took for each, and how both compare with the reflector (1 is as good). Where
+others use the same processors, the rates move with them; the processor time hardly does.
 """
 import argparse
 import contextlib
@@ -31,11 +31,12 @@ READY_S = 10  # a server that is not up by then never will be
 
 def servers(bin_dir, device):
     """Name -> (command, address)."""
-    echo, peers = f"{bin_dir}/examples/udp_echo/udp_echo", f"{bin_dir}/bench/peers"
+    echo, peers = [f"{bin_dir}/examples/udp_echo/udp_echo", f"--port={PORT}"], f"{bin_dir}/bench/peers"
+    own_stack = ["--stack=xdp", f"--interface={device}", f"--address={OWN_IP}/24"]
     return {
         "reflector": ([f"{peers}/xsk_reflector", f"--interface={device}", f"--address={OWN_IP}"], OWN_IP),
-        "weir xdp": ([echo, f"--port={PORT}", "--stack=xdp", f"--interface={device}", f"--address={OWN_IP}/24"], OWN_IP),
-        "weir kernel": ([echo, f"--port={PORT}"], KERNEL_IP),
+        "weir xdp": (echo + own_stack, OWN_IP),
+        "weir kernel": (echo, KERNEL_IP),
         "mmsg_echo": ([f"{peers}/mmsg_echo", str(PORT)], KERNEL_IP),
     }
 
@@ -150,8 +151,8 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     with Link().within() as link:
-        print(f"veth, AF_XDP in copy mode; {link.offloads()}; server on processor {SERVER_CPU}, client on {CLIENT_CPU}; "
-              "NAPI in the sender's context, so each receives its frames on the other's processor")
+        print(f"veth, AF_XDP in copy mode; {link.offloads()}; server on processor {SERVER_CPU}, client on "
+              f"{CLIENT_CPU}; NAPI in the sender's context, so each receives its frames on the other's processor")
         for size in SIZES:
             compare(link, size, options)
 

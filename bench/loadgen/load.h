@@ -14,6 +14,7 @@
 namespace weir::bench {
 
 struct LoadOptions {
+  bool udp = false;
   Endpoint target;
   int connections = 1;
   size_t size = 64;  // bytes of a request, and of its response
@@ -29,14 +30,22 @@ struct LoadResult {
   Histogram latency_ns;
   uint64_t requests = 0;  // answered within the measured time
   uint64_t bytes = 0;     // both ways
+  uint64_t lost = 0;      // datagrams without an answer in time; other protocols lose none
   uint64_t errors = 0;
   std::string first_error;
   double seconds = 0;
 };
 
-// Request and response over kept TCP connections to a server that sends back what it receives. Progress goes to standard
-// error once a second.
+// Request and response over kept TCP connections to a server that sends back what it receives.
 Task<LoadResult> RunRequestResponse(Shard& shard, const LoadOptions& options);
+
+// What tells one UDP request from another, and so the least size of one; and the most that IPv4 carries (RFC 768).
+inline constexpr size_t kUdpRequestTag = 8;
+inline constexpr size_t kUdpLargest = 65535 - 20 - 8;
+
+// The same over UDP, a socket for each connection. A datagram that is not answered in time is counted as lost and its
+// place taken by the next; it is no error unless nothing at all is answered.
+Task<LoadResult> RunUdpRequestResponse(Shard& shard, const LoadOptions& options);
 
 }  // namespace weir::bench
 

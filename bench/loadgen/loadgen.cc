@@ -1,7 +1,9 @@
-// loadgen: measures a server that echoes over TCP, weir's or any other: requests per second and latency.
+// loadgen: measures a server that echoes over TCP or UDP, weir's or any other: requests per second and latency.
 //
 //   loadgen --target=127.0.0.1:7777 --connections=64 --size=512 --duration=5
 //   loadgen --target=10.0.0.2:7777 --connections=64 --rate=20000 --json=result.json
+//   loadgen --mode=udp_rr --target=10.0.0.2:7 --connections=4 --pipeline=16
+//           --stack=xdp --interface=veth1 --address=10.0.0.1/24
 //
 // A progress line a second goes to standard error, the table to standard output. The exit code is 1 after any error.
 #include <cstdio>
@@ -15,7 +17,8 @@
 #include "netstack/host/host_flags.h"
 
 ABSL_FLAG(std::string, target, "", "the server, as ADDRESS:PORT");
-ABSL_FLAG(int, connections, 1, "connections, opened at the start and kept");
+ABSL_FLAG(std::string, mode, "rr", "rr (request and response over TCP) or udp_rr (over UDP)");
+ABSL_FLAG(int, connections, 1, "connections, opened at the start and kept; UDP: sockets");
 ABSL_FLAG(int, size, 64, "bytes of a request and of its response");
 ABSL_FLAG(int, pipeline, 1, "requests of a connection that are under way at once");
 ABSL_FLAG(double, duration, 5, "seconds to measure");
@@ -41,6 +44,12 @@ absl::StatusOr<LoadOptions> OptionsFromFlags() {
     return absl::InvalidArgumentError("--connections, --pipeline and --size are at least 1");
   }
   options.size = static_cast<size_t>(size);
+  options.udp = absl::GetFlag(FLAGS_mode) == "udp_rr";
+  if (!options.udp && absl::GetFlag(FLAGS_mode) != "rr") return absl::InvalidArgumentError("--mode is rr or udp_rr");
+  if (options.udp && (options.size < kUdpRequestTag || options.size > kUdpLargest)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--size is ", kUdpRequestTag, " to ", kUdpLargest, " in a datagram"));
+  }
   options.warmup_ns = static_cast<Nanos>(absl::GetFlag(FLAGS_warmup) * 1e9);
   options.duration_ns = static_cast<Nanos>(absl::GetFlag(FLAGS_duration) * 1e9);
   options.rate = absl::GetFlag(FLAGS_rate);
@@ -53,18 +62,19 @@ absl::StatusOr<LoadOptions> OptionsFromFlags() {
 std::string Json(const Shard& shard, const LoadOptions& options, const LoadResult& result) {
   const auto us = [&](double quantile) { return static_cast<double>(result.latency_ns.Quantile(quantile)) / 1e3; };
   return absl::StrFormat(
-      "{\"mode\": \"rr\", \"stack\": \"%s\", \"connections\": %d, \"size\": %d, \"duration_s\": %.3f, "
-      "\"requests\": %d, \"errors\": %d, \"rps\": %.1f, \"bytes_per_s\": %.1f, \"latency_us\": {\"p50\": %.2f, "
-      "\"p90\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f}}\n",
-      shard.options().stack == StackKind::kXdp ? "xdp" : "kernel", options.connections, options.size, result.seconds,
-      result.requests, result.errors, static_cast<double>(result.requests) / result.seconds,
-      static_cast<double>(result.bytes) / result.seconds, us(0.5), us(0.9), us(0.99), us(0.999),
-      static_cast<double>(result.latency_ns.max()) / 1e3);
+      "{\"mode\": \"%s\", \"stack\": \"%s\", \"connections\": %d, \"size\": %d, \"duration_s\": %.3f, "
+      "\"requests\": %d, \"lost\": %d, \"errors\": %d, \"rps\": %.1f, \"bytes_per_s\": %.1f, "
+      "\"latency_us\": {\"p50\": %.2f, \"p90\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f}}\n",
+      options.udp ? "udp_rr" : "rr", shard.options().stack == StackKind::kXdp ? "xdp" : "kernel", options.connections,
+      options.size, result.seconds, result.requests, result.lost, result.errors,
+      static_cast<double>(result.requests) / result.seconds, static_cast<double>(result.bytes) / result.seconds,
+      us(0.5), us(0.9), us(0.99), us(0.999), static_cast<double>(result.latency_ns.max()) / 1e3);
 }
 
 void PrintTable(const LoadResult& result) {
-  std::printf("requests      %12lu\nerrors        %12lu\nrequests/s    %12.0f\nMB/s          %12.1f\n", result.requests,
-              result.errors, static_cast<double>(result.requests) / result.seconds,
+  std::printf("requests      %12lu\nlost          %12lu\nerrors        %12lu\n", result.requests, result.lost,
+              result.errors);
+  std::printf("requests/s    %12.0f\nMB/s          %12.1f\n", static_cast<double>(result.requests) / result.seconds,
               static_cast<double>(result.bytes) / result.seconds / 1e6);
   constexpr struct {
     const char* name;
@@ -79,7 +89,8 @@ Task<absl::Status> Main(Shard& shard) {
   if (shard.options().shards != 1) co_return absl::InvalidArgumentError("loadgen runs one shard: leave --shards at 1");
   absl::StatusOr<LoadOptions> options = OptionsFromFlags();
   if (!options.ok()) co_return options.status();
-  const LoadResult result = co_await RunRequestResponse(shard, *options);
+  const LoadResult result = options->udp ? co_await RunUdpRequestResponse(shard, *options)
+                                         : co_await RunRequestResponse(shard, *options);
   PrintTable(result);
   if (const std::string path = absl::GetFlag(FLAGS_json); !path.empty()) {
     std::FILE* file = std::fopen(path.c_str(), "we");
@@ -95,5 +106,5 @@ Task<absl::Status> Main(Shard& shard) {
 }  // namespace weir::bench
 
 int main(int argc, char** argv) {
-  return weir::RunWithFlags(argc, argv, "Measures a server that echoes over TCP.", weir::bench::Main);
+  return weir::RunWithFlags(argc, argv, "Measures a server that echoes over TCP or UDP.", weir::bench::Main);
 }

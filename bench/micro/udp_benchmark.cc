@@ -1,5 +1,5 @@
-// UDP from the frame in memory to the program, on weir's stack and on lwIP, in one run: a burst of 64 Ethernet frames, as
-// an AF_XDP ring gives it, goes in, and the program has had every datagram when the iteration is over.
+// UDP from the frame in memory to the program, on weir's stack and on lwIP, in one run: a burst of 64 Ethernet frames,
+// as an AF_XDP ring gives it, goes in, and the program has had every datagram when the iteration is over.
 //
 //   weir   ReceiveBurst -> EthernetRcv -> IpRcv -> UdpRcv -> socket -> a coroutine that awaits UdpSocket::Recvmsg in a
 //          loop is resumed, holds the datagram's buffer and lets it go: once for each datagram

@@ -1,5 +1,5 @@
-/* mmsg_echo: the plainest competent UDP echo over kernel sockets: recvmmsg for what is there, up to 64 datagrams, and one
- * sendmmsg for all of them back.
+/* mmsg_echo: the plainest competent UDP echo over kernel sockets: recvmmsg for what is there, up to 64 datagrams, and
+ * one sendmmsg for all of them back.
  *
  *   mmsg_echo PORT
  */

@@ -1,5 +1,5 @@
-// What a program on raw frames answers: UDP by sending the frame back from where it lies with MAC addresses, IP addresses
-// and ports swapped, which leaves every checksum right (none is verified), and ARP for its own address.
+// What a program on raw frames answers: UDP by sending the frame back from where it lies with MAC addresses, IP
+// addresses and ports swapped, which leaves every checksum right (none is verified), and ARP for its own address.
 #ifndef BENCH_PEERS_REFLECT_H_
 #define BENCH_PEERS_REFLECT_H_
 

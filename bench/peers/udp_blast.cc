@@ -1,12 +1,12 @@
-// udp_blast: the fastest client for a UDP echo server: it keeps a window of datagrams under way on a bare AF_XDP socket and
-// turns each answer round as the next request, so that it does for a frame exactly what xsk_reflector does and a server
-// that does more is the slower of the two. Each datagram of the window has a source port of its own; one that is not
-// answered in time counts as lost and is sent anew.
+// udp_blast: the fastest client for a UDP echo server: it keeps a window of datagrams under way on a bare AF_XDP socket
+// and turns each answer round as the next request, so that it does for a frame exactly what xsk_reflector does and a
+// server that does more is the slower of the two. Each datagram of the window has a source port of its own; one that is
+// not answered in time counts as lost and is sent anew.
 //
 //   udp_blast --interface=veth1 --address=10.0.0.1 --target=10.0.0.2:7 --size=64 --window=64 --duration=2
 //
-// It never sleeps while it measures. Prints {"rps": answers a second, "lost": datagrams} for the measured time, and with
-// them "answered" for the warm-up too; fails when nothing is answered.
+// It never sleeps while it measures. Prints {"rps": answers a second, "lost": datagrams, "answered": answers}, the last
+// with those of the warm-up; fails when nothing is answered.
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -111,7 +111,7 @@ void Turn(Blast& blast, RawXsk& xsk, Nanos now_ns) {
     bool send = false;
     if (IsUdp(frame, burst[i].len)) {
       const size_t slot = runtime::LoadBe16(frame + kUdpAt + 2) - size_t{kFirstPort};
-      // A late answer of one that was sent anew may add a datagram to the window; it is still one answer for one request.
+      // A late answer of one that was sent anew may add a datagram to the window; it is still one answer for a request.
       send = slot < blast.sent_ns.size() && burst[i].len == kPayloadAt + blast.size;
       if (send) {
         blast.sent_ns[slot] = now_ns;

@@ -1,5 +1,5 @@
-// xsk_reflector: what the device and the kernel's AF_XDP allow, with no stack at all: each UDP frame for its address goes
-// back from where it lies (reflect.h), ARP is answered, the rest is dropped. The measure for weir's udp_echo.
+// xsk_reflector: what the device and the kernel's AF_XDP allow, with no stack at all: each UDP frame for its address
+// goes back from where it lies (reflect.h), ARP is answered, the rest is dropped. The measure for weir's udp_echo.
 //
 //   xsk_reflector --interface=veth0 --address=10.0.0.2 --poll=wait
 //
