@@ -30,21 +30,29 @@ ABSL_FLAG(double, warmup, 0.5, "seconds before the measurement");
 namespace weir::bench {
 namespace {
 
-// A frame of the MTU that every Ethernet has.
+// The number of a datagram, and a frame of the MTU that every Ethernet has.
+constexpr int kMinSize = sizeof(uint16_t);
 constexpr int kMaxSize = 1500 - 28;
 // The window's datagrams are told apart by source port; as many as may wait on the server's ring and ours.
 constexpr uint16_t kFirstPort = 40000;
 constexpr int kMaxWindow = RawXsk::kRxSize / 2;
-// Far above any round trip of a server that keeps up; often enough looked at.
-constexpr Nanos kLostAfter = 100 * kMillisecond;
-constexpr Nanos kLookEvery = 10 * kMillisecond;
+// Linux's least retransmission timeout: what TCP would take for lost on a link this short.
+constexpr Nanos kLostAfter = 200 * kMillisecond;
+constexpr Nanos kLookEvery = kLostAfter / 20;
 constexpr Nanos kGiveUpAfter = 3 * kSecond;
+
+// One datagram of the window. Its number is in the payload's first bytes: a late answer to one that was given up has an
+// old number, and is dropped.
+struct Slot {
+  Nanos sent_ns = 0;
+  uint16_t number = 0;
+};
 
 struct Blast {
   Self self;
   Endpoint target;
   size_t size;
-  std::vector<Nanos> sent_ns;  // by datagram of the window
+  std::vector<Slot> window;
   netstack::MacAddress target_mac;
   uint64_t answered = 0;
   uint64_t lost = 0;
@@ -79,7 +87,8 @@ absl::Status Resolve(Blast& blast, RawXsk& xsk) {
 
 // Puts datagram `slot` of the window on the Tx ring. Without a free frame it stays unsent, and counts as lost in time.
 void SendAnew(Blast& blast, RawXsk& xsk, size_t slot, Nanos now_ns) {
-  blast.sent_ns[slot] = now_ns;
+  blast.window[slot].sent_ns = now_ns;
+  ++blast.window[slot].number;
   std::optional<xdp_desc> frame = xsk.Take();
   if (!frame.has_value()) return;
   const auto length = static_cast<uint16_t>(netstack::UdpHeader::kSize + blast.size);
@@ -93,6 +102,7 @@ void SendAnew(Blast& blast, RawXsk& xsk, size_t slot, Nanos now_ns) {
       .Emit(at + kIpAt);
   netstack::UdpHeader{static_cast<uint16_t>(kFirstPort + slot), blast.target.port, length}.Emit(at + kUdpAt);
   std::memset(at + kPayloadAt, 'w', blast.size);
+  runtime::StoreBe16(at + kPayloadAt, blast.window[slot].number);
   const netstack::ChecksumSum pseudo = netstack::PseudoHeaderSum(IpAddress::V4(blast.self.ip), blast.target.ip,
                                                                  netstack::kProtocolUdp, length);
   netstack::StoreChecksum(at + kUdpAt + netstack::UdpHeader::kChecksumOffset,
@@ -111,10 +121,10 @@ void Turn(Blast& blast, RawXsk& xsk, Nanos now_ns) {
     bool send = false;
     if (IsUdp(frame, burst[i].len)) {
       const size_t slot = runtime::LoadBe16(frame + kUdpAt + 2) - size_t{kFirstPort};
-      // A late answer of one that was sent anew may add a datagram to the window; it is still one answer for a request.
-      send = slot < blast.sent_ns.size() && burst[i].len == kPayloadAt + blast.size;
+      send = slot < blast.window.size() && burst[i].len == kPayloadAt + blast.size &&
+             runtime::LoadBe16(frame + kPayloadAt) == blast.window[slot].number;
       if (send) {
-        blast.sent_ns[slot] = now_ns;
+        blast.window[slot].sent_ns = now_ns;
         ++blast.answered;
         TurnRound(frame);
       }
@@ -134,7 +144,7 @@ absl::Status Measure(Blast& blast, RawXsk& xsk) {
   Nanos now_ns = MonotonicNow(), look_ns = now_ns + kLookEvery;
   const Nanos start_ns = now_ns + static_cast<Nanos>(absl::GetFlag(FLAGS_warmup) * 1e9);
   const Nanos duration_ns = static_cast<Nanos>(absl::GetFlag(FLAGS_duration) * 1e9);
-  for (size_t slot = 0; slot < blast.sent_ns.size(); ++slot) SendAnew(blast, xsk, slot, now_ns);
+  for (size_t slot = 0; slot < blast.window.size(); ++slot) SendAnew(blast, xsk, slot, now_ns);
   bool measuring = false;
   uint64_t before = 0;
   for (; now_ns < start_ns + duration_ns; now_ns = MonotonicNow()) {
@@ -146,8 +156,8 @@ absl::Status Measure(Blast& blast, RawXsk& xsk) {
     Turn(blast, xsk, now_ns);
     if (now_ns >= look_ns) {
       look_ns = now_ns + kLookEvery;
-      for (size_t slot = 0; slot < blast.sent_ns.size(); ++slot) {
-        if (now_ns - blast.sent_ns[slot] < kLostAfter) continue;
+      for (size_t slot = 0; slot < blast.window.size(); ++slot) {
+        if (now_ns - blast.window[slot].sent_ns < kLostAfter) continue;
         ++blast.lost;
         SendAnew(blast, xsk, slot, now_ns);
       }
@@ -169,8 +179,9 @@ absl::Status Run() {
     return absl::InvalidArgumentError("--target=A.B.C.D:PORT is missing or incomplete");
   }
   const int size = absl::GetFlag(FLAGS_size), window = absl::GetFlag(FLAGS_window);
-  if (size < 1 || size > kMaxSize || window < 1 || window > kMaxWindow) {
-    return absl::InvalidArgumentError(absl::StrCat("--size is 1 to ", kMaxSize, ", --window 1 to ", kMaxWindow));
+  if (size < kMinSize || size > kMaxSize || window < 1 || window > kMaxWindow) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--size is ", kMinSize, " to ", kMaxSize, ", --window 1 to ", kMaxWindow));
   }
   auto program = xdp::SteerProgram::Attach({.interface = absl::GetFlag(FLAGS_interface)});
   if (!program.ok()) return program.status();
@@ -181,7 +192,7 @@ absl::Status Run() {
   Blast blast{.self = {{(*program)->interface().mac}, ip->v4()},
               .target = *target,
               .size = static_cast<size_t>(size),
-              .sent_ns = std::vector<Nanos>(window)};
+              .window = std::vector<Slot>(window)};
   status = Resolve(blast, **xsk);
   return status.ok() ? Measure(blast, **xsk) : status;
 }

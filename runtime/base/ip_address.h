@@ -24,7 +24,7 @@ class IpAddress {
   static constexpr IpAddress V4(uint32_t host_order) {
     IpAddress address;
     address.bytes_ = std::bit_cast<std::array<uint8_t, 16>>(
-        std::array<uint32_t, 4>{0, 0, kMappedMark, __builtin_bswap32(host_order)});
+        std::array<uint64_t, 2>{0, uint64_t{__builtin_bswap32(host_order)} << 32 | kMappedMark});
     return address;
   }
   static constexpr IpAddress V6(const std::array<uint8_t, 16>& bytes) {
@@ -64,7 +64,10 @@ class IpAddress {
 
   std::string ToString() const;
 
-  friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) { return a.words() == b.words(); }
+  // By halves, as V4 writes them: a processor that has to put 16 bytes together from two writes stalls.
+  friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) {
+    return a.words()[1] == b.words()[1] && a.words()[0] == b.words()[0];
+  }
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 
  private:

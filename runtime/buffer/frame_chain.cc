@@ -8,14 +8,7 @@
 
 namespace weir::runtime {
 
-void FrameChain::Clear() {
-  Frame** frame = frames();
-  for (uint32_t i = first_; i < first_ + count_; ++i) Unref(frame[i]);
-  size_ = first_ = count_ = 0;
-  if (block_ != nullptr) {
-    Recycler::ThisThread().Free(std::exchange(block_, nullptr), sizeof(Block));
-  }
-}
+void FrameChain::FreeBlock() { Recycler::ThisThread().Free(std::exchange(block_, nullptr), sizeof(Block)); }
 
 void FrameChain::Spill() {
   auto* block = static_cast<Block*>(Recycler::ThisThread().Alloc(sizeof(Block)));
@@ -33,20 +26,16 @@ void FrameChain::Compact() {
   first_ = 0;
 }
 
-void FrameChain::Append(Frame* frame, std::span<const std::byte> bytes) {
+// For one more slice at the end.
+void FrameChain::MakeRoom() {
   WEIR_DCHECK(!full());
   const uint32_t capacity = block_ != nullptr ? kMaxSlices : kInlineSlices;
-  if (first_ + count_ == capacity) {
-    if (count_ == capacity) {
-      Spill();
-    } else {
-      Compact();
-    }
+  if (first_ + count_ < capacity) return;
+  if (count_ == capacity) {
+    Spill();
+  } else {
+    Compact();
   }
-  const uint32_t at = first_ + count_++;
-  iov()[at] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
-  frames()[at] = frame;
-  size_ += bytes.size();
 }
 
 void FrameChain::Append(FrameChain&& other) {

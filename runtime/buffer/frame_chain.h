@@ -44,7 +44,13 @@ class FrameChain {
   bool full() const { return count_ == kMaxSlices; }
 
   // Appends `bytes`, which lie in `frame`; the chain takes over one reference. Not to be called when full().
-  void Append(Frame* frame, std::span<const std::byte> bytes);
+  void Append(Frame* frame, std::span<const std::byte> bytes) {
+    if (block_ != nullptr || first_ + count_ == kInlineSlices) [[unlikely]] MakeRoom();
+    const uint32_t at = first_ + count_++;
+    iov()[at] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+    frames()[at] = frame;
+    size_ += bytes.size();
+  }
   // Moves slices from the front of `other` to the end until this chain is full.
   void Append(FrameChain&& other);
   // Drops `n` bytes from the front, giving back the frames that hold nothing more; n <= size().
@@ -55,7 +61,12 @@ class FrameChain {
   size_t CopyTo(std::span<std::byte> out, size_t offset = 0) const;
   // Position of the first `byte` at or after `from`.
   std::optional<size_t> Find(std::byte byte, size_t from = 0) const;
-  void Clear();
+  void Clear() {
+    Frame** frame = frames();
+    for (uint32_t i = first_; i < first_ + count_; ++i) Unref(frame[i]);
+    size_ = first_ = count_ = 0;
+    if (block_ != nullptr) [[unlikely]] FreeBlock();
+  }
 
   // The first slice's frame, without giving up its reference; the slice is buffers()[0].
   Frame* front_frame() const { return frames()[first_]; }
@@ -83,8 +94,10 @@ class FrameChain {
       inline_frames_[i] = other.inline_frames_[i];
     }
   }
+  void MakeRoom();
   void Spill();
   void Compact();
+  void FreeBlock();
 
   size_t size_ = 0;
   uint32_t first_ = 0;  // slices before it are consumed
