@@ -157,7 +157,7 @@ class RuleParser {
         rule_.source->ip.is_v4() != rule_.destination->ip.is_v4()) {
       return Wrong("src and dst are of different IP versions");
     }
-    if (!rule_.in_interface.empty() && rule_.hook == Hook::kOutput) {
+    if (!rule_.in_interface.empty() && rule_.hook == Hook::kLocalOut) {
       return Wrong("iifname in output: what this host sends came in nowhere");
     }
     return absl::OkStatus();

@@ -57,8 +57,10 @@ absl::Status Host::Check(const HostOptions& options) {
     return absl::InvalidArgumentError("--stack=xdp runs one shard so far: leave --shards at 1");
   }
   if (options.stack == StackKind::kKernel &&
-      (!options.interfaces.empty() || !options.addresses.empty() || !options.pcap.empty() || options.ip_forward)) {
-    return absl::InvalidArgumentError("--interface, --address, --pcap and --ip_forward belong to --stack=xdp");
+      (!options.interfaces.empty() || !options.addresses.empty() || !options.pcap.empty() || !options.filter.empty() ||
+       options.ip_forward)) {
+    return absl::InvalidArgumentError(
+        "--interface, --address, --pcap, --filter and --ip_forward belong to --stack=xdp");
   }
   for (const HostOptions::Address& address : options.addresses) {
     if (!IsHostAddress(address.prefix)) {

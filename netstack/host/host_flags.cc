@@ -25,6 +25,7 @@ ABSL_FLAG(std::string, address, "",
           "another interface than the first");
 ABSL_FLAG(std::string, gateway, "", "xdp: where packets to other networks go, such as 10.0.0.1,fd00::1");
 ABSL_FLAG(std::string, route, "", "xdp: further routes, such as '10.9.0.0/16 via 10.0.0.7,fd09::/48 via fd00::7'");
+ABSL_FLAG(std::string, filter, "", "xdp: a file of packet filter rules: 'input proto tcp dport 22 src 10.0.0.0/8 accept'");
 ABSL_FLAG(bool, ip_forward, false, "xdp: pass packets on between the interfaces, as a router does");
 ABSL_FLAG(int, mtu, 0, "xdp: largest IP packet, 0 for the interface's own");
 ABSL_FLAG(int, shards, 1, "threads, each with its own ring, sockets and memory");
@@ -162,6 +163,7 @@ absl::StatusOr<HostOptions> HostOptionsFromFlags() {
   if (!status.ok()) return status;
   options.shards = absl::GetFlag(FLAGS_shards);
   options.interfaces = CommaList(absl::GetFlag(FLAGS_interface));
+  options.filter = absl::GetFlag(FLAGS_filter);
   options.ip_forward = absl::GetFlag(FLAGS_ip_forward);
   options.pcap = absl::GetFlag(FLAGS_pcap);
   const int mtu = absl::GetFlag(FLAGS_mtu);

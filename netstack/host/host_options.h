@@ -38,6 +38,7 @@ struct HostOptions {
   std::vector<std::string> interfaces;
   std::vector<Address> addresses;
   std::vector<Route> routes;  // besides those to the networks of our addresses
+  std::string filter;         // a file of packet filter rules (filter_file.h); empty: none
   bool ip_forward = false;    // pass packets on between the interfaces
   uint32_t mtu = 0;           // 0: the interface's
   XdpAttach xdp_attach = XdpAttach::kAuto;

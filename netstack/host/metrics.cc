@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "netstack/host/host.h"
 #include "netstack/host/submit.h"
@@ -58,6 +59,17 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("forwarded_packets_total", inet.ip.forwarded);
 }
 
+void AddFilter(Page& page, const netstack::Filter& filter) {
+  for (size_t hook = 0; hook < netstack::kHooks; ++hook) {
+    int number = 0;  // rules may be written twice
+    for (const netstack::FilterRule& rule : filter.rules(static_cast<netstack::Hook>(hook))) {
+      const std::string name = absl::StrCat(++number, ": ", absl::CEscape(rule.text));
+      page.Add("filter_packets_total", "rule", name, rule.packets);
+      page.Add("filter_bytes_total", "rule", name, rule.bytes);
+    }
+  }
+}
+
 void AddLink(Page& page, const xdp::XdpLink& link) {
   const xdp::XdpLink::Counters link_counters = link.counters();
   page.Add("link_rx_frames_total", link_counters.rx_frames);
@@ -109,6 +121,7 @@ std::string RenderMetrics(Shard& shard) {
   AddKernel(page, shard.kernel_sockets().stats());
   if (XdpStack* stack = shard.xdp()) {
     AddStack(page, stack->inet());
+    if (stack->filter() != nullptr) AddFilter(page, stack->filter()->filter());
     for (const std::unique_ptr<XdpPort>& port : stack->ports()) {
       page.set_interface(port->interface().device.name());
       AddLink(page, port->link());

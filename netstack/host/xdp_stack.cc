@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/host/filter_file.h"
 #include "netstack/ip/arp.h"
 #include "xdp/interface_info.h"
 
@@ -57,6 +58,11 @@ absl::StatusOr<std::unique_ptr<XdpStack>> XdpStack::Create(const HostOptions& op
   self->inet_ = std::make_unique<netstack::Inet>(
       netstack::IpOptions{.secret = runtime::SipKey::Random(), .forwarding = options.ip_forward}, netstack::TcpSettings(),
       pool, scheduler.timers());
+  if (!options.filter.empty()) {
+    absl::StatusOr<netstack::Filter> filter = ReadFilterFile(options.filter);
+    if (!filter.ok()) return absl::Status(filter.status().code(), absl::StrCat("--filter: ", filter.status().message()));
+    self->filter_ = std::make_unique<netstack::FilterHook>(self->inet_->ip, *std::move(filter));
+  }
   self->stack_ = std::make_unique<netstack::InetStack>(*self->inet_, scheduler);
   for (const std::string& name : options.interfaces) {
     absl::StatusOr<XdpPort::Place> place = XdpPort::Find(name);

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "netstack/host/host_options.h"
 #include "netstack/host/xdp_port.h"
+#include "netstack/ip/filter_hook.h"
 #include "netstack/ip/inet.h"
 #include "netstack/link/pcap_writer.h"
 #include "netstack/socket/inet_stack.h"
@@ -59,6 +60,8 @@ class XdpStack final : netstack::AddressListener {
 
   netstack::SocketStack& stack() { return *stack_; }
   netstack::Inet& inet() { return *inet_; }
+  // nullptr without --filter.
+  const netstack::FilterHook* filter() const { return filter_.get(); }
   const std::vector<std::unique_ptr<XdpPort>>& ports() const { return ports_; }
   // "xdp on eth0 (native, zero-copy), 10.0.0.2/24"
   std::string Describe() const;
@@ -74,6 +77,7 @@ class XdpStack final : netstack::AddressListener {
   // Ports after the stack whose interfaces they serve.
   std::unique_ptr<netstack::PcapWriter> capture_;
   std::unique_ptr<netstack::Inet> inet_;
+  std::unique_ptr<netstack::FilterHook> filter_;
   std::unique_ptr<netstack::InetStack> stack_;
   std::vector<std::unique_ptr<XdpPort>> ports_;
 };

@@ -3,9 +3,9 @@
 // is stands in a FilterKey, so that a filter knows no packet formats and is a function of (key, size, now).
 //
 //   Filter filter;
-//   filter.Add({.hook = Hook::kInput, .protocol = 6, .destination_port = {{22, 22}}});
-//   filter.set_policy(Hook::kInput, FilterVerdict::kDrop);
-//   if (filter.Match(Hook::kInput, key, bytes, now_ns) == FilterVerdict::kDrop) ...
+//   filter.Add({.hook = Hook::kLocalIn, .protocol = 6, .destination_port = {{22, 22}}});
+//   filter.set_policy(Hook::kLocalIn, FilterVerdict::kDrop);
+//   if (filter.Match(Hook::kLocalIn, key, bytes, now_ns) == FilterVerdict::kDrop) ...
 //
 // A filter belongs to one shard: its limits and counters are that shard's.
 #ifndef NETSTACK_IP_FILTER_H_
@@ -19,17 +19,14 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "netstack/ip/netfilter.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/time.h"
 
 namespace weir::netstack {
 
-// NF_INET_PRE_ROUTING, LOCAL_IN, FORWARD, LOCAL_OUT, POST_ROUTING of Linux.
-enum class Hook : uint8_t { kPreRouting, kInput, kForward, kOutput, kPostRouting };
-
 // As nftables writes them.
-inline constexpr const char* kHookNames[] = {"prerouting", "input", "forward", "output", "postrouting"};
-inline constexpr size_t kHooks = sizeof kHookNames / sizeof kHookNames[0];
+inline constexpr const char* kHookNames[kHooks] = {"prerouting", "input", "forward", "output", "postrouting"};
 
 enum class FilterVerdict : uint8_t { kAccept, kDrop };
 
@@ -81,7 +78,7 @@ class FilterLimit {
 // Matches a packet that is all of what is set. `limit` is asked last, and only about packets that are; beyond it the
 // rule does not match, as in nftables, and the next one is looked at.
 struct FilterRule {
-  Hook hook = Hook::kInput;
+  Hook hook = Hook::kLocalIn;
   std::optional<uint8_t> protocol;
   std::optional<IpPrefix> source;  // 0.0.0.0/0 is all of IPv4 and no IPv6
   std::optional<IpPrefix> destination;

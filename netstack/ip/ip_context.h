@@ -9,6 +9,7 @@
 
 #include "netstack/drop_reason.h"
 #include "netstack/ip/interface.h"
+#include "netstack/ip/netfilter.h"
 #include "netstack/ip/rate_limit.h"
 #include "netstack/ip/route.h"
 #include "runtime/base/intrusive_list.h"
@@ -109,6 +110,7 @@ struct IpContext {
   bool forwarding;
   std::vector<std::unique_ptr<Interface>> interfaces;  // made at set-up
   RouteTable routes;
+  HookTable hooks;
   AddressListener* address_listener = nullptr;
   OutcomeCounters outcomes;
   runtime::List<ReadySock, ReadySock> ready;

@@ -74,6 +74,11 @@ DropReason IpForward(IpContext& context, IpPacket& packet, Nanos now_ns) {
   // redirect that RFC 1812 §5.2.7.2 allows is never sent, so that routers that point at each other cannot be fooled).
   if (packet.in.device.partial_checksums()) CompleteChecksum(packet);
   DecrementTtl(frame.Push(header_size), packet.is_v4());
+  if (context.hooks.any(Hook::kForward)) [[unlikely]] {
+    const DropReason verdict =
+        context.hooks.Run(Hook::kForward, {.frame = frame, .in = &packet.in, .out = hop.out, .now_ns = now_ns});
+    if (verdict != DropReason::kConsumed) return verdict;
+  }
   runtime::Ref(&frame);
   ++context.forwarded;
   return IpFinishOutput(*hop.out, &frame, hop.ip, now_ns);

@@ -43,6 +43,28 @@ bool CheckOptions(std::span<const std::byte> options, bool* router_alert) {
   return true;
 }
 
+// The functions see the packet with its header, and may have changed whom it is from.
+DropReason LocalInHooks(IpContext& context, IpPacket& packet, Nanos now_ns) {
+  const auto header_size = static_cast<uint32_t>(packet.header.size());
+  packet.frame.Push(header_size);
+  const DropReason verdict =
+      context.hooks.Run(Hook::kLocalIn, {.frame = packet.frame, .in = &packet.in, .now_ns = now_ns});
+  if (verdict != DropReason::kConsumed) return verdict;
+  if (packet.is_v4()) {
+    Ipv4Header header;
+    header.Parse(packet.frame.data);
+    packet.source = IpAddress::V4(header.source);
+    packet.destination = IpAddress::V4(header.destination);
+  } else {
+    Ipv6Header header;
+    header.Parse(packet.frame.data);
+    packet.source = header.source;
+    packet.destination = header.destination;
+  }
+  packet.frame.Pull(header_size);
+  return DropReason::kConsumed;
+}
+
 // Where the packet goes (ip_rcv_finish).
 DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& header, Nanos now_ns) {
   packet.to = ClassifyDestination(inet.ip, packet.in, packet.destination);
@@ -68,6 +90,10 @@ IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAdd
 
 // Linux: ip_local_deliver, ip_protocol_deliver_rcu; ip6_protocol_deliver_rcu.
 DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
+  if (inet.ip.hooks.any(Hook::kLocalIn)) [[unlikely]] {
+    const DropReason verdict = LocalInHooks(inet.ip, packet, now_ns);
+    if (verdict != DropReason::kConsumed) return verdict;
+  }
   switch (packet.protocol) {
     case kProtocolTcp:
       return TcpRcv(inet.tcp, packet, now_ns);
@@ -105,6 +131,11 @@ DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
   bool router_alert = false;
   if (!CheckOptions(bytes.subspan(Ipv4Header::kMinSize), &router_alert)) return DropReason::kIpOptions;
   frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
+  if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
+    const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});
+    if (verdict != DropReason::kConsumed) return verdict;
+    header.Parse(frame.data);
+  }
   frame.Pull(header.header_size);
   IpPacket packet{.frame = frame,
                   .in = in,

@@ -57,6 +57,24 @@ Interface* DefaultInterface(IpContext& context, const IpAddress& destination) {
   return context.interfaces.empty() ? nullptr : context.interfaces.front().get();
 }
 
+IpAddress DestinationOf(const runtime::Frame& frame) {
+  if (runtime::LoadU8(frame.data) >> 4 == 4) return IpAddress::V4(runtime::LoadBe32(frame.data + 16));
+  return LoadIpv6Address(frame.data + 24);
+}
+
+// A packet that was given another destination takes its way (ip_route_me_harder).
+DropReason LocalOutHooks(IpContext& context, runtime::Frame* frame, const IpFlow& flow, NextHop hop, Nanos now_ns) {
+  DropReason verdict = context.hooks.Run(Hook::kLocalOut, {.frame = *frame, .out = hop.out, .now_ns = now_ns});
+  if (verdict == DropReason::kConsumed) {
+    const IpAddress destination = DestinationOf(*frame);
+    if (destination != flow.destination) hop = RouteLookup(context, destination, flow.out);
+    if (hop.out != nullptr) return IpFinishOutput(*hop.out, frame, hop.ip, now_ns);
+    verdict = DropReason::kNoRoute;
+  }
+  runtime::Unref(frame);
+  return verdict;
+}
+
 }  // namespace
 
 NextHop RouteLookup(IpContext& context, const IpAddress& destination, Interface* out) {
@@ -96,10 +114,19 @@ DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flo
   } else {
     PushIpv6(*frame, flow, *hop.out);
   }
+  if (context.hooks.any(Hook::kLocalOut)) [[unlikely]] return LocalOutHooks(context, frame, flow, hop, now_ns);
   return IpFinishOutput(*hop.out, frame, hop.ip, now_ns);
 }
 
 DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
+  if (out.context.hooks.any(Hook::kPostRouting)) [[unlikely]] {
+    const DropReason verdict =
+        out.context.hooks.Run(Hook::kPostRouting, {.frame = *frame, .out = &out, .now_ns = now_ns});
+    if (verdict != DropReason::kConsumed) {
+      runtime::Unref(frame);
+      return verdict;
+    }
+  }
   const uint16_t type = next_hop.is_v4() ? kEtherTypeIpv4 : kEtherTypeIpv6;
   if (next_hop.is_multicast()) return LinkOutput(out, frame, MulticastMac(next_hop), type);
   if (out.IsBroadcast(next_hop)) return LinkOutput(out, frame, kBroadcastMac, type);

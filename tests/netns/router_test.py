@@ -89,6 +89,31 @@ class RouterTest(unittest.TestCase):
                 self.assertRegex(done.stdout, rf"1: +{hop} .*\n(.*\n)*.*pmtu 1400")
                 self.assertRegex(done.stdout, rf"2: +{address} .*reached")
 
+    def test_filter(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".rules") as rules:
+            rules.write(f"forward proto icmp src {LEFT}.0/24 accept\nforward proto icmpv6 accept\npolicy forward drop\n"
+                        "input proto icmp limit 1/s burst 2 accept\ninput proto icmp drop\n")
+            rules.flush()
+            with self.routing(f"--filter={rules.name}") as router:
+                run_in(self.left, "ping", "-c2", "-i0.2", "-W2", f"{RIGHT6}:2")
+                done = run_in(self.left, "ping", "-c2", "-i0.2", "-W1", f"{RIGHT}.2", check=False)
+                self.assertIn("100% packet loss", done.stdout)  # the answers do not come from the left
+                done = run_in(self.left, "ping", "-c10", "-i0.02", "-W1", f"{LEFT}.1", check=False)
+                self.assertRegex(done.stdout, r"10 packets transmitted, [23] received")
+                metrics = router.metrics()
+                rule = f"weir_filter_packets_total rule=\"1: forward proto icmp src {LEFT}.0/24 accept\""
+                self.assertEqual(2, metrics[rule], metrics)
+                self.assertGreaterEqual(metrics["weir_packets_total outcome=\"HookDropped\""], 9)
+
+    def test_a_bad_filter(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".rules") as rules:
+            rules.write("input proto tcp accept\n\ninput proto tpc drop\n")
+            rules.flush()
+            done = run_in(self.router, harness.binary("router"), "--interface=left0", f"--address={LEFT}.1/24",
+                          f"--filter={rules.name}", check=False)
+            self.assertEqual(1, done.returncode)
+            self.assertRegex(done.stderr, rf"^weir: --filter: {rules.name}:3: .*tpc.*\n$")
+
     def test_a_further_route(self):
         run("ip", "-n", self.right, "addr", "add", "10.93.0.1/32", "dev", "lo")
         with self.routing(f"--route=10.93.0.0/16 via {RIGHT}.2"):

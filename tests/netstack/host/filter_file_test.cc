@@ -53,8 +53,8 @@ TEST(FilterFile, ReadsEveryMatch) {
 
 TEST(FilterFile, ReadsHooksProtocolsAndIpv6) {
   EXPECT_EQ(OneRule("prerouting accept").hook, Hook::kPreRouting);
-  EXPECT_EQ(OneRule("input accept").hook, Hook::kInput);
-  EXPECT_EQ(OneRule("output accept").hook, Hook::kOutput);
+  EXPECT_EQ(OneRule("input accept").hook, Hook::kLocalIn);
+  EXPECT_EQ(OneRule("output accept").hook, Hook::kLocalOut);
   EXPECT_EQ(OneRule("postrouting accept").hook, Hook::kPostRouting);
   EXPECT_EQ(OneRule("input proto udp accept").protocol, 17);
   EXPECT_EQ(OneRule("input proto icmp accept").protocol, 1);
@@ -69,7 +69,7 @@ TEST(FilterFile, ReadsHooksProtocolsAndIpv6) {
 int Accepted(absl::StatusOr<Filter> filter, int packets) {
   int accepted = 0;
   for (int i = 0; i < packets; ++i) {
-    accepted += filter->Match(Hook::kInput, FilterKey(), 60, kSecond) == FilterVerdict::kAccept;
+    accepted += filter->Match(Hook::kLocalIn, FilterKey(), 60, kSecond) == FilterVerdict::kAccept;
   }
   return accepted;
 }

@@ -88,25 +88,25 @@ TEST(Filter, TheFirstMatchDecidesAndIsCounted) {
   ASSERT_TRUE(filter.Add({.protocol = 17, .verdict = kDrop, .text = "a"}));
   ASSERT_TRUE(filter.Add({.protocol = 6, .verdict = kAccept, .text = "b"}));
   ASSERT_TRUE(filter.Add({.verdict = kDrop, .text = "c"}));
-  EXPECT_EQ(filter.Match(Hook::kInput, Ssh(), 60, kSecond), kAccept);
-  EXPECT_EQ(filter.Match(Hook::kInput, Ssh(), 1500, kSecond), kAccept);
+  EXPECT_EQ(filter.Match(Hook::kLocalIn, Ssh(), 60, kSecond), kAccept);
+  EXPECT_EQ(filter.Match(Hook::kLocalIn, Ssh(), 1500, kSecond), kAccept);
   FilterKey icmp = Ssh();
   icmp.protocol = 1;
-  EXPECT_EQ(filter.Match(Hook::kInput, icmp, 84, kSecond), kDrop);
+  EXPECT_EQ(filter.Match(Hook::kLocalIn, icmp, 84, kSecond), kDrop);
   EXPECT_EQ(filter.ToString(), "a  packets 0 bytes 0\nb  packets 2 bytes 1560\nc  packets 1 bytes 84\n");
 }
 
 TEST(Filter, HooksAreApartAndHaveTheirPolicies) {
   Filter filter;
-  ASSERT_TRUE(filter.Add({.hook = Hook::kInput, .protocol = 6, .verdict = kAccept, .text = "input proto tcp accept"}));
-  filter.set_policy(Hook::kInput, kDrop);
+  ASSERT_TRUE(filter.Add({.hook = Hook::kLocalIn, .protocol = 6, .verdict = kAccept, .text = "input proto tcp accept"}));
+  filter.set_policy(Hook::kLocalIn, kDrop);
   filter.set_policy(Hook::kForward, kDrop);
   FilterKey udp = Ssh();
   udp.protocol = 17;
-  EXPECT_EQ(filter.Match(Hook::kInput, Ssh(), 60, kSecond), kAccept);
-  EXPECT_EQ(filter.Match(Hook::kInput, udp, 60, kSecond), kDrop);
+  EXPECT_EQ(filter.Match(Hook::kLocalIn, Ssh(), 60, kSecond), kAccept);
+  EXPECT_EQ(filter.Match(Hook::kLocalIn, udp, 60, kSecond), kDrop);
   EXPECT_EQ(filter.Match(Hook::kForward, Ssh(), 60, kSecond), kDrop);
-  EXPECT_EQ(filter.Match(Hook::kOutput, udp, 60, kSecond), kAccept);
+  EXPECT_EQ(filter.Match(Hook::kLocalOut, udp, 60, kSecond), kAccept);
   EXPECT_EQ(filter.ToString(),
             "input proto tcp accept  packets 1 bytes 60\npolicy input drop\npolicy forward drop\n");
 }
@@ -118,20 +118,20 @@ TEST(Filter, BeyondItsLimitARuleDoesNotMatch) {
   ASSERT_TRUE(filter.Add({.verdict = kDrop}));
   const auto passed = [&](Nanos now_ns, int packets) {
     int count = 0;
-    for (int i = 0; i < packets; ++i) count += filter.Match(Hook::kInput, Ssh(), 60, now_ns) == kAccept;
+    for (int i = 0; i < packets; ++i) count += filter.Match(Hook::kLocalIn, Ssh(), 60, now_ns) == kAccept;
     return count;
   };
   FilterKey udp = Ssh();
   udp.protocol = 17;
   const Nanos start = 5 * kSecond;
-  EXPECT_EQ(filter.Match(Hook::kInput, udp, 60, start), kDrop);  // and takes nothing from the limit
+  EXPECT_EQ(filter.Match(Hook::kLocalIn, udp, 60, start), kDrop);  // and takes nothing from the limit
   EXPECT_EQ(passed(start, 5), 3) << "the burst";
   EXPECT_EQ(passed(start + 99 * kMillisecond, 1), 0);
   EXPECT_EQ(passed(start + 100 * kMillisecond, 2), 1) << "one each tenth of a second";
   EXPECT_EQ(passed(start + 300 * kMillisecond, 5), 2) << "what was not used is saved";
   EXPECT_EQ(passed(start + 3600 * kSecond, 9), 3) << "but not beyond the burst";
-  EXPECT_EQ(filter.rules(Hook::kInput)[0].packets, 9u);
-  EXPECT_EQ(filter.rules(Hook::kInput)[1].packets, 1 + 2 + 1 + 1 + 3 + 6u);
+  EXPECT_EQ(filter.rules(Hook::kLocalIn)[0].packets, 9u);
+  EXPECT_EQ(filter.rules(Hook::kLocalIn)[1].packets, 1 + 2 + 1 + 1 + 3 + 6u);
 }
 
 TEST(Filter, ALimitLetsItsRateThrough) {
@@ -168,7 +168,7 @@ TEST(Filter, MatchingAllocatesNothing) {
   const FilterKey key = Ssh();
   const uint64_t before = testing::MallocCount();
   ASSERT_GT(before, empty) << "the count counts nothing";
-  EXPECT_EQ(filter.Match(Hook::kInput, key, 60, kSecond), kAccept);
+  EXPECT_EQ(filter.Match(Hook::kLocalIn, key, 60, kSecond), kAccept);
   EXPECT_EQ(testing::MallocCount(), before);
 }
 

@@ -1,0 +1,222 @@
+// Hooks of the network layer: where they see a packet, in which order, and what their verdicts and changes do.
+#include "netstack/ip/netfilter.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "netstack/ip/filter_hook.h"
+#include "netstack/udp/udp_output.h"
+#include "netstack/udp/udp_table.h"
+#include "netstack/wire/checksum.h"
+#include "tests/support/inet_test_host.h"
+#include "tests/support/packets6.h"
+
+namespace weir::testing_support {
+namespace {
+
+using netstack::DropReason;
+using netstack::Hook;
+using netstack::HookPacket;
+using netstack::Verdict;
+
+const char* Name(DropReason reason) { return netstack::kDropReasonNames[static_cast<size_t>(reason)]; }
+
+constexpr Hook kAll[] = {Hook::kPreRouting, Hook::kLocalIn, Hook::kForward, Hook::kLocalOut, Hook::kPostRouting};
+constexpr const char* kNames[] = {"PRE_ROUTING", "LOCAL_IN", "FORWARD", "LOCAL_OUT", "POST_ROUTING"};
+
+// Writes down what it sees, and answers as told.
+struct Watcher {
+  struct At {
+    Watcher* watcher;
+    const char* name;
+  };
+  explicit Watcher(netstack::HookTable& table) : table(table) {
+    for (size_t i = 0; i < 5; ++i) EXPECT_TRUE(table.Register(kAll[i], 0, &See, &at[i]));
+  }
+  ~Watcher() {
+    for (size_t i = 0; i < 5; ++i) table.Unregister(kAll[i], &See, &at[i]);
+  }
+  static Verdict See(void* arg, HookPacket& packet) {
+    const At& place = *static_cast<At*>(arg);
+    Watcher& self = *place.watcher;
+    EXPECT_EQ(packet.frame.len, packet.frame.bytes().size());
+    const auto version = std::to_integer<unsigned>(packet.frame.data[0] >> 4);
+    self.seen += (self.seen.empty() ? "" : " ") + std::string(place.name) + (version == 6 ? "6" : "") +
+                 (packet.in != nullptr ? " in" : "") + (packet.out != nullptr ? " out" : "");
+    return self.drop_at == place.name ? Verdict::kDrop : Verdict::kAccept;
+  }
+  std::string Seen() { return std::exchange(seen, ""); }
+
+  netstack::HookTable& table;
+  std::string seen;
+  std::string drop_at;
+  At at[5] = {{this, kNames[0]}, {this, kNames[1]}, {this, kNames[2]}, {this, kNames[3]}, {this, kNames[4]}};
+};
+
+Bytes Echo() { return Ethernet({}, Ipv4({.protocol = 1}, IcmpEcho(8, 1, 2, Filler(8)))); }
+constexpr char kReply[] = "icmp echo-reply 10.0.0.1 > 10.0.0.2 id 1 seq 2 8 bytes";
+
+TEST(Netfilter, TheWayOfAPacket) {
+  InetTestHost host({.ip6 = *IpPrefix::Parse("fd00::1/64")});
+  host.Learn();
+  Watcher watcher(host.inet().ip.hooks);
+  host.Receive(Echo());
+  EXPECT_EQ("PRE_ROUTING in LOCAL_IN in LOCAL_OUT out POST_ROUTING out", watcher.Seen());
+  EXPECT_EQ(kReply, host.Sent());
+  host.Receive(Ethernet({.type = 0x86dd}, Ipv6({.protocol = 58}, Icmp6({}, Filler(8)))));
+  EXPECT_EQ("PRE_ROUTING6 in LOCAL_IN6 in LOCAL_OUT6 out POST_ROUTING6 out LOCAL_OUT6 out POST_ROUTING6 out",
+            watcher.Seen()) << "the answer, and the question for its neighbour";
+  host.TakeSent();
+  host.inet().ip.forwarding = true;
+  host.Learn(0x0a000009);
+  host.Receive(Ethernet({}, Ipv4({.destination = 0x0a000009}, Filler(20))));
+  EXPECT_EQ("PRE_ROUTING in FORWARD in out POST_ROUTING out", watcher.Seen());
+  host.TakeSent();
+}
+
+TEST(Netfilter, WhatIsDroppedIsCountedAndSeenByNobodyBehind) {
+  struct Case {
+    const char* at;
+    const char* seen;
+  };
+  const Case cases[] = {{"PRE_ROUTING", "PRE_ROUTING in"},
+                        {"LOCAL_IN", "PRE_ROUTING in LOCAL_IN in"},
+                        {"LOCAL_OUT", "PRE_ROUTING in LOCAL_IN in LOCAL_OUT out"},
+                        {"POST_ROUTING", "PRE_ROUTING in LOCAL_IN in LOCAL_OUT out POST_ROUTING out"}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.at);
+    InetTestHost host;
+    host.Learn();
+    Watcher watcher(host.inet().ip.hooks);
+    watcher.drop_at = c.at;
+    host.Receive(Echo());
+    EXPECT_EQ(c.seen, watcher.Seen());
+    EXPECT_STREQ("kHookDropped", Name(host.last()));
+    EXPECT_EQ(1u, host.counted(DropReason::kHookDropped));
+    EXPECT_EQ("", host.Sent());
+  }
+}
+
+TEST(Netfilter, LowerPrioritiesFirst) {
+  static std::string order;
+  order.clear();
+  InetTestHost host;
+  host.Learn();
+  netstack::HookTable& hooks = host.inet().ip.hooks;
+  const auto note = [](void* arg, HookPacket&) {
+    order += static_cast<const char*>(arg);
+    return Verdict::kAccept;
+  };
+  for (const auto& [priority, name] : {std::pair(10, "c"), {-5, "a"}, {10, "d"}, {0, "b"}}) {
+    ASSERT_TRUE(hooks.Register(Hook::kPreRouting, priority, note, const_cast<char*>(name)));
+  }
+  host.Receive(Echo());
+  EXPECT_EQ("abcd", order);
+  host.Sent();
+  // Bounded, and gone when unregistered.
+  char more[] = "x";
+  for (size_t i = 4; i < netstack::HookTable::kMaxFunctions; ++i) {
+    ASSERT_TRUE(hooks.Register(Hook::kPreRouting, 50, note, more));
+  }
+  EXPECT_FALSE(hooks.Register(Hook::kPreRouting, 50, note, more));
+  hooks.Unregister(Hook::kPreRouting, note, more);
+  EXPECT_TRUE(hooks.Register(Hook::kPreRouting, 50, note, more));
+}
+
+// A stolen packet is the thief's, with the reference that it took.
+TEST(Netfilter, Steal) {
+  InetTestHost host;
+  host.Learn();
+  runtime::Frame* stolen = nullptr;
+  const auto steal = [](void* arg, HookPacket& packet) {
+    runtime::Ref(&packet.frame);
+    *static_cast<runtime::Frame**>(arg) = &packet.frame;
+    return Verdict::kSteal;
+  };
+  ASSERT_TRUE(host.inet().ip.hooks.Register(Hook::kPreRouting, 0, steal, &stolen));
+  host.Receive(Echo());
+  EXPECT_STREQ("kHookStolen", Name(host.last()));
+  EXPECT_EQ("", host.Sent());
+  ASSERT_NE(nullptr, stolen);
+  EXPECT_EQ(36u, stolen->len);
+  runtime::Unref(stolen);
+}
+
+void Readdress(runtime::Frame& frame, size_t at, uint32_t to) {
+  runtime::StoreBe32(frame.data + at, to);
+  netstack::StoreChecksum(frame.data + 10, 0);
+  netstack::StoreChecksum(frame.data + 10, netstack::FinishChecksum(netstack::SumBytes({frame.data, 20})));
+}
+
+// Destination address translation: what was for 10.0.0.77 is for us, and our answer comes from there.
+TEST(Netfilter, AddressesMayBeChanged) {
+  InetTestHost host;
+  host.Learn();
+  netstack::HookTable& hooks = host.inet().ip.hooks;
+  ASSERT_TRUE(hooks.Register(Hook::kPreRouting, 0, [](void*, HookPacket& packet) {
+    Readdress(packet.frame, 16, kHostIp);
+    return Verdict::kAccept;
+  }, nullptr));
+  ASSERT_TRUE(hooks.Register(Hook::kPostRouting, 0, [](void*, HookPacket& packet) {
+    Readdress(packet.frame, 12, 0x0a00004d);
+    return Verdict::kAccept;
+  }, nullptr));
+  host.Receive(Ethernet({}, Ipv4({.protocol = 1, .destination = 0x0a00004d}, IcmpEcho(8, 1, 2, Filler(8)))));
+  EXPECT_EQ("icmp echo-reply 10.0.0.77 > 10.0.0.2 id 1 seq 2 8 bytes", host.Sent());
+}
+
+// At LOCAL_OUT a new destination takes its own way.
+TEST(Netfilter, AnotherDestinationIsRoutedAnew) {
+  InetTestHost host;
+  host.Learn();
+  host.Learn(0x0a000009, {2, 0, 0, 0, 0, 9});
+  ASSERT_TRUE(host.inet().ip.hooks.Register(Hook::kLocalOut, 0, [](void*, HookPacket& packet) {
+    Readdress(packet.frame, 16, 0x0a000009);
+    return Verdict::kAccept;
+  }, nullptr));
+  host.Receive(Echo());
+  const Bytes sent = host.TakeSent().frame;
+  EXPECT_EQ("icmp echo-reply 10.0.0.1 > 10.0.0.9 id 1 seq 2 8 bytes", Describe(Parse(sent)));
+  EXPECT_EQ(std::byte{9}, sent[5]);
+}
+
+// The filter at its hooks, on packets of both versions.
+TEST(FilterHook, RulesDecide) {
+  InetTestHost host({.ip6 = *IpPrefix::Parse("fd00::1/64")});
+  host.Learn();
+  netstack::Filter filter;
+  ASSERT_TRUE(filter.Add({.hook = Hook::kLocalIn, .protocol = 17, .destination_port = {{7, 9}}}));
+  ASSERT_TRUE(filter.Add({.hook = Hook::kLocalIn, .protocol = 1}));
+  filter.set_policy(Hook::kLocalIn, netstack::FilterVerdict::kDrop);
+  netstack::UdpSock open, shut;
+  ASSERT_EQ(0, host.inet().udp.Bind(open, {{}, 8}));
+  ASSERT_EQ(0, host.inet().udp.Bind(shut, {{}, 10}));
+  {
+    netstack::FilterHook hook(host.inet().ip, filter);
+    host.Receive(Echo());
+    EXPECT_EQ(kReply, host.Sent());
+    const Extension6 options{60, Text(std::string("\0\1\4\0\0\0\0", 7))};
+    for (uint16_t port : {8, 10}) {
+      const char* expected = port == 8 ? "kConsumed" : "kHookDropped";
+      host.Receive(Ethernet({}, Ipv4({}, Udp(4000, port, Text("hello")))));
+      EXPECT_STREQ(expected, Name(host.last()));
+      host.Receive(Ethernet({.type = 0x86dd}, Ipv6({.extensions = {options}}, Udp6(4000, port, Text("hello")))));
+      EXPECT_STREQ(expected, Name(host.last()));
+    }
+    EXPECT_EQ(2u, hook.filter().rules(Hook::kLocalIn)[0].packets);
+    EXPECT_EQ(33u + 61u, hook.filter().rules(Hook::kLocalIn)[0].bytes);
+    EXPECT_EQ(1u, hook.filter().rules(Hook::kLocalIn)[1].packets);
+    EXPECT_FALSE(host.inet().ip.hooks.any(Hook::kForward)) << "nothing to say there";
+  }
+  host.Receive(Ethernet({}, Ipv4({}, Udp(4000, 10, Text("hello")))));
+  EXPECT_STREQ("kConsumed", Name(host.last())) << "gone with its object";
+  EXPECT_EQ(2u, open.receive_queue.size());
+  EXPECT_EQ(1u, shut.receive_queue.size());
+  host.inet().udp.Unbind(open);
+  host.inet().udp.Unbind(shut);
+}
+
+}  // namespace
+}  // namespace weir::testing_support
