@@ -41,7 +41,16 @@ inline uint16_t LoadChecksum(const std::byte* field) {
 
 // The pseudo-header of TCP and UDP: RFC 9293 §3.1 for IPv4, RFC 8200 §8.1 for IPv6. `length` is that of the
 // transport header and data.
-ChecksumSum PseudoHeaderSum(const IpAddress& source, const IpAddress& destination, uint8_t protocol, uint32_t length);
+inline ChecksumSum PseudoHeaderSum(const IpAddress& source, const IpAddress& destination, uint8_t protocol,
+                                   uint32_t length) {
+  ChecksumSum sum = ChecksumSum{__builtin_bswap32(length)} + __builtin_bswap32(protocol);
+  for (const IpAddress* ip : {&source, &destination}) {
+    const std::array<uint64_t, 2> halves = ip->words();
+    sum += halves[1] >> 32;
+    if (!ip->is_v4()) sum += (halves[0] & 0xffffffff) + (halves[0] >> 32) + (halves[1] & 0xffffffff);
+  }
+  return sum;
+}
 
 // Whether `segment` carries the right checksum at `field_offset`, given the sum of its pseudo-header. With
 // `partial_ok`, the one value that a sender leaves who trusts the device to finish it is right too: the folded
