@@ -36,7 +36,7 @@ absl::Status CreateError(int error, size_t bytes) {
 absl::StatusOr<std::unique_ptr<Umem>> Umem::Create(const Options& options, runtime::FramePool& pool) {
   std::unique_ptr<Umem> umem(new Umem(pool));
   umem->reserve_ = options.reserve;
-  umem->fill_size_ = options.fill_size;
+  umem->fill_size_ = umem->fill_depth_ = options.fill_size;
   umem->receiving_.resize(pool.size());
   umem->sending_.resize(pool.size());
   const xsk_umem_config config = {
@@ -67,8 +67,23 @@ Umem::~Umem() {
   }
 }
 
+// `left`: what the kernel has not taken of what Fill was last filled to.
+void Umem::AdjustDepth(uint32_t left) {
+  if (left < fill_depth_ / 4) {
+    fill_depth_ = std::min(2 * fill_depth_, fill_size_);
+    calm_frames_ = 0;
+  } else if (left < fill_depth_ / 2) {
+    calm_frames_ = 0;
+  } else if (calm_frames_ >= kCalmFrames) {
+    fill_depth_ = std::max(fill_depth_ / 2, std::min(fill_size_, kLeastFillDepth));
+    calm_frames_ = 0;
+  }
+}
+
 void Umem::Refill() {
-  const uint32_t room = xsk_prod_nb_free(&fill_, fill_size_);
+  const uint32_t left = fill_size_ - xsk_prod_nb_free(&fill_, fill_size_);
+  AdjustDepth(left);
+  const uint32_t room = fill_depth_ > left ? fill_depth_ - left : 0;
   if (room == 0) return;
   const uint32_t free = pool_.free_count();
   const uint32_t n = std::min(room, free > reserve_ ? free - reserve_ : 0);
@@ -91,6 +106,7 @@ Frame* Umem::TakeReceived(const xdp_desc& descriptor) {
   WEIR_DCHECK(receiving_[index] && frame->refs == 1);
   receiving_[index] = false;
   --fill_frames_;
+  ++calm_frames_;
   frame->data = pool_.memory().data() + descriptor.addr;
   frame->len = descriptor.len;
   return frame;

@@ -238,6 +238,7 @@ size_t XdpLink::ReapCompletions() {
 XdpLink::Counters XdpLink::counters() const {
   Counters counters = counted_;
   counters.fill_starved = umem_->fill_starved();
+  counters.fill_depth = umem_->fill_depth();
   counters.tx_outstanding = umem_->outstanding_tx();
   xdp_statistics kernel = {};
   socklen_t size = sizeof kernel;

@@ -76,6 +76,7 @@ class XdpLink {
     uint64_t tx_completed = 0;    // came back
     uint64_t tx_ring_full = 0;    // frames that Transmit had no room for
     uint64_t fill_starved = 0;    // refills that found too few free frames
+    uint32_t fill_depth = 0;      // how many frames Fill is kept at, now
     uint64_t doorbells = 0;       // system calls of Doorbell
     uint64_t doorbell_errors = 0;  // of these, failed for another reason than a full queue
     uint32_t tx_outstanding = 0;  // sent and not completed, now

@@ -77,6 +77,7 @@ void AddLink(Page& page, const xdp::XdpLink& link) {
   page.Add("link_tx_completed_total", link_counters.tx_completed);
   page.Add("link_tx_ring_full_total", link_counters.tx_ring_full);
   page.Add("link_fill_starved_total", link_counters.fill_starved);
+  page.Add("link_fill_depth", link_counters.fill_depth);
   page.Add("link_doorbells_total", link_counters.doorbells);
   page.Add("link_rx_deepest", link_counters.rx_deepest);
   page.Add("link_tx_outstanding", link_counters.tx_outstanding);

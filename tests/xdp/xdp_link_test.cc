@@ -329,6 +329,24 @@ TEST_F(XdpLinkTest, KeepsAReserveAndRecoversWhenFramesComeBack) {
   Reflect(64, 300);
 }
 
+// Fill shrinks while less of it is enough, and grows again before it runs dry.
+TEST_F(XdpLinkTest, FillIsKeptNoDeeperThanItIsUsed) {
+  OpenLink({.rx_size = 1024, .fill_size = 1024}, AttachMode::kAuto, 4096);
+  EXPECT_EQ(link_->counters().fill_depth, 1024u);
+  Reflect(2 * Umem::kCalmFrames + 1000, 64);
+  EXPECT_EQ(link_->counters().fill_depth, Umem::kLeastFillDepth);
+  for (uint32_t i = 0; i < Umem::kLeastFillDepth - 8; ++i) ASSERT_TRUE(peer_->Send(Packet(100, i)));
+  size_t taken = 0;
+  for (int spins = 0; spins < 100'000 && taken < Umem::kLeastFillDepth - 8; ++spins) {
+    Frame* burst[XdpLink::kBurst];
+    const size_t n = link_->Poll(burst);
+    for (size_t i = 0; i < n; ++i) Unref(burst[i]);
+    taken += n;
+  }
+  EXPECT_EQ(taken, Umem::kLeastFillDepth - 8) << "none was lost";
+  EXPECT_EQ(link_->counters().fill_depth, 2 * Umem::kLeastFillDepth);
+}
+
 TEST_F(XdpLinkTest, OpensAgainRightAfterClosing) {
   for (int i = 0; i < 5; ++i) {
     OpenLink();
