@@ -126,6 +126,9 @@ std::string RenderMetrics(Shard& shard) {
     for (const std::unique_ptr<XdpPort>& port : stack->ports()) {
       page.set_interface(port->interface().device.name());
       AddLink(page, port->link());
+      const netstack::PacketTap::Counters tap = port->tap().counters();
+      page.Add("tap_frames_total", tap.frames);
+      page.Add("tap_dropped_total", tap.dropped);
       for (const xdp::SteerProgram::Counter& counter : port->program().Counters()) {
         page.Add("steer_frames_total", "action", counter.name, counter.value);
       }

@@ -23,6 +23,9 @@ Shard::Shard(Host& host, int index)
 // Sockets before what they stand on; the reactor after everything that may have an operation in the kernel.
 Shard::~Shard() {
   root_.reset();
+  if (xdp_ != nullptr) {
+    for (const auto& port : xdp_->ports()) reactor_->Unwatch(port->tap().fd());
+  }
   xdp_.reset();
   kernel_.reset();
   mailbox_.reset();
@@ -62,7 +65,11 @@ absl::Status Shard::BringUp() {
     absl::StatusOr<std::unique_ptr<XdpStack>> stack = XdpStack::Create(options, *pool_, scheduler_);
     if (!stack.ok()) return stack.status();
     xdp_ = *std::move(stack);
-    for (size_t i = 0; i < xdp_->ports().size(); ++i) frames_arrived_.push_back(std::make_unique<FramesArrived>());
+    for (const auto& port : xdp_->ports()) {
+      frames_arrived_.push_back(std::make_unique<FramesArrived>());
+      const auto readable = [](void* tap) { static_cast<netstack::PacketTap*>(tap)->SetReadable(); };
+      reactor_->WatchReadable(port->tap().fd(), readable, &port->tap());
+    }
     pool = runtime::FramePool::Create({.frames = kUnixFrames});
     if (!pool.ok()) return pool.status();
     unix_pool_ = *std::move(pool);

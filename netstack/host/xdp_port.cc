@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "netstack/ip/ip_output.h"
 #include "xdp/interface_info.h"
 
 namespace weir {
@@ -78,15 +79,23 @@ absl::StatusOr<std::unique_ptr<XdpPort>> XdpPort::Create(const HostOptions& opti
                            *port->program_, pool);
   if (!link.ok()) return link.status();
   port->link_ = *std::move(link);
+  absl::StatusOr<std::unique_ptr<netstack::PacketTap>> tap = netstack::PacketTap::Open(port->device_options_);
+  if (!tap.ok()) return tap.status();
+  port->tap_ = *std::move(tap);
   return port;
 }
 
 void XdpPort::Connect(netstack::Inet& inet, netstack::Interface& interface, netstack::PcapWriter* capture) {
   interface_ = &interface;
-  device_ = std::make_unique<netstack::XdpDevice>(*link_, inet, interface, capture);
+  device_ = std::make_unique<netstack::XdpDevice>(*link_, *tap_, inet, interface, capture);
 }
 
 absl::Status XdpPort::Steer(const IpAddress& ip, bool ours) {
+  if (ip.is_multicast()) {
+    const netstack::MacAddress mac = netstack::MulticastMac(ip);
+    const absl::Status filtered = ours ? tap_->Join(mac) : tap_->Leave(mac);
+    if (!filtered.ok()) return filtered;
+  }
   if (ip.is_v4()) {
     return ours ? program_->AddAddress4(htonl(ip.v4())) : program_->RemoveAddress4(htonl(ip.v4()));
   }

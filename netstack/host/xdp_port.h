@@ -1,5 +1,6 @@
-// XdpPort: one interface of --stack=xdp: the steering program, the AF_XDP link, and the device that joins it to the
-// protocol stack. Bringing it up changes the interface in nothing but the attached program, which goes with us.
+// XdpPort: one interface of --stack=xdp: the steering program, the AF_XDP link, the tap for what concerns the kernel
+// too, and the device that joins them to the protocol stack. Bringing it up changes the interface in nothing but the
+// attached program and multicast filters, which go with us.
 #ifndef NETSTACK_HOST_XDP_PORT_H_
 #define NETSTACK_HOST_XDP_PORT_H_
 
@@ -10,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "netstack/host/host_options.h"
 #include "netstack/ip/inet.h"
+#include "netstack/link/packet_tap.h"
 #include "netstack/link/pcap_writer.h"
 #include "netstack/link/xdp_device.h"
 #include "runtime/buffer/frame_pool.h"
@@ -37,7 +39,7 @@ class XdpPort {
   netstack::NetDeviceOptions device_options() const { return device_options_; }
   // Joins it to the interface that was made of device_options(). `capture` may be nullptr; both outlive the port.
   void Connect(netstack::Inet& inet, netstack::Interface& interface, netstack::PcapWriter* capture);
-  // Frames to `ip` are ours from now on, or are the kernel's again.
+  // Frames to `ip` are ours from now on, or are the kernel's again; to a group, the NIC takes them in as well.
   absl::Status Steer(const IpAddress& ip, bool ours);
 
   // The largest MTU whose packets fit into frames of that size.
@@ -46,6 +48,7 @@ class XdpPort {
   netstack::XdpDevice& device() { return *device_; }
   netstack::Interface& interface() { return *interface_; }
   const xdp::XdpLink& link() const { return *link_; }
+  netstack::PacketTap& tap() { return *tap_; }
   const xdp::SteerProgram& program() const { return *program_; }
   // "eth0 (native, zero-copy)"
   std::string Describe() const;
@@ -56,6 +59,7 @@ class XdpPort {
   netstack::NetDeviceOptions device_options_;
   std::unique_ptr<xdp::SteerProgram> program_;
   std::unique_ptr<xdp::XdpLink> link_;
+  std::unique_ptr<netstack::PacketTap> tap_;
   std::unique_ptr<netstack::XdpDevice> device_;
   netstack::Interface* interface_ = nullptr;
 };

@@ -61,9 +61,12 @@ DropReason Icmp6Rcv(Inet& inet, IpPacket& packet, Nanos now_ns) {
   switch (runtime::LoadU8(frame.data)) {
     case kIcmp6EchoRequest:
       return Icmp6Echo(inet.ip, packet, now_ns);
+    case kIcmp6RouterSolicitation:
+    case kIcmp6RouterAdvertisement:
     case kIcmp6NeighborSolicitation:
     case kIcmp6NeighborAdvertisement:
-      return NdpRcv(inet.ip, packet, now_ns);
+    case kIcmp6Redirect:
+      return NdpRcv(packet, now_ns);
     default:
       return DropReason::kIcmpType;
   }

@@ -24,21 +24,22 @@ int CommonPrefix(const IpAddress& a, const IpAddress& b) {
   return bits;
 }
 
-// Whether `a` fits better than `b`: rules 1, 2, 3 and 8 of RFC 6724 §5; the others are about several interfaces, mobility
-// and policy tables.
+// Whether `a` fits better than `b`: rules 1, 2, 3 and 8 of RFC 6724 §5; the others are about several interfaces,
+// mobility and policy tables.
 bool BetterSource(const InterfaceAddress& a, const InterfaceAddress& b, const IpAddress& destination) {
   if ((a.prefix.ip == destination) != (b.prefix.ip == destination)) return a.prefix.ip == destination;
   const int scope_a = Scope(a.prefix.ip), scope_b = Scope(b.prefix.ip), wanted = Scope(destination);
   if (scope_a != scope_b) return scope_a < scope_b ? scope_a >= wanted : scope_b < wanted;
-  const bool deprecated_a = a.state == AddressState::kDeprecated, deprecated_b = b.state == AddressState::kDeprecated;
-  if (deprecated_a != deprecated_b) return deprecated_b;
+  // RFC 4429 §3.1: an optimistic address is chosen like a deprecated one.
+  const bool preferred_a = a.state == AddressState::kPreferred, preferred_b = b.state == AddressState::kPreferred;
+  if (preferred_a != preferred_b) return preferred_a;
   return CommonPrefix(a.prefix.ip, destination) > CommonPrefix(b.prefix.ip, destination);
 }
 
 }  // namespace
 
 Interface::Interface(IpContext& context, uint32_t index, const NetDeviceOptions& options)
-    : context(context), index(index), device(options) {}
+    : context(context), index(index), device(options), routers(*this), addrconf(*this) {}
 
 InterfaceAddress* Interface::FindAddress(const IpAddress& ip) {
   for (size_t i = 0; i < address_count_; ++i) {
@@ -54,8 +55,16 @@ const InterfaceAddress* Interface::FirstAddress(bool v4) const {
   return nullptr;
 }
 
+const InterfaceAddress* Interface::LinkLocal() const {
+  for (const InterfaceAddress& address : addresses()) {
+    if (!address.prefix.ip.is_v4() && address.prefix.ip.is_link_local()) return &address;
+  }
+  return nullptr;
+}
+
 bool Interface::OnLink(const IpAddress& ip) const {
-  return std::ranges::any_of(addresses(), [&](const InterfaceAddress& a) { return a.prefix.Contains(ip); });
+  return std::ranges::any_of(addresses(),
+                             [&](const InterfaceAddress& a) { return a.on_link && a.prefix.Contains(ip); });
 }
 
 bool Interface::IsBroadcast(const IpAddress& ip) const {
@@ -69,9 +78,10 @@ const InterfaceAddress* Interface::SelectSource(const IpAddress& destination) co
   const InterfaceAddress* best = nullptr;
   for (const InterfaceAddress& address : addresses()) {
     if (address.prefix.ip.is_v4() != v4) continue;
-    const bool better = best == nullptr || (v4 ? address.prefix.Contains(destination) && !best->prefix.Contains(destination)
-                                               : BetterSource(address, *best, destination));
-    if (better) best = &address;
+    if (best == nullptr || (v4 ? address.prefix.Contains(destination) && !best->prefix.Contains(destination)
+                               : BetterSource(address, *best, destination))) {
+      best = &address;
+    }
   }
   return best;
 }

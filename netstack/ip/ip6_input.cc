@@ -11,12 +11,19 @@ namespace {
 
 using Extensions = Ipv6ExtensionResult;
 
+bool IsNdp(const Ipv6Header& header, const runtime::Frame& frame) {
+  if (header.next_header != kProtocolIcmp6 || header.payload_length == 0) return false;
+  const uint8_t type = runtime::LoadU8(frame.data + Ipv6Header::kSize);
+  return type >= kIcmp6RouterSolicitation && type <= kIcmp6Redirect;
+}
+
 // RFC 4291 §2.5.2, §2.5.3, §2.7 and RFC 4942 §2.2: what no packet on a link may come from or go to. The unspecified
-// address is the source of hosts that have none yet. Our own as a source is a spoof.
-bool IsMartian(const IpContext& context, const Ipv6Header& header) {
+// address is the source of hosts that have none yet. Our own as a source is a spoof, but for Neighbor Discovery, which
+// says that another host has the address.
+bool IsMartian(const IpContext& context, const Ipv6Header& header, const runtime::Frame& frame) {
   return header.source.is_multicast() || header.source.is_loopback() || header.source.is_v4() ||
          header.destination.is_any() || header.destination.is_loopback() || header.destination.is_v4() ||
-         context.IsLocal(header.source);
+         (context.IsLocal(header.source) && !IsNdp(header, frame));
 }
 
 IcmpError ParameterProblem(uint8_t code) {
@@ -59,7 +66,7 @@ DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns
   header.Parse(frame.data);
   if (header.version != 6) return DropReason::kIpVersion;
   if (frame.len < Ipv6Header::kSize + header.payload_length) return DropReason::kIpTruncated;
-  if (IsMartian(inet.ip, header)) return DropReason::kIpMartianSource;
+  if (IsMartian(inet.ip, header, frame)) return DropReason::kIpMartianSource;
   const std::span<const std::byte> bytes(frame.data, Ipv6Header::kSize);
   frame.Trim(static_cast<uint32_t>(Ipv6Header::kSize) + header.payload_length);
   if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {

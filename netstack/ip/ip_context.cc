@@ -47,7 +47,7 @@ Interface* IpContext::FindInterface(uint32_t index) {
 bool IpContext::AddAddress(Interface& interface, const InterfaceAddress& address) {
   const IpAddress& ip = address.prefix.ip;
   if (interface.FindAddress(ip) != nullptr || interface.address_count_ == Interface::kMaxAddresses) return false;
-  if (!routes.Add(ConnectedRoute(interface, address.prefix))) return false;
+  if (address.on_link && !AddConnectedRoute(interface, address.prefix)) return false;
   interface.addresses_[interface.address_count_++] = address;
   if (!ip.is_v4()) JoinGroup(interface, SolicitedNodeGroup(ip));
   if (address_listener != nullptr) address_listener->AddressAdded(interface, ip);
@@ -57,16 +57,29 @@ bool IpContext::AddAddress(Interface& interface, const InterfaceAddress& address
 void IpContext::RemoveAddress(Interface& interface, const IpAddress& ip) {
   InterfaceAddress* found = interface.FindAddress(ip);
   if (found == nullptr) return;
-  const IpPrefix prefix = found->prefix;
+  const InterfaceAddress removed = *found;
   std::move(found + 1, interface.addresses_.data() + interface.address_count_, found);  // their order counts
   --interface.address_count_;
-  // Another address may be in the same network.
-  const bool shared = std::ranges::any_of(interface.addresses(), [&](const InterfaceAddress& a) {
-    return a.prefix.length == prefix.length && a.prefix.network() == prefix.network();
+  const IpAddress& address = removed.prefix.ip;  // `ip` may have been a part of what moved
+  if (removed.on_link) DropConnectedRoute(interface, removed.prefix);
+  if (!address.is_v4()) LeaveGroup(interface, SolicitedNodeGroup(address));
+  if (address_listener != nullptr) address_listener->AddressRemoved(interface, address);
+}
+
+bool IpContext::AddConnectedRoute(Interface& interface, const IpPrefix& network) {
+  return routes.Add(ConnectedRoute(interface, network));
+}
+
+void IpContext::DropConnectedRoute(Interface& interface, const IpPrefix& network) {
+  const bool wanted = std::ranges::any_of(interface.addresses(), [&](const InterfaceAddress& a) {
+    return a.on_link && a.prefix.length == network.length && a.prefix.network() == network.network();
   });
-  if (!shared) routes.Remove(ConnectedRoute(interface, prefix));
-  if (!ip.is_v4()) LeaveGroup(interface, SolicitedNodeGroup(ip));
-  if (address_listener != nullptr) address_listener->AddressRemoved(interface, ip);
+  if (!wanted && !interface.routers.IsOnLink(network)) routes.Remove(ConnectedRoute(interface, network));
+}
+
+uint64_t IpContext::Draw() {
+  const uint64_t draw[] = {++draws};
+  return runtime::SipHash(secret, draw);
 }
 
 bool IpContext::JoinGroup(Interface& interface, const IpAddress& group) {

@@ -66,6 +66,8 @@ class AddressListener {
  public:
   virtual void AddressAdded(Interface& interface, const IpAddress& ip) = 0;
   virtual void AddressRemoved(Interface& interface, const IpAddress& ip) = 0;
+  // `ip` was removed because another host on the link has it (RFC 4862 §5.4.5), which somebody ought to know.
+  virtual void AddressDuplicate(Interface&, const IpAddress& /*ip*/) {}
 
  protected:
   ~AddressListener() = default;
@@ -90,10 +92,14 @@ struct IpContext {
   Interface* FindInterface(uint32_t index);
 
   // Gives `interface` an address, with the route to its network and, for IPv6, the solicited-node group (RFC 4291
-  // §2.7.1). False: no room, or it is there already.
+  // §2.7.1). False: no room, or it is there already. Nobody is asked whether it is free: see Interface::addrconf, and
+  // for IPv4 DhcpInterface.
   bool AddAddress(Interface& interface, const InterfaceAddress& address);
   // Takes it away with what AddAddress brought.
   void RemoveAddress(Interface& interface, const IpAddress& ip);
+  // The route to a network of the link, and its end unless an address or a router still says that it is one.
+  bool AddConnectedRoute(Interface& interface, const IpPrefix& network);
+  void DropConnectedRoute(Interface& interface, const IpPrefix& network);
   // Membership of a group on an interface; counted, so each Join wants its Leave. False: no room.
   bool JoinGroup(Interface& interface, const IpAddress& group);
   void LeaveGroup(Interface& interface, const IpAddress& group);
@@ -103,6 +109,9 @@ struct IpContext {
   Interface* FindLocal(const IpAddress& ip);
   // Whether a packet to `ip` is for this host alone.
   bool IsLocal(const IpAddress& ip) const { return const_cast<IpContext*>(this)->FindLocal(ip) != nullptr; }
+
+  // A number that nobody foresees who does not know the secret: for delays.
+  uint64_t Draw();
 
   runtime::FramePool& pool;
   runtime::TimerWheel& timers;
@@ -118,6 +127,7 @@ struct IpContext {
   RateLimit icmp_limit{.rate = 1000, .burst = 50};
   uint16_t next_ip_id = 0;
   uint64_t forwarded = 0;     // packets passed on to another host
+  uint64_t draws = 0;
   uint64_t copied_bytes = 0;  // payload copied by the stack because it could not be passed on in place
 };
 

@@ -20,26 +20,52 @@ DropReason Send(Interface& out, const Message& message, const IpAddress& source,
                     now_ns);
 }
 
+constexpr IpAddress kAllNodes = IpAddress::V6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+constexpr IpAddress kAllRouters = IpAddress::V6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2});
+
+// RFC 4429 §3.2: nothing is asked from an optimistic address, which another's may be; the question is asked again when
+// there is a better one. RFC 4861 §7.2.2: any address of the interface will do.
+const InterfaceAddress* SolicitationSource(const Interface& out, const IpAddress& target) {
+  const InterfaceAddress* source = out.SelectSource(target);
+  if (source == nullptr || source->state != AddressState::kOptimistic) return source;
+  for (const InterfaceAddress& address : out.addresses()) {
+    if (!address.prefix.ip.is_v4() && address.state != AddressState::kOptimistic) return &address;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 DropReason NdpSolicit(Interface& out, const Neighbour& neighbour, Nanos now_ns) {
-  const InterfaceAddress* source = out.SelectSource(neighbour.ip);
+  const InterfaceAddress* source = SolicitationSource(out, neighbour.ip);
   if (source == nullptr) return DropReason::kNoSourceAddress;
   const bool unicast = neighbour.state == NeighbourState::kProbe;
   return Send(out, NeighborSolicitation{.target = neighbour.ip, .source_mac = out.device.mac()}, source->prefix.ip,
               unicast ? neighbour.ip : SolicitedNodeGroup(neighbour.ip), now_ns);
 }
 
-DropReason NdpAdvertise(Interface& out, const IpAddress& ours, const IpAddress& asker, Nanos now_ns) {
-  static const IpAddress kAllNodes = IpAddress::V6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+DropReason NdpProbe(Interface& out, const IpAddress& ip, Nanos now_ns) {
+  return Send(out, NeighborSolicitation{.target = ip, .source_mac = {}}, IpAddress(), SolicitedNodeGroup(ip), now_ns);
+}
+
+DropReason NdpAdvertise(Interface& out, const InterfaceAddress& ours, const IpAddress& asker, Nanos now_ns) {
   const bool solicited = !asker.is_any();
   return Send(out,
               NeighborAdvertisement{.router = out.context.forwarding,
                                     .solicited = solicited,
-                                    .override_entry = true,
-                                    .target = ours,
+                                    // RFC 4429 §3.3: it must not drive out the entry of who may have had it before us.
+                                    .override_entry = ours.state != AddressState::kOptimistic,
+                                    .target = ours.prefix.ip,
                                     .target_mac = out.device.mac()},
-              ours, solicited ? asker : kAllNodes, now_ns);
+              ours.prefix.ip, solicited ? asker : kAllNodes, now_ns);
+}
+
+DropReason NdpSolicitRouters(Interface& out, Nanos now_ns) {
+  // RFC 4429 §3.2: an optimistic address goes into no router's cache.
+  const InterfaceAddress* source = out.LinkLocal();
+  RouterSolicitation message;
+  if (source != nullptr && source->state != AddressState::kOptimistic) message.source_mac = out.device.mac();
+  return Send(out, message, source != nullptr ? source->prefix.ip : IpAddress(), kAllRouters, now_ns);
 }
 
 }  // namespace weir::netstack

@@ -93,12 +93,13 @@ void Neighbour::OnTimer(runtime::Timer& timer, Nanos now_ns) {
     self.probes = 0;
   }
   if (self.probes == NeighbourTable::kMaxProbes) {
+    if (self.is_router) interface.routers.Unreachable(self.ip);
     interface.neighbours.Remove(interface, self);
     return;
   }
   ++self.probes;
   interface.context.CountFailure(Solicit(interface, self, now_ns));
-  interface.context.timers.Arm(self, now_ns + NeighbourTable::kRetransTimer);
+  interface.context.timers.Arm(self, now_ns + interface.retrans_timer(self.ip.is_v4()));
 }
 
 DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
@@ -114,7 +115,7 @@ DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddres
     return DropReason::kConsumed;
   }
   if (neighbour.state == NeighbourState::kReachable &&
-      now_ns - neighbour.confirmed_ns > NeighbourTable::kReachableTime) {
+      now_ns - neighbour.confirmed_ns > out.reachable_time(next_hop.is_v4())) {
     neighbour.state = NeighbourState::kStale;
   }
   if (neighbour.state == NeighbourState::kStale) {

@@ -7,7 +7,7 @@ namespace weir::netstack {
 namespace {
 
 bool Same(const Route& a, const Route& b) {
-  return a.prefix == b.prefix && a.out == b.out && a.gateway == b.gateway;
+  return a.prefix == b.prefix && a.out == b.out && a.gateway == b.gateway && a.metric == b.metric;
 }
 
 }  // namespace
@@ -46,11 +46,7 @@ void RouteTable::Rebuild() {
 bool RouteTable::Add(const Route& route) {
   Route network = route;
   network.prefix.ip = route.prefix.network();
-  const auto same = std::ranges::find_if(routes_, [&](const Route& r) { return Same(r, network); });
-  if (same != routes_.end()) {
-    *same = network;
-    return true;
-  }
+  if (std::ranges::any_of(routes_, [&](const Route& r) { return Same(r, network); })) return true;
   if (routes_.size() == kMaxRoutes) return false;
   routes_.push_back(network);
   Rebuild();
@@ -61,10 +57,6 @@ void RouteTable::Remove(const Route& route) {
   Route network = route;
   network.prefix.ip = route.prefix.network();
   if (std::erase_if(routes_, [&](const Route& r) { return Same(r, network); }) > 0) Rebuild();
-}
-
-void RouteTable::RemoveGateway(const Interface& out, const IpAddress& gateway) {
-  if (std::erase_if(routes_, [&](const Route& r) { return r.out == &out && r.gateway == gateway; }) > 0) Rebuild();
 }
 
 const Route* RouteTable::Lookup(const IpAddress& destination, const Interface* out) const {

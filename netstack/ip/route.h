@@ -1,6 +1,6 @@
-// RouteTable: which way packets leave: prefixes of both families, each with an interface and, unless the destination is
-// on the link, a gateway. The longest prefix that contains the destination decides (RFC 1812 §5.2.4.3), among equals the
-// lowest metric. Linux: fib_lookup, ip6_route_output.
+// RouteTable: which way packets leave: prefixes of both families, each with an interface and, unless the destination
+// is on the link, a gateway. The longest prefix that contains the destination decides (RFC 1812 §5.2.4.3), among equals
+// the lowest metric. Linux: fib_lookup, ip6_route_output.
 #ifndef NETSTACK_IP_ROUTE_H_
 #define NETSTACK_IP_ROUTE_H_
 
@@ -29,12 +29,11 @@ class RouteTable {
 
   RouteTable();
 
-  // Replaces a route with the same prefix, interface and gateway. False: there is no room.
+  // Nothing when it is there already: a route is all of what it says, its metric too, so that what a router advertised
+  // is not the user's. False: there is no room.
   bool Add(const Route& route);
-  // Of routes with the same prefix, interface and gateway; nothing when there is none.
+  // Nothing when it is not there.
   void Remove(const Route& route);
-  // All through `gateway` on `out`: a router that is gone (RFC 4861 §6.3.5).
-  void RemoveGateway(const Interface& out, const IpAddress& gateway);
 
   // nullptr: no route. `out`: only routes of that interface count, for link-local destinations and bound sockets.
   const Route* Lookup(const IpAddress& destination, const Interface* out = nullptr) const;

@@ -7,14 +7,15 @@
 namespace weir::netstack {
 
 size_t XdpDevice::Receive(Nanos now_ns) {
+  const size_t copied = tap_.Readable() ? tap_.Receive(inet_, interface_, capture_, now_ns) : 0;
   runtime::Frame* burst[xdp::XdpLink::kBurst];
   const size_t n = link_.Poll(burst);
-  if (n == 0) return 0;
+  if (n == 0) return copied;
   if (capture_ != nullptr) {
     for (size_t i = 0; i < n; ++i) capture_->Write(burst[i]->bytes());
   }
   ReceiveBurst(inet_, interface_, {burst, n}, now_ns);
-  return n;
+  return copied + n;
 }
 
 void XdpDevice::Transmit() {
