@@ -8,6 +8,7 @@
 #include <span>
 
 #include "netstack/ip/group_table.h"
+#include "netstack/ip/multicast.h"
 #include "netstack/ip/neighbour.h"
 #include "netstack/ip/net_device.h"
 #include "runtime/base/ip_address.h"
@@ -56,6 +57,8 @@ class Interface {
   NetDevice device;
   NeighbourTable neighbours;
   GroupTable groups;
+  MulticastHost igmp{*this, /*v4=*/true};
+  MulticastHost mld{*this, /*v4=*/false};
 
   // An IPv4 address that we would like to have (RFC 5227 §2.1); any: none.
   struct {
