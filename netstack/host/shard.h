@@ -69,7 +69,9 @@ class Shard {
   // The counterpart of socket(2) and its kin on the chosen stack; see the sockets' own comments for errors.
   absl::StatusOr<TcpListener> ListenTcp(const Endpoint& local) { return TcpListener::Listen(stack(), local); }
   Task<absl::StatusOr<TcpStream>> ConnectTcp(const Endpoint& peer) { return TcpStream::Connect(stack(), peer); }
-  absl::StatusOr<UdpSocket> BindUdp(const Endpoint& local) { return UdpSocket::Bind(stack(), local); }
+  absl::StatusOr<UdpSocket> BindUdp(const Endpoint& local, const UdpBindOptions& options = {}) {
+    return UdpSocket::Bind(stack(), local, options);
+  }
   netstack::SocketStack& stack();
   // Unix sockets are the kernel's with either stack.
   absl::StatusOr<UnixListener> ListenUnix(const UnixAddress& local, const UnixListener::Options& options = {}) {

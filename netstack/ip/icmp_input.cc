@@ -2,6 +2,7 @@
 
 #include "netstack/ip/icmp_output.h"
 #include "netstack/ip/ip_output.h"
+#include "netstack/ip/mld.h"
 #include "netstack/ip/ndisc.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/icmp.h"
@@ -67,6 +68,9 @@ DropReason Icmp6Rcv(Inet& inet, IpPacket& packet, Nanos now_ns) {
     case kIcmp6NeighborAdvertisement:
     case kIcmp6Redirect:
       return NdpRcv(packet, now_ns);
+    case kIcmp6MldQuery:
+    case kIcmp6MldV1Report:
+      return MldRcv(packet, now_ns);
     default:
       return DropReason::kIcmpType;
   }

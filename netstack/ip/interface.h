@@ -9,6 +9,7 @@
 
 #include "netstack/ip/addrconf.h"
 #include "netstack/ip/group_table.h"
+#include "netstack/ip/multicast.h"
 #include "netstack/ip/neighbour.h"
 #include "netstack/ip/net_device.h"
 #include "netstack/ip/router_discovery.h"
@@ -78,6 +79,8 @@ class Interface {
   GroupTable groups;
   RouterDiscovery routers;
   Addrconf addrconf;
+  MulticastHost igmp{*this, /*v4=*/true};
+  MulticastHost mld{*this, /*v4=*/false};
 
   // An IPv4 address that we would like to have (RFC 5227 §2.1); any: none.
   struct {

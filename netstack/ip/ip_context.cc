@@ -49,7 +49,10 @@ bool IpContext::AddAddress(Interface& interface, const InterfaceAddress& address
   if (interface.FindAddress(ip) != nullptr || interface.address_count_ == Interface::kMaxAddresses) return false;
   if (address.on_link && !AddConnectedRoute(interface, address.prefix)) return false;
   interface.addresses_[interface.address_count_++] = address;
-  if (!ip.is_v4()) JoinGroup(interface, SolicitedNodeGroup(ip));
+  if (!ip.is_v4()) {
+    if (ip.is_link_local()) interface.mld.ReportAgain();
+    JoinGroup(interface, SolicitedNodeGroup(ip));
+  }
   if (address_listener != nullptr) address_listener->AddressAdded(interface, ip);
   return true;
 }
@@ -83,14 +86,48 @@ uint64_t IpContext::Draw() {
 }
 
 bool IpContext::JoinGroup(Interface& interface, const IpAddress& group) {
-  bool full;
-  const bool added = interface.groups.Join(group, &full);
-  if (added && address_listener != nullptr) address_listener->AddressAdded(interface, group);
-  return !full;
+  MulticastGroup* entry = interface.groups.FindOrAdd(group);
+  if (entry == nullptr) return false;
+  const bool was_joined = entry->joined();
+  ++entry->users;
+  GroupChanged(interface, *entry, was_joined);
+  return true;
 }
 
 void IpContext::LeaveGroup(Interface& interface, const IpAddress& group) {
-  if (interface.groups.Leave(group) && address_listener != nullptr) address_listener->AddressRemoved(interface, group);
+  MulticastGroup* entry = interface.groups.Find(group);
+  if (entry == nullptr || entry->users == 0) return;
+  --entry->users;
+  GroupChanged(interface, *entry, /*was_joined=*/true);
+}
+
+bool IpContext::JoinGroup(MulticastMembership& membership) {
+  MulticastGroup* entry = membership.interface->groups.FindOrAdd(membership.group);
+  if (entry == nullptr) return false;
+  const bool was_joined = entry->joined();
+  entry->members.PushBack(membership);
+  GroupChanged(*membership.interface, *entry, was_joined);
+  return true;
+}
+
+void IpContext::FilterChanged(MulticastMembership& membership) {
+  GroupChanged(*membership.interface, *membership.interface->groups.Find(membership.group), /*was_joined=*/true);
+}
+
+void IpContext::LeaveGroup(MulticastMembership& membership) {
+  MulticastGroup* entry = membership.interface->groups.Find(membership.group);
+  membership.Unlink();
+  GroupChanged(*membership.interface, *entry, /*was_joined=*/true);
+}
+
+void IpContext::GroupChanged(Interface& interface, MulticastGroup& group, bool was_joined) {
+  (group.group.is_v4() ? interface.igmp : interface.mld).FilterChanged(group, was_joined);
+  if (address_listener == nullptr || group.joined() == was_joined) return;
+  if (was_joined) {
+    address_listener->AddressRemoved(interface, group.group);
+  } else {
+    address_listener->AddressAdded(interface, group.group);
+  }
 }
 
 Interface* IpContext::FindLocal(const IpAddress& ip) {

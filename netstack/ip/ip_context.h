@@ -100,9 +100,15 @@ struct IpContext {
   // The route to a network of the link, and its end unless an address or a router still says that it is one.
   bool AddConnectedRoute(Interface& interface, const IpPrefix& network);
   void DropConnectedRoute(Interface& interface, const IpPrefix& network);
-  // Membership of a group on an interface; counted, so each Join wants its Leave. False: no room.
+  // Membership of a group on an interface without a socket, from all sources; counted, so each Join wants its Leave.
+  // False: no room.
   bool JoinGroup(Interface& interface, const IpAddress& group);
   void LeaveGroup(Interface& interface, const IpAddress& group);
+  // A socket's membership: of membership.group on membership.interface, by its filter. Join: false, and not joined, when
+  // there is no room. Linux: ip_mc_add_src, ip_mc_del_src; ip6_mc_add_src, ip6_mc_del_src.
+  bool JoinGroup(MulticastMembership& membership);
+  void FilterChanged(MulticastMembership& membership);
+  void LeaveGroup(MulticastMembership& membership);
 
   // The interface that `ip` is an address of, whichever one the packet came in on (the weak host model of RFC 1122
   // §3.3.4.2, as Linux has it); nullptr: not ours.
@@ -129,6 +135,9 @@ struct IpContext {
   uint64_t forwarded = 0;     // packets passed on to another host
   uint64_t draws = 0;
   uint64_t copied_bytes = 0;  // payload copied by the stack because it could not be passed on in place
+
+ private:
+  void GroupChanged(Interface& interface, MulticastGroup& group, bool was_joined);
 };
 
 }  // namespace weir::netstack

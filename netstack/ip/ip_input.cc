@@ -2,19 +2,24 @@
 
 #include "netstack/ip/icmp_input.h"
 #include "netstack/ip/icmp_output.h"
+#include "netstack/ip/igmp.h"
 #include "netstack/ip/ip_forward.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/udp/udp_input.h"
 #include "netstack/wire/checksum.h"
+#include "netstack/wire/igmp.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
 
 namespace weir::netstack {
 namespace {
 
-// RFC 1122 §3.2.1.3: addresses that must never be a source. Our own as a source is a spoof (the land attack).
-bool IsMartianSource(IpContext& context, uint32_t source) {
+// RFC 1122 §3.2.1.3: addresses that must never be a source. Our own as a source is a spoof (the land attack). IGMP comes
+// from 0.0.0.0 where a host or a switch has no address yet (RFC 3376 §4.2.13, RFC 4541 §2.1.1).
+bool IsMartianSource(IpContext& context, const Ipv4Header& header) {
+  const uint32_t source = header.source;
   const auto net = static_cast<uint8_t>(source >> 24);
+  if (source == 0 && header.protocol == kProtocolIgmp) return false;
   if (net == 0 || net == 127 || net >= 224) return true;
   const IpAddress address = IpAddress::V4(source);
   for (const std::unique_ptr<Interface>& interface : context.interfaces) {
@@ -81,9 +86,6 @@ IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAdd
   if (context.FindLocal(destination) != nullptr) return IpDestination::kLocal;
   if (in.IsBroadcast(destination)) return IpDestination::kBroadcast;
   if (!destination.is_multicast()) return IpDestination::kOther;
-  // RFC 1112 §4, RFC 4291 §2.8: every host belongs to all-hosts and all-nodes.
-  static const IpAddress kAllHosts = IpAddress::V4(0xe0000001);
-  static const IpAddress kAllNodes = IpAddress::V6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
   const bool member = destination == kAllHosts || destination == kAllNodes || in.groups.Contains(destination);
   return member ? IpDestination::kMulticast : IpDestination::kOther;
 }
@@ -101,6 +103,9 @@ DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
       return UdpRcv(inet.udp, packet, now_ns);
     case kProtocolIcmp:
       if (packet.is_v4()) return IcmpRcv(inet, packet, now_ns);
+      break;
+    case kProtocolIgmp:
+      if (packet.is_v4()) return IgmpRcv(packet, now_ns);
       break;
     case kProtocolIcmp6:
       if (!packet.is_v4()) return Icmp6Rcv(inet, packet, now_ns);
@@ -127,7 +132,7 @@ DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
   if (FoldSum(SumBytes(bytes)) != 0xffff) return DropReason::kIpChecksum;
   if (header.total_length < header.header_size) return DropReason::kIpHeaderLength;
   if (frame.len < header.total_length) return DropReason::kIpTruncated;
-  if (IsMartianSource(inet.ip, header.source)) return DropReason::kIpMartianSource;
+  if (IsMartianSource(inet.ip, header)) return DropReason::kIpMartianSource;
   bool router_alert = false;
   if (!CheckOptions(bytes.subspan(Ipv4Header::kMinSize), &router_alert)) return DropReason::kIpOptions;
   frame.Trim(header.total_length);  // Ethernet pads to 60 bytes

@@ -1,5 +1,6 @@
 #include "netstack/ip/ndisc_output.h"
 
+#include "netstack/ip/group_table.h"
 #include "netstack/ip/icmp_output.h"
 #include "netstack/ip/ip_output.h"
 #include "netstack/wire/ipv6.h"
@@ -20,7 +21,6 @@ DropReason Send(Interface& out, const Message& message, const IpAddress& source,
                     now_ns);
 }
 
-constexpr IpAddress kAllNodes = IpAddress::V6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
 constexpr IpAddress kAllRouters = IpAddress::V6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2});
 
 // RFC 4429 §3.2: nothing is asked from an optimistic address, which another's may be; the question is asked again when

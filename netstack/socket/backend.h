@@ -17,6 +17,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "netstack/ip/group_call.h"
+#include "netstack/udp/udp_options.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/time.h"
 #include "runtime/base/unix_address.h"
@@ -78,12 +80,21 @@ struct AcceptOp : runtime::Waiter {
 struct Datagram {
   RecvBuffer data;
   Endpoint peer;
-  Endpoint local;  // where it was sent to
+  Endpoint local;          // where it was sent to, perhaps a group
+  uint32_t interface = 0;  // the index of the one it came in on
+  uint8_t ttl = 0;         // what was left of it, or of its hop limit
+  uint8_t tos = 0;         // or the traffic class
+  bool truncated = false;  // the end is missing: it was larger than the frames that the kernel was given for it
+  // When it arrived, on the clock of Shard::now_ns (CLOCK_MONOTONIC): in the kernel (SO_TIMESTAMPNS), or when the turn
+  // began that took it off the ring.
+  Nanos received_ns = 0;
 };
 
 struct UdpRecvOp : runtime::Waiter {
   explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "udp receive") {}
   Datagram datagram;
+  std::span<Datagram> into;  // `datagram`, or the caller's
+  size_t count = 0;          // of `into`, filled
   absl::Status status;
 };
 
@@ -94,9 +105,19 @@ struct DatagramSendOp : runtime::Waiter {
   absl::Status status;
 };
 
+// One datagram of a batch to be sent.
+struct UdpMessage {
+  SendBuffer data;
+  Endpoint peer;  // none (port 0): the one that the socket is connected to
+  UdpSendOptions options;
+};
+
 struct UdpSendOp : DatagramSendOp {
   explicit UdpSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "udp send") {}
   Endpoint peer;
+  UdpSendOptions options;
+  std::span<UdpMessage> batch;  // instead of all of the above
+  size_t sent = 0;              // of `batch`
 };
 
 struct UnixDatagram {
@@ -159,7 +180,14 @@ class UdpBackend {
   virtual bool StartSend(UdpSendOp& op) = 0;
   virtual void CancelSend(UdpSendOp& op) = 0;
   virtual void Close() = 0;
+  virtual absl::Status Connect(const Endpoint& peer) = 0;
+  virtual absl::Status Disconnect() = 0;
+  virtual absl::Status SetOption(UdpOption option, uint32_t value) = 0;
+  virtual absl::Status CallGroup(GroupCall call, const IpAddress& group, const IpAddress& source,
+                                 uint32_t interface) = 0;
   virtual Endpoint local() const = 0;
+  virtual Endpoint peer() const = 0;
+  virtual uint64_t dropped() const = 0;
   virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
 
  protected:
@@ -186,7 +214,7 @@ class SocketStack {
   virtual absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) = 0;
   // A stream that is not connected yet; TcpStream::Connect starts it with StartConnect.
   virtual absl::StatusOr<StreamBackendPtr> OpenTcp(const Endpoint& peer) = 0;
-  virtual absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local) = 0;
+  virtual absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local, const UdpBindOptions& options) = 0;
 };
 
 }  // namespace weir::netstack

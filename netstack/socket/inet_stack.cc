@@ -27,8 +27,8 @@ absl::StatusOr<StreamBackendPtr> InetStack::OpenTcp(const Endpoint& peer) {
   return StreamBackendPtr(new InetTcp(inet_.tcp, scheduler_, peer));
 }
 
-absl::StatusOr<UdpBackendPtr> InetStack::BindUdp(const Endpoint& local) {
-  auto* socket = new InetUdp(inet_.udp, scheduler_);
+absl::StatusOr<UdpBackendPtr> InetStack::BindUdp(const Endpoint& local, const UdpBindOptions& options) {
+  auto* socket = new InetUdp(inet_.udp, scheduler_, options);
   UdpBackendPtr owner(socket);
   if (const int error = socket->Bind(local); error != 0) return BindError(error, local, "UDP");
   return owner;

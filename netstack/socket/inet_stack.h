@@ -17,7 +17,7 @@ class InetStack final : public SocketStack {
 
   absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) override;
   absl::StatusOr<StreamBackendPtr> OpenTcp(const Endpoint& peer) override;
-  absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local) override;
+  absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local, const UdpBindOptions& options) override;
 
   // After a burst of input: wakes whoever waits for what arrived. Resumes nobody.
   void RunWakeups();

@@ -5,7 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "netstack/ip/ip_output.h"
+#include "netstack/socket/group_call_text.h"
+#include "netstack/udp/udp_multicast.h"
 #include "netstack/udp/udp_output.h"
 #include "runtime/base/errno_status.h"
 
@@ -28,15 +29,23 @@ void InetUdp::OnReady(ReadySock& sock, uint8_t) {
 
 bool InetUdp::StartRecv(UdpRecvOp& op) {
   WEIR_CHECK(recv_ == nullptr);
-  if (sock_.receive_queue.empty()) {
-    recv_ = &op;
-    return false;
+  if (const int error = std::exchange(sock_.soft_error, 0); error != 0) {
+    op.status = runtime::ErrnoStatus(error, absl::StrCat("datagram to ", sock_.remote.ToString()));
+    return true;
   }
-  const UdpDatagram datagram = sock_.receive_queue.Pop();
-  op.datagram.data.Append(datagram.frame, {datagram.data, datagram.length});
-  op.datagram.peer = datagram.source;
-  op.datagram.local = datagram.destination;
-  return true;
+  while (op.count < op.into.size() && !sock_.receive_queue.empty()) {
+    UdpDatagram datagram = sock_.receive_queue.Pop();
+    op.into[op.count++] = {.data = RecvBuffer(std::move(datagram.data)),
+                           .peer = datagram.source,
+                           .local = datagram.destination,
+                           .interface = datagram.interface,
+                           .ttl = datagram.ttl,
+                           .tos = datagram.tos,
+                           .received_ns = datagram.received_ns};
+  }
+  if (op.count > 0) return true;
+  recv_ = &op;
+  return false;
 }
 
 void InetUdp::CancelRecv(UdpRecvOp& op) {
@@ -45,14 +54,15 @@ void InetUdp::CancelRecv(UdpRecvOp& op) {
   op.Wake();
 }
 
-runtime::Frame* InetUdp::OneFrame(UdpSendOp& op, size_t length) {
-  if (op.buffer.buffers().size() == 1) {
-    runtime::Frame* frame = op.buffer.front_frame();
-    const auto* data = static_cast<std::byte*>(op.buffer.buffers().front().iov_base);
+// Others may read the frames of a group's datagram, which they share; then it is copied.
+runtime::Frame* InetUdp::OneFrame(SendBuffer& buffer, std::span<const iovec> from, size_t length) {
+  if (buffer.buffers().size() == 1) {
+    runtime::Frame* frame = buffer.front_frame();
+    const auto* data = static_cast<std::byte*>(buffer.buffers().front().iov_base);
     if (frame->refs == 1 && frame->tx_pending == 0 && frame->pool == &udp_.ip().pool &&
         data - frame->base >= runtime::kTxHeadroom) {
       std::span<std::byte> bytes;
-      op.buffer.PopFront(&bytes);
+      buffer.PopFront(&bytes);
       frame->data = bytes.data();
       frame->len = static_cast<uint32_t>(bytes.size());
       return frame;
@@ -61,43 +71,100 @@ runtime::Frame* InetUdp::OneFrame(UdpSendOp& op, size_t length) {
   runtime::Frame* frame = udp_.ip().pool.Alloc();
   if (frame == nullptr) return nullptr;
   frame->len = static_cast<uint32_t>(length);
-  size_t at = op.buffer.CopyTo(frame->bytes());
-  for (const iovec& piece : op.from) {
+  size_t at = buffer.CopyTo(frame->bytes());
+  for (const iovec& piece : from) {
     std::memcpy(frame->data + at, piece.iov_base, piece.iov_len);
     at += piece.iov_len;
   }
+  buffer.Clear();
   udp_.ip().copied_bytes += length;
   return frame;
 }
 
 bool InetUdp::StartSend(UdpSendOp& op) {
-  size_t length = op.buffer.size();
-  for (const iovec& piece : op.from) length += piece.iov_len;
-  if (op.peer.ip.is_any() || op.peer.port == 0) {
-    op.status = runtime::ErrnoStatus(EINVAL, absl::StrCat("cannot send to ", op.peer.ToString()));
+  if (op.batch.empty()) {
+    op.status = SendOne(op.buffer, op.from, op.peer, op.options);
     return true;
   }
-  if (RouteLookup(udp_.ip(), op.peer.ip, udp_.ip().FindInterface(op.peer.scope_id)).out == nullptr) {
-    op.status = runtime::ErrnoStatus(ENETUNREACH, absl::StrCat("cannot send to ", op.peer.ToString()));
-    return true;
-  }
-  if (length > UdpMaxPayload(udp_, op.peer)) {
-    op.status = runtime::ErrnoStatus(EMSGSIZE, absl::StrCat(length, " bytes in a datagram"));
-    return true;
-  }
-  runtime::Frame* frame = OneFrame(op, length);
-  if (frame == nullptr) {
-    udp_.ip().outcomes.Count(DropReason::kTxNoFrame);
-    op.status = runtime::ErrnoStatus(ENOBUFS, "no frame left");
-    return true;
-  }
-  const DropReason reason = UdpSendmsg(udp_, sock_, frame, op.peer, scheduler_.now_ns());
-  if (reason == DropReason::kConsumed) return true;
-  udp_.ip().outcomes.Count(reason);
-  if (reason == DropReason::kNoRoute) {
-    op.status = runtime::ErrnoStatus(ENETUNREACH, absl::StrCat("cannot send to ", op.peer.ToString()));
+  for (UdpMessage& message : op.batch) {
+    absl::Status status = SendOne(message.data, {}, message.peer, message.options);
+    if (!status.ok()) {
+      if (op.sent == 0) op.status = std::move(status);
+      break;
+    }
+    ++op.sent;
   }
   return true;
+}
+
+absl::Status InetUdp::SendOne(SendBuffer& buffer, std::span<const iovec> from, const Endpoint& to,
+                              const UdpSendOptions& options) {
+  const Endpoint& peer = to == Endpoint{} ? sock_.remote : to;
+  const auto failed = [&](int error) {
+    return runtime::ErrnoStatus(error, absl::StrCat("cannot send to ", peer.ToString()));
+  };
+  if (const int error = std::exchange(sock_.soft_error, 0); error != 0) return failed(error);
+  if (peer == Endpoint{}) return failed(EDESTADDRREQ);
+  UdpRoute route;
+  if (const int error = UdpFindRoute(udp_, sock_, peer, options, &route); error != 0) return failed(error);
+  size_t length = buffer.size();
+  for (const iovec& piece : from) length += piece.iov_len;
+  if (length > UdpMaxPayload(udp_, peer)) {
+    return runtime::ErrnoStatus(EMSGSIZE, absl::StrCat(length, " bytes in a datagram"));
+  }
+  runtime::Frame* frame = OneFrame(buffer, from, length);
+  if (frame == nullptr) {
+    udp_.ip().outcomes.Count(DropReason::kTxNoFrame);
+    return runtime::ErrnoStatus(ENOBUFS, "no frame left");
+  }
+  // What is lost below is lost as any datagram may be.
+  udp_.ip().CountFailure(UdpTransmit(udp_, sock_, frame, route, scheduler_.now_ns()));
+  return absl::OkStatus();
+}
+
+absl::Status InetUdp::Connect(const Endpoint& peer) {
+  const int error = udp_.Connect(sock_, peer);
+  if (error != 0) return runtime::ErrnoStatus(error, absl::StrCat("cannot connect UDP to ", peer.ToString()));
+  return absl::OkStatus();
+}
+
+absl::Status InetUdp::Disconnect() {
+  udp_.Disconnect(sock_);
+  return absl::OkStatus();
+}
+
+absl::Status InetUdp::SetOption(UdpOption option, uint32_t value) {
+  switch (option) {
+    case UdpOption::kTtl:
+      if (value == 0) return runtime::ErrnoStatus(EINVAL, "a TTL of 0");
+      sock_.ttl = static_cast<uint8_t>(value);
+      break;
+    case UdpOption::kTos:
+      sock_.tos = static_cast<uint8_t>(value);
+      break;
+    case UdpOption::kMulticastTtl:
+      sock_.multicast_ttl = static_cast<uint8_t>(value);
+      break;
+    case UdpOption::kMulticastLoop:
+      sock_.multicast_loop = value != 0;
+      break;
+    case UdpOption::kMulticastInterface:
+      if (value != 0 && udp_.ip().FindInterface(value) == nullptr) {
+        return runtime::ErrnoStatus(ENODEV, absl::StrCat("interface ", value));
+      }
+      sock_.multicast_interface = value;
+      break;
+    case UdpOption::kBroadcast:
+      sock_.broadcast = value != 0;
+      break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InetUdp::CallGroup(GroupCall call, const IpAddress& group, const IpAddress& source, uint32_t interface) {
+  const int error = UdpGroupCall(udp_, sock_, call, group, source, interface);
+  if (error != 0) return runtime::ErrnoStatus(error, GroupCallText(call, group, source, interface));
+  return absl::OkStatus();
 }
 
 void InetUdp::Close() {

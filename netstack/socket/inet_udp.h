@@ -10,7 +10,8 @@ namespace weir::netstack {
 
 class InetUdp final : public UdpBackend {
  public:
-  InetUdp(UdpTable& udp, runtime::Scheduler& scheduler) : udp_(udp), scheduler_(scheduler) {}
+  InetUdp(UdpTable& udp, runtime::Scheduler& scheduler, const UdpBindOptions& options)
+      : udp_(udp), scheduler_(scheduler), sock_(options) {}
 
   // Returns 0 or an errno; called once, first.
   int Bind(const Endpoint& local);
@@ -20,13 +21,21 @@ class InetUdp final : public UdpBackend {
   bool StartSend(UdpSendOp& op) override;
   void CancelSend(UdpSendOp&) override {}  // StartSend always completes
   void Close() override;
+  absl::Status Connect(const Endpoint& peer) override;
+  absl::Status Disconnect() override;
+  absl::Status SetOption(UdpOption option, uint32_t value) override;
+  absl::Status CallGroup(GroupCall call, const IpAddress& group, const IpAddress& source, uint32_t interface) override;
   Endpoint local() const override { return sock_.local; }
+  Endpoint peer() const override { return sock_.remote; }
+  uint64_t dropped() const override { return sock_.dropped; }
   SendBuffer NewSendBuffer(size_t bytes) override;
 
  private:
   static void OnReady(ReadySock& sock, uint8_t events);
+  absl::Status SendOne(SendBuffer& buffer, std::span<const iovec> from, const Endpoint& peer,
+                       const UdpSendOptions& options);
   // The payload in one frame with headroom: the buffer's own where that can be, else a copy. nullptr: no frame.
-  runtime::Frame* OneFrame(UdpSendOp& op, size_t length);
+  runtime::Frame* OneFrame(SendBuffer& buffer, std::span<const iovec> from, size_t length);
 
   UdpTable& udp_;
   runtime::Scheduler& scheduler_;

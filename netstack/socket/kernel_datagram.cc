@@ -108,31 +108,31 @@ void KernelDatagram::OnRecv(int32_t result, uint32_t flags) {
   if (result != -ENOBUFS || stack_.BuffersOrWait(*this)) ResumeRecv();
 }
 
-// Queues the datagram in the first `length` bytes of `frame`, unless it was cut off.
+// Queues the datagram in the first `length` bytes of `frame`, or what there is of it.
 void KernelDatagram::Accept(Frame* frame, size_t length) {
   auto* out = io_uring_recvmsg_validate(frame->base, static_cast<int>(length), &layout_);
-  if (out == nullptr || (out->flags & MSG_TRUNC) != 0) {
+  if (out == nullptr) return runtime::Unref(frame);  // no room for the header: not what a frame's size allows
+  if ((out->flags & MSG_TRUNC) != 0) {
     ++stack_.stats().datagrams_truncated;
     if (large_ == nullptr) large_ = std::make_unique<Large>();
-    return runtime::Unref(frame);
   }
   frame->data = static_cast<std::byte*>(io_uring_recvmsg_payload(out, &layout_));
   frame->len = io_uring_recvmsg_payload_length(out, static_cast<int>(length), &layout_);
+  out->payloadlen = frame->len;
   queue_.PushBack(frame);
 }
 
 // Queues the datagram in the frames that it filled; the others stay for the next one.
 void KernelDatagram::AcceptLarge(size_t payload) {
   Large& large = *large_;
-  if ((large.message.msg_flags & MSG_TRUNC) != 0) {
-    ++stack_.stats().datagrams_truncated;
-    return;
-  }
+  const auto truncated = static_cast<uint32_t>(large.message.msg_flags) & MSG_TRUNC;
+  if (truncated != 0) ++stack_.stats().datagrams_truncated;
+  if (truncated != 0 && sizes_ == Sizes::kAny) return;
   *reinterpret_cast<io_uring_recvmsg_out*>(large.frames[0]->base) = {
       .namelen = std::min<uint32_t>(large.message.msg_namelen, layout_.msg_namelen),
       .controllen = static_cast<uint32_t>(large.message.msg_controllen),
       .payloadlen = static_cast<uint32_t>(payload),
-      .flags = 0};
+      .flags = truncated};
   const bool fits = payload <= large.slices[0].iov_len;
   size_t used = 0;
   do {
@@ -163,7 +163,8 @@ void KernelDatagram::TakePayload(RecvBuffer& data, size_t payload) {
 
 // ---- send
 
-void KernelDatagram::StartSend(DatagramSendOp& op, const void* name, socklen_t name_length) {
+void KernelDatagram::StartSend(DatagramSendOp& op, const void* name, socklen_t name_length,
+                               std::span<std::byte> control) {
   WEIR_CHECK(send_op_ == nullptr && !closing_);
   send_op_ = &op;
   send_cancelled_ = false;
@@ -173,6 +174,8 @@ void KernelDatagram::StartSend(DatagramSendOp& op, const void* name, socklen_t n
   send_message_.msg_namelen = name_length;
   send_message_.msg_iov = const_cast<iovec*>(slices.data());
   send_message_.msg_iovlen = slices.size();
+  send_message_.msg_control = control.empty() ? nullptr : control.data();
+  send_message_.msg_controllen = control.size();
   send_retry_ns_ = kFirstRetry;
   SubmitSend();
 }

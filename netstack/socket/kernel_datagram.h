@@ -6,8 +6,9 @@
 // what does not fit into the frame.
 //
 // Large datagrams: a one-shot recvmsg over up to kMaxSlices frames, whose first one is laid out in the same way. A socket
-// changes to it when the kernel cut a datagram off (which is lost: a counted drop, Stats::datagrams_truncated), and back
-// after kSmallAgain datagrams that would have fitted; one whose datagrams may not be lost begins with it and stays.
+// changes to it when the kernel cut a datagram off (Stats::datagrams_truncated), and back after kSmallAgain datagrams that
+// would have fitted; one whose datagrams may not be cut off begins with it and stays, and drops what even that is too
+// small for.
 //
 // A send to a Unix socket whose queue is full fails with EAGAIN and is tried again after a while, at ever longer intervals:
 // the kernel does not tell when there is room, except to a connected socket. (Were io_uring left to retry by itself, it
@@ -68,12 +69,14 @@ class KernelDatagram : public KernelReceiver {
   // errno of a receive that failed, told once; 0 when none did.
   int TakeError() { return std::exchange(recv_error_, 0); }
 
-  void StartSend(DatagramSendOp& op, const void* name, socklen_t name_length);
+  // `name` (nullptr: none) and `control` messages stay until the operation ends.
+  void StartSend(DatagramSendOp& op, const void* name, socklen_t name_length, std::span<std::byte> control = {});
   void CancelSend(DatagramSendOp& op);
   // Frees the object when the kernel has let go of it. The name is free then, a turn later.
   void CloseSocket();
 
   KernelStack& stack() { return stack_; }
+  int fd() const { return fd_; }
   bool closing() const { return closing_; }
 
  private:

@@ -50,13 +50,14 @@ absl::Status SocketError(int error, absl::string_view what, absl::string_view ss
   return absl::Status(status.code(), absl::StrCat(status.message(), hint));
 }
 
-bool SetOption(int fd, int level, int name, int value) {
-  return setsockopt(fd, level, name, &value, sizeof value) == 0;
-}
+struct Reuse {
+  bool reuse_port = false;
+  bool reuse_address = false;
+};
 
 // A socket bound to `local`. Invalid, with errno set, when that fails. "::" falls back to 0.0.0.0 on a kernel
 // without IPv6.
-UniqueFd BoundSocket(int type, Endpoint local, bool reuse_port) {
+UniqueFd BoundSocket(int type, Endpoint local, const Reuse& reuse) {
   int family = FamilyOf(local.ip);
   UniqueFd fd(socket(family, type | SOCK_CLOEXEC, 0));
   if (!fd.valid() && errno == EAFNOSUPPORT && local.ip == IpAddress()) {
@@ -65,9 +66,9 @@ UniqueFd BoundSocket(int type, Endpoint local, bool reuse_port) {
   }
   if (!fd.valid()) return fd;
   const SocketAddress address(local, family);
-  if ((type == SOCK_STREAM && !SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1)) ||
-      (reuse_port && !SetOption(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1)) ||
-      (family == AF_INET6 && !SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0)) ||
+  if ((reuse.reuse_address && !SetSocketOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1)) ||
+      (reuse.reuse_port && !SetSocketOption(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1)) ||
+      (family == AF_INET6 && !SetSocketOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0)) ||
       bind(fd.get(), &address.base, address.length) != 0) {
     const int error = errno;
     fd.Reset();
@@ -107,9 +108,9 @@ KernelStack::~KernelStack() {
 absl::StatusOr<ListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local, int backlog) {
   const std::string what = absl::StrCat("cannot listen on ", local.ToString());
   if (backlog < 1) return absl::InvalidArgumentError(absl::StrCat(what, ": the backlog must be at least 1"));
-  UniqueFd fd = BoundSocket(SOCK_STREAM, local, options_.reuse_port);
+  UniqueFd fd = BoundSocket(SOCK_STREAM, local, {.reuse_port = options_.reuse_port, .reuse_address = true});
   // Accepted sockets inherit TCP_NODELAY.
-  if (!fd.valid() || !SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1) || listen(fd.get(), backlog) != 0) {
+  if (!fd.valid() || !SetSocketOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1) || listen(fd.get(), backlog) != 0) {
     return SocketError(errno, what, "-ltnp");
   }
   const std::string name = LocalEndpoint(fd.get()).ToString();
@@ -119,24 +120,20 @@ absl::StatusOr<ListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local,
 
 absl::StatusOr<StreamBackendPtr> KernelStack::OpenTcp(const Endpoint& peer) {
   UniqueFd fd(socket(FamilyOf(peer.ip), SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid() || !SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1)) {
+  if (!fd.valid() || !SetSocketOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1)) {
     return runtime::ErrnoStatus(errno, absl::StrCat("cannot connect to ", peer.ToString()));
   }
   return StreamBackendPtr(new KernelStream(*this, fd.Release(), peer));
 }
 
-absl::StatusOr<UdpBackendPtr> KernelStack::BindUdp(const Endpoint& local) {
+absl::StatusOr<UdpBackendPtr> KernelStack::BindUdp(const Endpoint& local, const UdpBindOptions& options) {
   const std::string what = absl::StrCat("cannot bind UDP ", local.ToString());
-  UniqueFd fd = BoundSocket(SOCK_DGRAM, local, options_.reuse_port);
+  UniqueFd fd = BoundSocket(SOCK_DGRAM, local,
+                            {.reuse_port = options_.reuse_port || options.reuse_port,
+                             .reuse_address = options.reuse_address});
   if (!fd.valid()) return SocketError(errno, what, "-lunp");
-  int family = 0;
-  socklen_t length = sizeof family;
-  getsockopt(fd.get(), SOL_SOCKET, SO_DOMAIN, &family, &length);
-  // Each datagram's destination address. An IPv6 socket reports it for IPv4 too, as a mapped address.
-  const bool told = family == AF_INET ? SetOption(fd.get(), IPPROTO_IP, IP_PKTINFO, 1)
-                                      : SetOption(fd.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-  if (!told) return runtime::ErrnoStatus(errno, what);
-  return UdpBackendPtr(new KernelUdp(*this, fd.Release(), family));
+  if (!KernelUdp::Prepare(fd.get(), options)) return runtime::ErrnoStatus(errno, what);
+  return UdpBackendPtr(new KernelUdp(*this, fd.Release()));
 }
 
 StreamBackendPtr KernelStack::AdoptStream(int fd) { return StreamBackendPtr(new KernelStream(*this, fd)); }

@@ -47,7 +47,7 @@ class KernelStack final : public SocketStack {
     uint64_t zero_copy_sends = 0;   // sends by reference
     uint64_t zero_copy_copied = 0;  // of these, while their streams are open: copied by the kernel all the same
     uint64_t zero_copy_refused = 0;  // sends that the kernel would not do by reference, done by copy
-    uint64_t datagrams_truncated = 0;  // dropped: longer than the frames there were for them
+    uint64_t datagrams_truncated = 0;  // longer than the frames there were for them
   };
 
   // `reactor`, `pool` and `scheduler` are the shard's and stay longer than the stack.
@@ -63,7 +63,7 @@ class KernelStack final : public SocketStack {
   // wants few segments says so by sending few times.
   absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) override;
   absl::StatusOr<StreamBackendPtr> OpenTcp(const Endpoint& peer) override;
-  absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local) override;
+  absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local, const UdpBindOptions& options) override;
 
   // Over a descriptor that the caller opened, and that passes to the stack: a connected stream socket, a listening one
   // (see KernelListener), and a bound Unix datagram socket.

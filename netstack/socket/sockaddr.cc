@@ -32,6 +32,10 @@ Endpoint SocketAddress::ToEndpoint() const {
   return {IpAddress::V6(bytes), ntohs(v6.sin6_port), v6.sin6_scope_id};
 }
 
+bool SetSocketOption(int fd, int level, int name, int value) {
+  return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
 Endpoint LocalEndpoint(int fd) {
   SocketAddress address;
   address.length = sizeof address.v6;

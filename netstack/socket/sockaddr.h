@@ -30,6 +30,9 @@ struct SocketAddress {
 // The family of a socket that is to use `ip`: AF_INET for IPv4, AF_INET6 for IPv6 and for "::", which is both.
 int FamilyOf(const IpAddress& ip);
 
+// setsockopt(2) of a number. False, with errno set, when that fails.
+bool SetSocketOption(int fd, int level, int name, int value);
+
 // Of a socket; all zero when it has none (any more).
 Endpoint LocalEndpoint(int fd);
 Endpoint PeerEndpoint(int fd);

@@ -1,6 +1,9 @@
 #include "netstack/udp/udp_input.h"
 
+#include <utility>
+
 #include "netstack/ip/icmp_output.h"
+#include "netstack/udp/udp_multicast.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/udp.h"
@@ -8,17 +11,37 @@
 namespace weir::netstack {
 namespace {
 
-DropReason UdpQueueRcv(UdpTable& table, UdpSock& sock, const UdpDatagram& datagram) {
+// The payload behind the UDP header, with a reference on its frame. The slice is there even when it is empty.
+runtime::FrameChain Payload(const IpPacket& packet) {
+  runtime::FrameChain data;
+  runtime::Ref(&packet.frame);
+  data.Append(&packet.frame, packet.frame.bytes().subspan(UdpHeader::kSize));
+  return data;
+}
+
+DropReason UdpQueueRcv(UdpTable& table, UdpSock& sock, UdpDatagram&& datagram) {
   // The pool's last frames are for receiving and answering; sockets that nobody reads do not get them.
   const runtime::FramePool& pool = table.ip().pool;
-  if (pool.free_count() <= pool.size() / 16) return DropReason::kUdpQueueFull;
-  if (!sock.receive_queue.Push(datagram)) return DropReason::kUdpQueueFull;
-  runtime::Ref(datagram.frame);
+  if (pool.free_count() <= pool.size() / 16 || !sock.receive_queue.Push(std::move(datagram))) {
+    ++sock.dropped;
+    return DropReason::kUdpQueueFull;
+  }
   table.ip().Ready(sock, ReadySock::kReadable);
   return DropReason::kConsumed;
 }
 
 }  // namespace
+
+DropReason UdpDeliverToMembers(UdpTable& table, const Interface& in, const UdpDatagram& datagram) {
+  DropReason outcome = DropReason::kUdpNotMember;
+  const IpAddress& group = datagram.destination.ip;
+  table.ForEachMatching(datagram.destination, datagram.source, [&](UdpSock& sock) {
+    if (group.is_multicast() && !UdpIsMember(sock, in, group, datagram.source.ip)) return;
+    const DropReason queued = UdpQueueRcv(table, sock, datagram.Share());
+    if (outcome != DropReason::kConsumed) outcome = queued;
+  });
+  return outcome;
+}
 
 DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns) {
   runtime::Frame& frame = packet.frame;
@@ -36,17 +59,20 @@ DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns) {
       return DropReason::kUdpChecksum;
     }
   }
-  UdpSock* sock = table.Lookup({packet.destination, header.destination_port});
+  UdpDatagram datagram{.data = Payload(packet),
+                       .source = {packet.source, header.source_port, ScopeOf(packet.source, packet.in)},
+                       .destination = {packet.destination, header.destination_port},
+                       .interface = packet.in.index,
+                       .ttl = packet.ttl,
+                       .tos = packet.tos,
+                       .received_ns = now_ns};
+  if (packet.to != IpDestination::kLocal) return UdpDeliverToMembers(table, packet.in, datagram);
+  UdpSock* sock = table.Lookup(datagram.destination, datagram.source);
   if (sock == nullptr) {
     IcmpSend(table.ip(), packet, IcmpError::kPortUnreachable, 0, now_ns);  // RFC 1122 §4.1.3.1
     return DropReason::kUdpNoSocket;
   }
-  return UdpQueueRcv(table, *sock,
-                     {.frame = &frame,
-                      .data = frame.data + UdpHeader::kSize,
-                      .length = static_cast<uint16_t>(header.length - UdpHeader::kSize),
-                      .source = {packet.source, header.source_port, ScopeOf(packet.source, packet.in)},
-                      .destination = {packet.destination, header.destination_port}});
+  return UdpQueueRcv(table, *sock, std::move(datagram));
 }
 
 }  // namespace weir::netstack

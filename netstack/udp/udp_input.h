@@ -8,8 +8,13 @@
 
 namespace weir::netstack {
 
-// Queues the datagram on its socket and marks that ready; without a socket answers port unreachable.
+// Queues the datagram on the socket that it is for and marks that ready; without a socket answers port unreachable. What
+// is sent to a group or broadcast goes to every socket that wants it.
 DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns);
+
+// Queues what was sent to a group or broadcast on every socket that wants it: each gets references to the same frames.
+// kUdpNotMember: none does; kUdpQueueFull: none had room. Linux: __udp4_lib_mcast_deliver.
+DropReason UdpDeliverToMembers(UdpTable& table, const Interface& in, const UdpDatagram& datagram);
 
 }  // namespace weir::netstack
 

@@ -2,12 +2,29 @@
 #ifndef NETSTACK_UDP_UDP_OUTPUT_H_
 #define NETSTACK_UDP_UDP_OUTPUT_H_
 
+#include "netstack/ip/ip_output.h"
 #include "netstack/udp/udp_table.h"
 
 namespace weir::netstack {
 
-// Sends the payload that `frame` begins with to `peer`, with the headers put in front; takes over one reference.
-// kTxTooBig when it does not fit the MTU.
+// Which way a datagram goes.
+struct UdpRoute {
+  IpFlow flow;
+  uint16_t port = 0;      // of the destination
+  bool to_link = true;    // false: to members on this host alone (IP_MULTICAST_TTL 0)
+  bool to_host = false;   // members on this host get it too
+};
+
+// The way from `sock` to `peer`. Returns 0; EINVAL: no address or port, a source that is not ours, or a TTL of 0; EACCES: a broadcast
+// address without kBroadcast; ENETUNREACH: no route, or no address of ours that fits.
+int UdpFindRoute(UdpTable& table, const UdpSock& sock, const Endpoint& peer, const UdpSendOptions& options,
+                 UdpRoute* route);
+
+// Sends the payload that `frame` begins with, with the headers put in front; takes over one reference. kTxTooBig when it
+// does not fit the MTU. Members on this host get references to the same frame, before the link does.
+DropReason UdpTransmit(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const UdpRoute& route, Nanos now_ns);
+
+// Both in one; kNoRoute when there is no way.
 DropReason UdpSendmsg(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const Endpoint& peer,
                       Nanos now_ns);
 

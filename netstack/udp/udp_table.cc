@@ -2,10 +2,29 @@
 
 #include <cerrno>
 
+#include "netstack/udp/udp_multicast.h"
+#include "netstack/udp/udp_output.h"
+
 namespace weir::netstack {
+namespace {
+
+bool MayBindTo(IpContext& ip, const IpAddress& address) {
+  return address.is_any() || address.is_multicast() || ip.IsLocal(address) ||
+         std::ranges::any_of(ip.interfaces, [&](const auto& interface) { return interface->IsBroadcast(address); });
+}
+
+// Which of the sockets that share a port gets a flow: the one with the largest (rendezvous hashing), so that a flow
+// stays where it is while others come and go.
+uint64_t FlowWeight(const runtime::SipKey& key, const UdpSock& sock, const Endpoint& local, const Endpoint& remote) {
+  const uint64_t flow[] = {local.ip.words()[0],  local.ip.words()[1], remote.ip.words()[0], remote.ip.words()[1],
+                           uint64_t{local.port} << 16 | remote.port,  sock.id};
+  return runtime::SipHash(key, flow);
+}
+
+}  // namespace
 
 int UdpTable::Bind(UdpSock& sock, Endpoint local) {
-  if (!local.ip.is_any() && !ip_.IsLocal(local.ip)) return EADDRNOTAVAIL;
+  if (!MayBindTo(ip_, local.ip)) return EADDRNOTAVAIL;
   if (local.port == 0) {
     constexpr uint32_t kFirst = 32768, kCount = 61000 - kFirst;  // ip_local_port_range of Linux
     for (uint32_t tries = 0; tries < kCount && local.port == 0; ++tries) {
@@ -14,39 +33,80 @@ int UdpTable::Bind(UdpSock& sock, Endpoint local) {
       if (!Overlaps({local.ip, port})) local.port = port;
     }
     if (local.port == 0) return EADDRINUSE;
-  } else if (Overlaps(local)) {
+  } else if (Overlaps(local, &sock)) {
     return EADDRINUSE;
   }
   sock.local = local;
+  sock.bound = local.ip;
+  sock.id = ++ids_;
   UdpSock*& head = buckets_[local.port % kBuckets];
   sock.hash_next = head;
   head = &sock;
   return 0;
 }
 
-UdpSock* UdpTable::Lookup(const Endpoint& local) const {
+int UdpTable::Connect(UdpSock& sock, const Endpoint& peer) {
+  Disconnect(sock);
+  UdpRoute route;
+  const int error = UdpFindRoute(*this, sock, peer, {}, &route);
+  if (error != 0) return error;
+  sock.remote = peer;
+  if (sock.bound.is_any()) sock.local.ip = route.flow.source;
+  return 0;
+}
+
+void UdpTable::Disconnect(UdpSock& sock) {
+  sock.remote = {};
+  sock.local.ip = sock.bound;
+}
+
+int UdpTable::Score(const UdpSock& sock, const Endpoint& local, const Endpoint& remote) {
+  constexpr int kConnected = 4, kAddress = 2, kFamily = 1;
+  if (sock.local.port != local.port || !BoundTo(sock.local.ip, local.ip)) return -1;
+  int score = 0;
+  if (sock.remote.port != 0) {
+    const bool scope_fits = sock.remote.scope_id == 0 || sock.remote.scope_id == remote.scope_id;
+    if (sock.remote.port != remote.port || sock.remote.ip != remote.ip || !scope_fits) return -1;
+    score += kConnected;
+  }
+  if (sock.local.ip == local.ip) return score + kAddress;
+  return sock.local.ip == IpAddress() ? score : score + kFamily;
+}
+
+UdpSock* UdpTable::Lookup(const Endpoint& local, const Endpoint& remote) const {
   UdpSock* best = nullptr;
+  int best_score = -1;
+  uint64_t best_weight = 0;
   for (UdpSock* sock = buckets_[local.port % kBuckets]; sock != nullptr; sock = sock->hash_next) {
-    if (sock->local.port != local.port || !BoundTo(sock->local.ip, local.ip)) continue;
-    if (sock->local.ip == local.ip) return sock;
-    if (best == nullptr || best->local.ip == IpAddress()) best = sock;
+    const int score = Score(*sock, local, remote);
+    if (score < best_score || score < 0) continue;
+    const uint64_t weight = sock->reuse_port ? FlowWeight(ip_.secret, *sock, local, remote) : 0;
+    // Of equals the one that was bound last, as on Linux.
+    if (score == best_score && weight <= best_weight) continue;
+    best = sock;
+    best_score = score;
+    best_weight = weight;
   }
   return best;
 }
 
-bool UdpTable::Overlaps(const Endpoint& local) const {
-  for (UdpSock* sock = buckets_[local.port % kBuckets]; sock != nullptr; sock = sock->hash_next) {
-    const Endpoint& other = sock->local;
-    if (other.port == local.port && (BoundTo(other.ip, local.ip) || BoundTo(local.ip, other.ip))) return true;
+bool UdpTable::Overlaps(const Endpoint& local, const UdpSock* sock) const {
+  for (UdpSock* other = buckets_[local.port % kBuckets]; other != nullptr; other = other->hash_next) {
+    if (other->local.port != local.port) continue;
+    if (!BoundTo(other->local.ip, local.ip) && !BoundTo(local.ip, other->local.ip)) continue;
+    const bool shared = sock != nullptr && ((sock->reuse_port && other->reuse_port) ||
+                                            (sock->reuse_address && other->reuse_address));
+    if (!shared) return true;
   }
   return false;
 }
 
 void UdpTable::Unbind(UdpSock& sock) {
+  UdpLeaveAllGroups(*this, sock);
   UdpSock** link = &buckets_[sock.local.port % kBuckets];
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
-  while (!sock.receive_queue.empty()) runtime::Unref(sock.receive_queue.Pop().frame);
+  while (!sock.receive_queue.empty()) sock.receive_queue.Pop();
   if (sock.linked()) sock.Unlink();
 }
 

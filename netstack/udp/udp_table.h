@@ -3,34 +3,89 @@
 #ifndef NETSTACK_UDP_UDP_TABLE_H_
 #define NETSTACK_UDP_UDP_TABLE_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "netstack/ip/ip_context.h"
+#include "netstack/udp/udp_options.h"
 #include "runtime/base/fixed_ring.h"
 #include "runtime/base/ip_address.h"
+#include "runtime/buffer/frame_chain.h"
 
 namespace weir::netstack {
 
-// A received datagram: a view of its payload in a frame on which the queue holds one reference.
+// A received datagram: its payload, in the frame or, when it came in fragments, the frames that it lies in. What was
+// sent to a group lies in the same frames for all its members.
 struct UdpDatagram {
-  runtime::Frame* frame = nullptr;
-  std::byte* data = nullptr;
-  uint16_t length = 0;
+  runtime::FrameChain data;
   Endpoint source;
   Endpoint destination;
+  uint32_t interface = 0;  // that it came in on
+  uint8_t ttl = 0;
+  uint8_t tos = 0;
+  Nanos received_ns = 0;
+
+  // The same for another socket.
+  UdpDatagram Share() const { return {data.Share(), source, destination, interface, ttl, tos, received_ns}; }
+};
+
+// The datagrams that wait for a reader.
+class UdpReceiveQueue {
+ public:
+  // `datagrams`: at most so many, and as many frames; one of 64 KiB lies in about 45.
+  explicit UdpReceiveQueue(size_t datagrams)
+      : ring_(std::clamp<size_t>(datagrams, 1, UdpBindOptions::kMaxReceiveQueue)) {}
+
+  // False, and `datagram` untouched, when there is no room for it.
+  bool Push(UdpDatagram&& datagram) {
+    const size_t frames = datagram.data.buffers().size();
+    if (frames_ + frames > ring_.capacity()) return false;
+    frames_ += frames;
+    return ring_.Push(std::move(datagram));
+  }
+  UdpDatagram Pop() {
+    frames_ -= ring_.Front().data.buffers().size();
+    return ring_.Pop();
+  }
+  UdpDatagram& Front() { return ring_.Front(); }
+  bool empty() const { return ring_.empty(); }
+  size_t size() const { return ring_.size(); }
+
+ private:
+  runtime::FixedRing<UdpDatagram> ring_;  // a datagram has at least one frame
+  size_t frames_ = 0;
 };
 
 struct UdpSock : ReadySock {
-  // Linux's default receive buffer (212,992 bytes) holds about this many small datagrams, counted with their overhead
-  // of 768 bytes each; here each costs a frame.
-  static constexpr size_t kReceiveQueue = 256;
+  // net.ipv4.igmp_max_memberships of Linux; here it holds for IPv6 too.
+  static constexpr size_t kMaxMemberships = 20;
 
-  UdpSock() : receive_queue(kReceiveQueue) {}
+  explicit UdpSock(const UdpBindOptions& options = {})
+      : receive_queue(options.receive_queue), reuse_port(options.reuse_port), reuse_address(options.reuse_address) {}
 
-  Endpoint local;
+  Endpoint local;    // while connected with the address that the peer sees
+  Endpoint remote;   // port 0: not connected
+  IpAddress bound;   // the address that Bind was told
   UdpSock* hash_next = nullptr;
-  runtime::FixedRing<UdpDatagram> receive_queue;
+  UdpReceiveQueue receive_queue;
+  std::vector<std::unique_ptr<MulticastMembership>> memberships;
+  int soft_error = 0;    // what ICMP said of a connected socket's datagrams; for the next call, once
+  uint64_t id = 0;       // of this binding
+  uint64_t dropped = 0;  // datagrams for which the queue had no room
+  bool reuse_port;
+  bool reuse_address;
+
+  // See UdpOption. ttl 0: the interface's.
+  uint8_t ttl = 0;
+  uint8_t tos = 0;
+  uint8_t multicast_ttl = 1;  // RFC 1112 §6.1
+  bool multicast_loop = true;
+  bool broadcast = false;
+  uint32_t multicast_interface = 0;
 };
 
 class UdpTable {
@@ -38,24 +93,42 @@ class UdpTable {
   explicit UdpTable(IpContext& ip) : ip_(ip) {}
   UdpTable(const UdpTable&) = delete;
 
-  // Binds `sock` to `local`; port 0 takes a free one of 32768…60999, at random (RFC 6056 §3.3.1). Returns 0, EADDRINUSE,
-  // or EADDRNOTAVAIL when the address is not ours.
+  // Binds `sock` to `local`, which may be a group's or a broadcast address too: then it gets nothing else. Port 0 takes a
+  // free one of 32768…60999, at random (RFC 6056 §3.3.1). Returns 0, EADDRINUSE, or EADDRNOTAVAIL when the address is not
+  // ours.
   int Bind(UdpSock& sock, Endpoint local);
-  // Drops what is queued.
+  // Leaves the groups, and drops what is queued.
   void Unbind(UdpSock& sock);
 
-  // The socket that a datagram to `local` is for, bound to that address or to all; nullptr without one.
-  UdpSock* Lookup(const Endpoint& local) const;
+  // From now on `sock` gets datagrams of `peer` alone. Returns 0; EINVAL: no address or port; EACCES: a broadcast address
+  // without kBroadcast; ENETUNREACH: no route, or no address of ours that fits. Linux: ip4_datagram_connect.
+  int Connect(UdpSock& sock, const Endpoint& peer);
+  void Disconnect(UdpSock& sock);
+
+  // The socket that a datagram from `remote` to `local`, sent to this host alone, is for: the one that says most about
+  // it; among those with reuse_port the one that the flow's hash names. nullptr without one. Linux: compute_score,
+  // reuseport_select_sock.
+  UdpSock* Lookup(const Endpoint& local, const Endpoint& remote = {}) const;
+  // Calls fn(UdpSock&) on each that a datagram from `remote` to `local` may be for, whatever it says of groups.
+  template <typename Fn>
+  void ForEachMatching(const Endpoint& local, const Endpoint& remote, Fn&& fn) {
+    for (UdpSock* sock = buckets_[local.port % kBuckets]; sock != nullptr; sock = sock->hash_next) {
+      if (Score(*sock, local, remote) >= 0) fn(*sock);
+    }
+  }
   IpContext& ip() { return ip_; }
 
  private:
   static constexpr size_t kBuckets = 1024;
 
-  // Whether a socket is there that one bound to `local` would be in the way of.
-  bool Overlaps(const Endpoint& local) const;
+  // How much `sock` says about such a datagram; below 0: it is not for it.
+  static int Score(const UdpSock& sock, const Endpoint& local, const Endpoint& remote);
+  // Whether a socket is there that one bound to `local` would be in the way of; `sock` may allow it.
+  bool Overlaps(const Endpoint& local, const UdpSock* sock = nullptr) const;
 
   IpContext& ip_;
   uint64_t port_draws_ = 0;
+  uint64_t ids_ = 0;
   std::array<UdpSock*, kBuckets> buckets_{};
 };
 

@@ -53,6 +53,7 @@ absl::StatusCode CodeOf(int error) {
     case EAFNOSUPPORT:
       return absl::StatusCode::kUnimplemented;
     case ENOTCONN:
+    case EDESTADDRREQ:
     case EISCONN:
     case EISDIR:
     case ENOTDIR:

@@ -38,6 +38,15 @@ void FrameChain::MakeRoom() {
   }
 }
 
+FrameChain FrameChain::Share() const {
+  FrameChain other;
+  for (uint32_t i = first_; i < first_ + count_; ++i) {
+    Ref(frames()[i]);
+    other.Append(frames()[i], {static_cast<const std::byte*>(iov()[i].iov_base), iov()[i].iov_len});
+  }
+  return other;
+}
+
 void FrameChain::Append(FrameChain&& other) {
   while (other.count_ > 0 && !full()) {
     std::span<std::byte> bytes;

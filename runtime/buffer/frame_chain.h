@@ -67,6 +67,8 @@ class FrameChain {
     size_ = first_ = count_ = 0;
     if (block_ != nullptr) [[unlikely]] FreeBlock();
   }
+  // Another chain of the same bytes, with references of its own. Nothing may be written into either then.
+  FrameChain Share() const;
 
   // The first slice's frame, without giving up its reference; the slice is buffers()[0].
   Frame* front_frame() const { return frames()[first_]; }

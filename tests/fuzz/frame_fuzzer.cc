@@ -252,7 +252,7 @@ void FrameFuzzer::Run(uint64_t n) {
     Receive(frame);
     if (OneIn(4)) Program(Below(kConnections));
     if (OneIn(1000)) {
-      while (!udp_.receive_queue.empty()) runtime::Unref(udp_.receive_queue.Pop().frame);
+      while (!udp_.receive_queue.empty()) udp_.receive_queue.Pop();
     }
     if (OneIn(300)) {  // half-open connections go, so that new ones find room
       TcpUnlisten(host_.inet().tcp, listener_, host_.now());

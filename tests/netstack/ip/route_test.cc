@@ -51,7 +51,7 @@ TEST_F(RouteTest, TheLongestPrefixDecides) {
   for (const auto& lookup : lookups) EXPECT_EQ(lookup[1], Gateway(lookup[0])) << lookup[0];
   table_.Remove({.prefix = Prefix("10.1.2.3/32"), .out = &first(), .gateway = Address("10.0.0.32")});
   EXPECT_EQ("10.0.0.24", Gateway("10.1.2.3"));
-  table_.RemoveGateway(first(), Address("10.0.0.254"));
+  table_.Remove({.prefix = Prefix("0.0.0.0/0"), .out = &first(), .gateway = Address("10.0.0.254")});
   EXPECT_EQ("none", Gateway("11.1.2.3"));
 }
 
@@ -60,9 +60,10 @@ TEST_F(RouteTest, TheLowerMetricAmongEquals) {
   ASSERT_TRUE(table_.Add({.prefix = Prefix("0.0.0.0/0"), .out = &second(), .gateway = Address("10.9.0.1"), .metric = 10}));
   EXPECT_EQ("10.9.0.1", Gateway("8.8.8.8"));
   EXPECT_EQ("10.0.0.1", Gateway("8.8.8.8", &first()));
-  // The same route again changes its metric.
+  // With another metric it is another route; the same one again is no second.
   ASSERT_TRUE(table_.Add({.prefix = Prefix("0.0.0.0/0"), .out = &first(), .gateway = Address("10.0.0.1"), .metric = 5}));
-  EXPECT_EQ(2u, table_.routes().size());
+  ASSERT_TRUE(table_.Add({.prefix = Prefix("0.0.0.0/0"), .out = &first(), .gateway = Address("10.0.0.1"), .metric = 5}));
+  EXPECT_EQ(3u, table_.routes().size());
   EXPECT_EQ("10.0.0.1", Gateway("8.8.8.8"));
 }
 
@@ -90,7 +91,7 @@ TEST_F(RouteTest, Random) {
     const Route route{.prefix = {drawn.network(), drawn.length}, .out = random.Below(2) ? &first() : &second(),
                       .gateway = some_address(v4), .metric = static_cast<uint32_t>(random.Below(3))};
     const auto same = [&](const Route& r) {
-      return r.prefix == route.prefix && r.out == route.out && r.gateway == route.gateway;
+      return r.prefix == route.prefix && r.out == route.out && r.gateway == route.gateway && r.metric == route.metric;
     };
     std::erase_if(all, same);
     if (random.Below(3) > 0 && all.size() < 500) {

@@ -45,15 +45,20 @@ TEST_F(RouterDiscoveryTest, ThreeQuestions) {  // RFC 4861 §6.3.7, §10
   const Nanos start = host.now();
   routers().Start(start);
   host.Advance(30 * kSecond);
+  std::vector<Departure> questions;
+  while (host.has_sent()) {
+    Departure sent = host.TakeSent();
+    // The others are reports of groups (RFC 3810 §5.2), behind a hop-by-hop header.
+    if (sent.frame[14 + 6] == std::byte{58} && sent.frame[14 + 40] == std::byte{133}) questions.push_back(sent);
+  }
+  ASSERT_EQ(static_cast<size_t>(RouterDiscovery::kMaxRtrSolicitations), questions.size());
   Nanos last = 0;
-  for (int i = 0; i < RouterDiscovery::kMaxRtrSolicitations; ++i) {
-    ASSERT_TRUE(host.has_sent());
-    const Departure question = host.TakeSent();
+  for (size_t i = 0; i < questions.size(); ++i) {
+    const Departure& question = questions[i];
     if (i == 0) EXPECT_LE(question.at_ns - start, 1010 * kMillisecond) << "MAX_RTR_SOLICITATION_DELAY";
     if (i > 0) EXPECT_NEAR(4.0, static_cast<double>(question.at_ns - last) / 1e9, 0.001);
     last = question.at_ns;
   }
-  EXPECT_FALSE(host.has_sent());
 }
 
 TEST_F(RouterDiscoveryTest, WhatAQuestionSays) {  // RFC 4861 §4.1; RFC 4429 §3.2 without a MAC

@@ -30,8 +30,8 @@ class Udp4 : public ::testing::Test {
   // The oldest datagram's bytes; gives its frame back.
   Bytes Take() {
     const UdpDatagram datagram = sock_.receive_queue.Pop();
-    const Bytes bytes(datagram.data, datagram.data + datagram.length);
-    runtime::Unref(datagram.frame);
+    Bytes bytes(datagram.data.size());
+    datagram.data.CopyTo(bytes);
     return bytes;
   }
 
@@ -97,7 +97,7 @@ TEST_F(Udp4, Checksum) {
 
 TEST_F(Udp4, FullQueue) {
   const Bytes frame = Ethernet({}, Ipv4({}, Udp(4000, 7, Filler(1))));
-  for (size_t i = 0; i < UdpSock::kReceiveQueue; ++i) {
+  for (size_t i = 0; i < netstack::UdpBindOptions::kReceiveQueue; ++i) {
     host_.Receive(frame);
     ASSERT_STREQ("kConsumed", Name(host_.last()));
   }
@@ -160,11 +160,12 @@ TEST_F(Udp4, NoChecksumIsNeverSent) {
 
 TEST_F(Udp4, ForwardingWhatWasReceivedCopiesNothing) {
   host_.Receive(Ethernet({}, Ipv4({}, Udp(4000, 7, Filler(1472)))));
-  const UdpDatagram datagram = sock_.receive_queue.Pop();
-  datagram.frame->data = datagram.data;
-  datagram.frame->len = datagram.length;
-  EXPECT_EQ(DropReason::kConsumed,
-            UdpSendmsg(host_.inet().udp, sock_, datagram.frame, datagram.source, host_.now()));
+  UdpDatagram datagram = sock_.receive_queue.Pop();
+  std::span<std::byte> bytes;
+  runtime::Frame* frame = datagram.data.PopFront(&bytes);
+  frame->data = bytes.data();
+  frame->len = static_cast<uint32_t>(bytes.size());
+  EXPECT_EQ(DropReason::kConsumed, UdpSendmsg(host_.inet().udp, sock_, frame, datagram.source, host_.now()));
   host_.Turn();
   const Packet packet = Parse(host_.TakeSent().frame);
   EXPECT_TRUE(packet.ok) << packet.problem;
