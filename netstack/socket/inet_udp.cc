@@ -32,8 +32,8 @@ bool InetUdp::StartRecv(UdpRecvOp& op) {
     recv_ = &op;
     return false;
   }
-  const UdpDatagram datagram = sock_.receive_queue.Pop();
-  op.datagram.data.Append(datagram.frame, {datagram.data, datagram.length});
+  UdpDatagram datagram = sock_.receive_queue.Pop();
+  op.datagram.data = RecvBuffer(std::move(datagram.data));
   op.datagram.peer = datagram.source;
   op.datagram.local = datagram.destination;
   return true;
@@ -70,6 +70,16 @@ runtime::Frame* InetUdp::OneFrame(UdpSendOp& op, size_t length) {
   return frame;
 }
 
+DropReason InetUdp::Send(UdpSendOp& op, size_t length) {
+  if (length > UdpMaxPayload(udp_, op.peer)) {
+    const std::span<const iovec> data = op.buffer.empty() ? op.from : op.buffer.buffers();
+    return UdpSendmsg(udp_, sock_, data, op.peer, scheduler_.now_ns());
+  }
+  runtime::Frame* frame = OneFrame(op, length);
+  if (frame == nullptr) return DropReason::kTxNoFrame;
+  return UdpSendmsg(udp_, sock_, frame, op.peer, scheduler_.now_ns());
+}
+
 bool InetUdp::StartSend(UdpSendOp& op) {
   size_t length = op.buffer.size();
   for (const iovec& piece : op.from) length += piece.iov_len;
@@ -81,19 +91,14 @@ bool InetUdp::StartSend(UdpSendOp& op) {
     op.status = runtime::ErrnoStatus(ENETUNREACH, absl::StrCat("cannot send to ", op.peer.ToString()));
     return true;
   }
-  if (length > UdpMaxPayload(udp_, op.peer)) {
+  if (length > UdpMaxDatagram(op.peer.ip)) {
     op.status = runtime::ErrnoStatus(EMSGSIZE, absl::StrCat(length, " bytes in a datagram"));
     return true;
   }
-  runtime::Frame* frame = OneFrame(op, length);
-  if (frame == nullptr) {
-    udp_.ip().outcomes.Count(DropReason::kTxNoFrame);
-    op.status = runtime::ErrnoStatus(ENOBUFS, "no frame left");
-    return true;
-  }
-  const DropReason reason = UdpSendmsg(udp_, sock_, frame, op.peer, scheduler_.now_ns());
+  const DropReason reason = Send(op, length);
   if (reason == DropReason::kConsumed) return true;
   udp_.ip().outcomes.Count(reason);
+  if (reason == DropReason::kTxNoFrame) op.status = runtime::ErrnoStatus(ENOBUFS, "no frame left");
   if (reason == DropReason::kNoRoute) {
     op.status = runtime::ErrnoStatus(ENETUNREACH, absl::StrCat("cannot send to ", op.peer.ToString()));
   }
@@ -107,8 +112,12 @@ void InetUdp::Close() {
 }
 
 SendBuffer InetUdp::NewSendBuffer(size_t bytes) {
-  if (bytes > udp_.ip().pool.frame_size() - runtime::kTxHeadroom) return {};
-  return SendBuffer::Allocate(udp_.ip().pool, bytes, bytes);
+  // A datagram of more frames than one has, when frames are short, none at all: a part of it would be of no use.
+  runtime::FramePool& pool = udp_.ip().pool;
+  const size_t per_frame = pool.frame_size() - runtime::kTxHeadroom;
+  const size_t frames = (bytes + per_frame - 1) / per_frame;
+  if (frames > SendBuffer::kMaxSlices || (frames > 1 && pool.free_count() < frames + pool.size() / 8)) return {};
+  return SendBuffer::Allocate(pool, bytes, per_frame);
 }
 
 }  // namespace weir::netstack

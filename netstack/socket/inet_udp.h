@@ -25,6 +25,8 @@ class InetUdp final : public UdpBackend {
 
  private:
   static void OnReady(ReadySock& sock, uint8_t events);
+  // Sends, in one packet where that is possible.
+  DropReason Send(UdpSendOp& op, size_t length);
   // The payload in one frame with headroom: the buffer's own where that can be, else a copy. nullptr: no frame.
   runtime::Frame* OneFrame(UdpSendOp& op, size_t length);
 

@@ -63,7 +63,7 @@ class UdpSocket {
   auto Recvmsg() { return netstack::Operation<netstack::UdpRecvTraits>(*backend_, {}); }
 
   // Sends one datagram to `peer`, without a copy when `buffer` lies in one frame. kInvalidArgument (EMSGSIZE) when it
-  // does not fit the path; like any datagram it may be lost later without a word.
+  // is longer than any datagram; one that does not fit the path goes in fragments. Like any it may be lost without a word.
   auto Sendmsg(SendBuffer buffer, const Endpoint& peer) {
     return netstack::Operation<netstack::UdpSendTraits>(*backend_, {std::move(buffer), {}, peer});
   }

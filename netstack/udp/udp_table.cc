@@ -46,7 +46,7 @@ void UdpTable::Unbind(UdpSock& sock) {
   UdpSock** link = &buckets_[sock.local.port % kBuckets];
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
-  while (!sock.receive_queue.empty()) runtime::Unref(sock.receive_queue.Pop().frame);
+  while (!sock.receive_queue.empty()) sock.receive_queue.Pop();
   if (sock.linked()) sock.Unlink();
 }
 

@@ -5,32 +5,55 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include "netstack/ip/ip_context.h"
 #include "runtime/base/fixed_ring.h"
 #include "runtime/base/ip_address.h"
+#include "runtime/buffer/frame_chain.h"
 
 namespace weir::netstack {
 
-// A received datagram: a view of its payload in a frame on which the queue holds one reference.
+// A received datagram: its payload, in the frame or, when it came in fragments, the frames that it lies in.
 struct UdpDatagram {
-  runtime::Frame* frame = nullptr;
-  std::byte* data = nullptr;
-  uint16_t length = 0;
+  runtime::FrameChain data;
   Endpoint source;
   Endpoint destination;
 };
 
-struct UdpSock : ReadySock {
+// The datagrams that wait for a reader.
+class UdpReceiveQueue {
+ public:
   // Linux's default receive buffer (212,992 bytes) holds about this many small datagrams, counted with their overhead
-  // of 768 bytes each; here each costs a frame.
-  static constexpr size_t kReceiveQueue = 256;
+  // of 768 bytes each; here each costs a frame, and one of 64 KiB about 45.
+  static constexpr size_t kMaxFrames = 256;
 
-  UdpSock() : receive_queue(kReceiveQueue) {}
+  UdpReceiveQueue() : ring_(kMaxFrames) {}
 
+  // False, and `datagram` untouched, when there is no room for it.
+  bool Push(UdpDatagram&& datagram) {
+    const size_t frames = datagram.data.buffers().size();
+    if (frames_ + frames > kMaxFrames) return false;
+    frames_ += frames;
+    return ring_.Push(std::move(datagram));
+  }
+  UdpDatagram Pop() {
+    frames_ -= ring_.Front().data.buffers().size();
+    return ring_.Pop();
+  }
+  UdpDatagram& Front() { return ring_.Front(); }
+  bool empty() const { return ring_.empty(); }
+  size_t size() const { return ring_.size(); }
+
+ private:
+  runtime::FixedRing<UdpDatagram> ring_;  // a datagram has at least one frame
+  size_t frames_ = 0;
+};
+
+struct UdpSock : ReadySock {
   Endpoint local;
   UdpSock* hash_next = nullptr;
-  runtime::FixedRing<UdpDatagram> receive_queue;
+  UdpReceiveQueue receive_queue;
 };
 
 class UdpTable {

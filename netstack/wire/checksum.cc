@@ -43,6 +43,28 @@ ChecksumSum SumBytes(std::span<const std::byte> bytes) {
   }
   if ((n & 1) != 0) folded += std::to_integer<uint8_t>(*p);
   return folded;
+  return sum;
+}
+
+ChecksumSum SumPieces(std::span<const iovec> pieces) {
+  ChecksumSum sum = 0;
+  bool odd = false;
+  for (const iovec& piece : pieces) {
+    const ChecksumSum bytes = SumBytes({static_cast<const std::byte*>(piece.iov_base), piece.iov_len});
+    // RFC 1071 §2(B): what begins at an odd offset is the same sum with its bytes swapped.
+    sum += odd ? __builtin_bswap16(FoldSum(bytes)) : bytes;
+    odd ^= piece.iov_len % 2 != 0;
+  }
+  return sum;
+}
+
+ChecksumSum PseudoHeaderSum(const IpAddress& source, const IpAddress& destination, uint8_t protocol, uint32_t length) {
+  const size_t skip = source.is_v4() ? 12 : 0;
+  ChecksumSum sum = SumBytes(std::as_bytes(std::span(source.bytes()).subspan(skip)));
+  sum += SumBytes(std::as_bytes(std::span(destination.bytes()).subspan(skip)));
+  sum += __builtin_bswap32(length);
+  sum += __builtin_bswap32(protocol);
+  return sum;
 }
 
 bool ChecksumOk(std::span<const std::byte> segment, size_t field_offset, ChecksumSum pseudo_header, bool partial_ok) {
