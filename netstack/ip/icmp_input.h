@@ -8,7 +8,7 @@
 
 namespace weir::netstack {
 
-// An echo request is answered from the frame it came in.
+// An echo request is answered from the frame it came in, or in fragments.
 DropReason IcmpRcv(Inet& inet, IpPacket& packet, Nanos now_ns);
 DropReason Icmp6Rcv(Inet& inet, IpPacket& packet, Nanos now_ns);
 

@@ -29,6 +29,7 @@ constexpr TypeAndCode kV4[] = {
     {kIcmpTimeExceeded, kIcmpCodeReassemblyTimeExceeded},
     {kIcmpParameterProblem, 0},
     {kIcmpParameterProblem, 0},
+    {kIcmpParameterProblem, 0},
 };
 constexpr TypeAndCode kV6[] = {
     {kIcmp6Unreachable, kIcmp6CodeNoRoute},
@@ -41,6 +42,7 @@ constexpr TypeAndCode kV6[] = {
     {kIcmp6TimeExceeded, kIcmp6CodeReassemblyTimeExceeded},
     {kIcmp6ParameterProblem, kIcmp6CodeField},
     {kIcmp6ParameterProblem, kIcmp6CodeOption},
+    {kIcmp6ParameterProblem, kIcmp6CodeIncompleteHeaderChain},
 };
 
 // RFC 1122 §3.2.2, RFC 4443 §2.4(e.1, e.2): nothing is said about an error.
@@ -53,8 +55,13 @@ bool IsIcmpError(const IpPacket& packet) {
          type == kIcmpParameterProblem;
 }
 
+// RFC 1122 §3.2.2: nor about a fragment other than the first, which names no transport.
+bool IsLaterFragment(const IpPacket& packet) {
+  return packet.is_v4() && (runtime::LoadBe16(packet.header.data() + 6) & Ipv4Header::kOffsetMask) != 0;
+}
+
 bool MayAnswer(const IpPacket& about, IcmpError error) {
-  if (IsIcmpError(about) || about.source.is_any() || about.source.is_multicast() ||
+  if (IsIcmpError(about) || IsLaterFragment(about) || about.source.is_any() || about.source.is_multicast() ||
       about.in.IsBroadcast(about.source)) {
     return false;
   }
@@ -115,6 +122,7 @@ void IcmpSend(IpContext& context, const IpPacket& about, IcmpError error, uint32
                                    .destination = about.source,
                                    .protocol = v4 ? kProtocolIcmp : kProtocolIcmp6,
                                    .tos = v4 ? uint8_t{0xc0} : uint8_t{0},
+                                   .pmtu_discovery = PmtuDiscovery::kDont,
                                    .out = about.source.is_link_local() ? &about.in : nullptr},
                                   now_ns));
 }

@@ -20,6 +20,7 @@ enum class IcmpError : uint8_t {
   kReassemblyTime,
   kBadHeader,            // info: where the field is
   kBadOption,            // IPv6 only; info as above
+  kIncompleteHeaders,    // IPv6 only: of a first fragment (RFC 7112 §5)
 };
 
 // Tells the source of `about`, when nothing forbids it: not about ICMP errors, later fragments, what went to several

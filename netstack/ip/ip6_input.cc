@@ -3,8 +3,11 @@
 #include "netstack/ip/ip_forward.h"
 #include "netstack/ip/ip_input.h"
 #include "netstack/wire/icmp6.h"
+#include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
 #include "netstack/wire/ipv6_extensions.h"
+#include "netstack/wire/tcp.h"
+#include "netstack/wire/udp.h"
 
 namespace weir::netstack {
 namespace {
@@ -31,16 +34,20 @@ IcmpError ParameterProblem(uint8_t code) {
   return code == kIcmp6CodeNextHeader ? IcmpError::kProtocolUnreachable : IcmpError::kBadHeader;
 }
 
-// Extension headers up to the transport, or what was wrong with them.
-DropReason WalkAndDeliver(Inet& inet, IpPacket& packet, uint8_t next_header, Nanos now_ns) {
+DropReason Ip6RcvFragment(Inet& inet, IpPacket& packet, const Extensions& found, Nanos now_ns);
+
+// Extension headers up to the transport, or what was wrong with them. `packet` is at the header that its protocol names,
+// behind its fixed header or, when it was put together, behind its Fragment header.
+DropReason WalkAndDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
   runtime::Frame& frame = packet.frame;
-  const Extensions found = WalkIpv6Extensions(frame.bytes(), next_header);
-  packet.router_alert = found.router_alert;
+  const size_t skipped = packet.header.size() - Ipv6Header::kSize;
+  const Extensions found = WalkIpv6Extensions(frame.bytes(), packet.protocol, skipped);
+  packet.router_alert |= found.router_alert;
   switch (found.outcome) {
     case Extensions::Outcome::kUpperLayer:
       break;
     case Extensions::Outcome::kFragment:
-      return DropReason::kIpFragment;
+      return Ip6RcvFragment(inet, packet, found, now_ns);
     case Extensions::Outcome::kDrop:
       return DropReason::kIpOptions;
     case Extensions::Outcome::kTruncated:
@@ -56,6 +63,46 @@ DropReason WalkAndDeliver(Inet& inet, IpPacket& packet, uint8_t next_header, Nan
   frame.Pull(found.offset);
   packet.header = {packet.header.data(), packet.header.size() + found.offset};
   return IpLocalDeliver(inet, packet, now_ns);
+}
+
+// RFC 7112 §3, §5: a first fragment holds all headers up to the transport's, that one included (ipv6frag_thdr_truncated).
+bool HasAllHeaders(const IpPacket& packet) {
+  const size_t skipped = packet.header.size() - Ipv6Header::kSize;
+  const Extensions found = WalkIpv6Extensions(packet.frame.bytes(), packet.protocol, skipped);
+  if (found.outcome == Extensions::Outcome::kTruncated) return false;
+  if (found.outcome != Extensions::Outcome::kUpperLayer) return true;  // something else is wrong, and said later
+  const size_t needed = found.protocol == kProtocolTcp                                            ? TcpHeader::kMinSize
+                        : found.protocol == kProtocolUdp || found.protocol == kProtocolIcmp6 ? UdpHeader::kSize
+                                                                                                  : 1;
+  return packet.frame.len - found.offset >= needed;
+}
+
+// RFC 8200 §4.5 (ipv6_frag_rcv). `packet` is where the walk began that found the Fragment header.
+DropReason Ip6RcvFragment(Inet& inet, IpPacket& packet, const Extensions& found, Nanos now_ns) {
+  constexpr uint32_t kPayloadLengthAt = 4, kOffsetAt = 2;  // in the fixed and in the Fragment header
+  const uint32_t skip = found.offset + static_cast<uint32_t>(Ipv6FragmentHeader::kSize);
+  packet.protocol = found.fragment.next_header;
+  packet.frame.Pull(skip);
+  packet.header = {packet.header.data(), packet.header.size() + skip};
+  const IpFragment fragment{.id = found.fragment.id, .offset = found.fragment.offset, .more = found.fragment.more};
+  // RFC 6946 §4: a packet in one fragment has nothing to do with others of the same identification.
+  if (fragment.offset == 0 && !fragment.more) return WalkAndDeliver(inet, packet, now_ns);
+  if (fragment.more && packet.frame.len % 8 != 0) {
+    IcmpSend(inet.ip, packet, IcmpError::kBadHeader, kPayloadLengthAt, now_ns);
+    return DropReason::kIpFragmentMalformed;
+  }
+  if (found.offset + fragment.offset + packet.frame.len > 65535) {
+    const auto fragment_header = static_cast<uint32_t>(Ipv6Header::kSize) + found.offset;
+    IcmpSend(inet.ip, packet, IcmpError::kBadHeader, fragment_header + kOffsetAt, now_ns);
+    return DropReason::kIpFragmentMalformed;
+  }
+  if (fragment.offset == 0 && !HasAllHeaders(packet)) {
+    IcmpSend(inet.ip, packet, IcmpError::kIncompleteHeaders, 0, now_ns);
+    return DropReason::kIpFragmentMalformed;
+  }
+  ReassembledPacket whole;
+  const DropReason reason = inet.ip.reassembly.Add(packet, fragment, whole, now_ns);
+  return whole.packet.has_value() ? WalkAndDeliver(inet, *whole.packet, now_ns) : reason;
 }
 
 }  // namespace
@@ -88,7 +135,7 @@ DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns
   if (packet.to == IpDestination::kOther) {
     return inet.ip.forwarding ? IpForward(inet.ip, packet, now_ns) : DropReason::kIpNotLocal;
   }
-  return WalkAndDeliver(inet, packet, header.next_header, now_ns);
+  return WalkAndDeliver(inet, packet, now_ns);
 }
 
 }  // namespace weir::netstack

@@ -18,7 +18,12 @@ IpAddress SolicitedNodeGroup(const IpAddress& ip) {
 }
 
 IpContext::IpContext(const IpOptions& options, runtime::FramePool& pool, runtime::TimerWheel& timers)
-    : pool(pool), timers(timers), secret(options.secret), forwarding(options.forwarding) {
+    : pool(pool),
+      timers(timers),
+      secret(options.secret),
+      forwarding(options.forwarding),
+      path_mtu(timers, options.secret),
+      fragment_ids(options.secret) {
   for (const InterfaceOptions& wanted : options.interfaces) {
     Interface& interface = AddInterface(wanted.device);
     for (const IpPrefix& prefix : wanted.addresses) AddAddress(interface, {prefix, AddressState::kPreferred});

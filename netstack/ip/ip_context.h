@@ -8,9 +8,12 @@
 #include <vector>
 
 #include "netstack/drop_reason.h"
+#include "netstack/ip/fragment_id.h"
 #include "netstack/ip/interface.h"
 #include "netstack/ip/netfilter.h"
+#include "netstack/ip/path_mtu.h"
 #include "netstack/ip/rate_limit.h"
+#include "netstack/ip/reassembly.h"
 #include "netstack/ip/route.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
@@ -126,12 +129,14 @@ struct IpContext {
   std::vector<std::unique_ptr<Interface>> interfaces;  // made at set-up
   RouteTable routes;
   HookTable hooks;
+  Reassembly reassembly{*this};
+  PathMtuCache path_mtu;
+  FragmentIds fragment_ids;
   AddressListener* address_listener = nullptr;
   OutcomeCounters outcomes;
   runtime::List<ReadySock, ReadySock> ready;
   // icmp_msgs_per_sec and icmp_msgs_burst of Linux; one bucket for both ICMPs.
   RateLimit icmp_limit{.rate = 1000, .burst = 50};
-  uint16_t next_ip_id = 0;
   uint64_t forwarded = 0;     // packets passed on to another host
   uint64_t draws = 0;
   uint64_t copied_bytes = 0;  // payload copied by the stack because it could not be passed on in place

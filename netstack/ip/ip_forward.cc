@@ -1,6 +1,7 @@
 #include "netstack/ip/ip_forward.h"
 
 #include "netstack/ip/icmp_output.h"
+#include "netstack/ip/ip_fragment.h"
 #include "netstack/ip/ip_output.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
@@ -35,7 +36,10 @@ void CompleteChecksum(IpPacket& packet) {
   runtime::Frame& frame = packet.frame;
   uint8_t protocol = packet.protocol;
   uint32_t skip = 0;
-  if (!packet.is_v4()) {
+  if (packet.is_v4()) {
+    constexpr uint16_t kFragment = Ipv4Header::kMoreFragments | Ipv4Header::kOffsetMask;
+    if ((runtime::LoadBe16(packet.header.data() + 6) & kFragment) != 0) return;
+  } else {
     const Ipv6ExtensionResult found = WalkIpv6Extensions(frame.bytes(), protocol);
     if (found.outcome != Ipv6ExtensionResult::Outcome::kUpperLayer) return;
     protocol = found.protocol;
@@ -63,21 +67,27 @@ DropReason IpForward(IpContext& context, IpPacket& packet, Nanos now_ns) {
     IcmpSend(context, packet, IcmpError::kNoRoute, 0, now_ns);
     return DropReason::kNoRoute;
   }
+  if (packet.in.device.partial_checksums()) CompleteChecksum(packet);
   runtime::Frame& frame = packet.frame;
   const auto header_size = static_cast<uint32_t>(packet.header.size());
-  const uint32_t mtu = hop.out->mtu(packet.is_v4());
-  if (frame.len + header_size > mtu) {
+  const bool v4 = packet.is_v4();
+  const uint32_t mtu = hop.out->mtu(v4);
+  const bool may_cut = v4 && (runtime::LoadBe16(packet.header.data() + 6) & Ipv4Header::kDontFragment) == 0;
+  if (frame.len + header_size > mtu && !may_cut) {
     IcmpSend(context, packet, IcmpError::kTooBig, mtu, now_ns);
     return DropReason::kTxTooBig;
   }
   // A packet goes out the way it came in when its source takes us for the way there: it is sent on all the same (the
   // redirect that RFC 1812 §5.2.7.2 allows is never sent, so that routers that point at each other cannot be fooled).
-  if (packet.in.device.partial_checksums()) CompleteChecksum(packet);
-  DecrementTtl(frame.Push(header_size), packet.is_v4());
+  DecrementTtl(frame.Push(header_size), v4);
   if (context.hooks.any(Hook::kForward)) [[unlikely]] {
     const DropReason verdict =
         context.hooks.Run(Hook::kForward, {.frame = frame, .in = &packet.in, .out = hop.out, .now_ns = now_ns});
     if (verdict != DropReason::kConsumed) return verdict;
+  }
+  if (frame.len > mtu) {  // RFC 1812 §5.2.6
+    ++context.forwarded;
+    return IpFragmentForward(*hop.out, frame, header_size, hop.ip, now_ns);
   }
   runtime::Ref(&frame);
   ++context.forwarded;

@@ -70,13 +70,23 @@ DropReason LocalInHooks(IpContext& context, IpPacket& packet, Nanos now_ns) {
   return DropReason::kConsumed;
 }
 
+// RFC 791 §3.2. The datagram goes on when this fragment was the last one missing (ip_defrag).
+DropReason IpRcvFragment(Inet& inet, const IpPacket& packet, const Ipv4Header& header, Nanos now_ns) {
+  const IpFragment fragment{.id = header.id,
+                            .offset = uint32_t{8} * (header.fragment & Ipv4Header::kOffsetMask),
+                            .more = (header.fragment & Ipv4Header::kMoreFragments) != 0};
+  ReassembledPacket whole;
+  const DropReason reason = inet.ip.reassembly.Add(packet, fragment, whole, now_ns);
+  return whole.packet.has_value() ? IpLocalDeliver(inet, *whole.packet, now_ns) : reason;
+}
+
 // Where the packet goes (ip_rcv_finish).
 DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& header, Nanos now_ns) {
   packet.to = ClassifyDestination(inet.ip, packet.in, packet.destination);
   if (packet.to == IpDestination::kOther) {
     return inet.ip.forwarding ? IpForward(inet.ip, packet, now_ns) : DropReason::kIpNotLocal;
   }
-  if (header.is_fragment()) return DropReason::kIpFragment;
+  if (header.is_fragment()) return IpRcvFragment(inet, packet, header, now_ns);
   return IpLocalDeliver(inet, packet, now_ns);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "netstack/ip/ip_fragment.h"
 #include "netstack/ip/link_output.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
@@ -18,37 +19,6 @@ uint8_t Ttl(const IpFlow& flow, const Interface& out) {
   if (flow.ttl != 0) return flow.ttl;
   if (flow.destination.is_multicast()) return 1;  // RFC 1112 §6.1
   return flow.destination.is_v4() ? kDefaultTtl : out.hop_limit;
-}
-
-void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
-  const uint32_t options = flow.router_alert ? kIpv4RouterAlert.size() : 0;
-  const Ipv4Header header{.header_size = static_cast<uint8_t>(Ipv4Header::kMinSize + options),
-                          .tos = flow.tos,
-                          .total_length = static_cast<uint16_t>(frame.len + Ipv4Header::kMinSize + options),
-                          .id = out.context.next_ip_id++,
-                          .fragment = flow.dont_fragment ? Ipv4Header::kDontFragment : uint16_t{0},
-                          .ttl = Ttl(flow, out),
-                          .protocol = flow.protocol,
-                          .source = flow.source.v4(),
-                          .destination = flow.destination.v4()};
-  if (options != 0) std::memcpy(frame.Push(options), kIpv4RouterAlert.data(), options);
-  header.Emit(frame.Push(Ipv4Header::kMinSize));
-}
-
-void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
-  uint8_t next = flow.protocol;
-  if (flow.router_alert) {
-    std::memcpy(frame.Push(kIpv6RouterAlert.size()), kIpv6RouterAlert.data(), kIpv6RouterAlert.size());
-    frame.data[0] = std::byte{next};
-    next = kNextHeaderHopByHop;
-  }
-  const Ipv6Header header{.traffic_class = flow.tos,
-                          .payload_length = static_cast<uint16_t>(frame.len),
-                          .next_header = next,
-                          .hop_limit = Ttl(flow, out),
-                          .source = flow.source,
-                          .destination = flow.destination};
-  header.Emit(frame.Push(Ipv6Header::kSize));
 }
 
 // A link-local address or group says nothing of the interface; where the caller does not either, it is the first.
@@ -98,22 +68,73 @@ bool SelectSource(IpContext& context, const IpAddress& destination, Interface* o
 
 uint32_t PathMtu(IpContext& context, const IpAddress& destination, Interface* out) {
   const NextHop hop = RouteLookup(context, destination, out);
-  return hop.out != nullptr ? hop.out->mtu(destination.is_v4()) : 0;
+  if (hop.out == nullptr) return 0;
+  const uint32_t link = hop.out->mtu(destination.is_v4());
+  const PathMtuEntry* path = context.path_mtu.Find(destination);
+  return path != nullptr ? std::min(path->mtu, link) : link;
+}
+
+void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_t id, uint16_t fragment) {
+  const uint32_t options = flow.router_alert ? kIpv4RouterAlert.size() : 0;
+  const Ipv4Header header{.header_size = static_cast<uint8_t>(Ipv4Header::kMinSize + options),
+                          .tos = flow.tos,
+                          .total_length = static_cast<uint16_t>(frame.len + Ipv4Header::kMinSize + options),
+                          .id = id,
+                          .fragment = fragment,
+                          .ttl = Ttl(flow, out),
+                          .protocol = flow.protocol,
+                          .source = flow.source.v4(),
+                          .destination = flow.destination.v4()};
+  if (options != 0) std::memcpy(frame.Push(options), kIpv4RouterAlert.data(), options);
+  header.Emit(frame.Push(Ipv4Header::kMinSize));
+}
+
+void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
+  uint8_t next = flow.protocol;
+  if (flow.router_alert) {
+    std::memcpy(frame.Push(kIpv6RouterAlert.size()), kIpv6RouterAlert.data(), kIpv6RouterAlert.size());
+    frame.data[0] = std::byte{next};
+    next = kNextHeaderHopByHop;
+  }
+  const Ipv6Header header{.traffic_class = flow.tos,
+                          .payload_length = static_cast<uint16_t>(frame.len),
+                          .next_header = next,
+                          .hop_limit = Ttl(flow, out),
+                          .source = flow.source,
+                          .destination = flow.destination};
+  header.Emit(frame.Push(Ipv6Header::kSize));
 }
 
 DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns) {
   const NextHop hop = RouteLookup(context, flow.destination, flow.out);
-  const bool v4 = flow.destination.is_v4();
-  const uint32_t header = (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) + (flow.router_alert ? 8 : 0);
-  if (hop.out == nullptr || frame->len + header > hop.out->mtu(v4)) {
+  if (hop.out == nullptr) {
     runtime::Unref(frame);
-    return hop.out == nullptr ? DropReason::kNoRoute : DropReason::kTxTooBig;
+    return DropReason::kNoRoute;
   }
-  if (v4) {
-    PushIpv4(*frame, flow, *hop.out);
+  const bool v4 = flow.destination.is_v4();
+  const PathMtuEntry* path = context.path_mtu.Find(flow.destination);
+  const uint32_t link = hop.out->mtu(v4), mtu = path != nullptr ? std::min(path->mtu, link) : link;
+  const uint32_t header = (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) + (flow.router_alert ? 8 : 0);
+  if (frame->len + header > mtu) {
+    const iovec whole{frame->data, frame->len};
+    const DropReason reason = flow.pmtu_discovery == PmtuDiscovery::kDo
+                                  ? DropReason::kTxTooBig
+                                  : IpFragmentOutput(context, {}, {&whole, 1}, flow, now_ns);
+    runtime::Unref(frame);
+    return reason;
+  }
+  if (v4 && flow.pmtu_discovery != PmtuDiscovery::kDont && (path == nullptr || !path->locked)) {
+    PushIpv4(*frame, flow, *hop.out, /*id=*/0, Ipv4Header::kDontFragment);  // RFC 6864 §4.1: nobody looks at the ID
+  } else if (v4) {
+    const uint32_t id = context.fragment_ids.Next(flow.source, flow.destination, flow.protocol);
+    PushIpv4(*frame, flow, *hop.out, static_cast<uint16_t>(id), /*fragment=*/0);
   } else {
     PushIpv6(*frame, flow, *hop.out);
   }
+  return IpLocalOut(context, frame, flow, hop, now_ns);
+}
+
+DropReason IpLocalOut(IpContext& context, runtime::Frame* frame, const IpFlow& flow, const NextHop& hop, Nanos now_ns) {
   if (context.hooks.any(Hook::kLocalOut)) [[unlikely]] return LocalOutHooks(context, frame, flow, hop, now_ns);
   return IpFinishOutput(*hop.out, frame, hop.ip, now_ns);
 }
@@ -127,6 +148,10 @@ DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress
       return verdict;
     }
   }
+  return IpFinishOutput2(out, frame, next_hop, now_ns);
+}
+
+DropReason IpFinishOutput2(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
   const uint16_t type = next_hop.is_v4() ? kEtherTypeIpv4 : kEtherTypeIpv6;
   if (next_hop.is_multicast()) return LinkOutput(out, frame, MulticastMac(next_hop), type);
   if (out.IsBroadcast(next_hop)) return LinkOutput(out, frame, kBroadcastMac, type);

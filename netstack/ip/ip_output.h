@@ -8,6 +8,13 @@ namespace weir::netstack {
 
 inline constexpr uint8_t kDefaultTtl = 64;
 
+// Whether a packet may be cut into fragments: IP_MTU_DISCOVER of Linux, of the same names.
+enum class PmtuDiscovery : uint8_t {
+  kDo,    // never: routers tell us of a narrower path (DF), and what does not fit is not sent
+  kWant,  // as kDo when it fits the path as far as that is known, else we cut it
+  kDont,  // by us and by routers
+};
+
 // Which way a packet goes out of this host, and what its header says.
 struct IpFlow {
   IpAddress source;
@@ -15,8 +22,7 @@ struct IpFlow {
   uint8_t protocol = 0;
   uint8_t tos = 0;
   uint8_t ttl = 0;  // 0: 64, for multicast 1, for IPv6 what the router said (RFC 4861 §6.3.2)
-  // IPv4: whether a router may cut it into pieces; IPv6 routers never do.
-  bool dont_fragment = true;
+  PmtuDiscovery pmtu_discovery = PmtuDiscovery::kDo;  // IPv6 routers never cut a packet
   // IPv4 and IPv6: a router alert option goes in (RFC 2113, RFC 2711), for IGMP and MLD.
   bool router_alert = false;
   Interface* out = nullptr;  // wanted; needed for link-local and multicast destinations when there are several
@@ -36,12 +42,20 @@ bool SelectSource(IpContext& context, const IpAddress& destination, Interface* o
 // Largest packet that goes to `destination` in one piece: of the path, where it is known to be narrower than the link.
 uint32_t PathMtu(IpContext& context, const IpAddress& destination, Interface* out = nullptr);
 
-// Takes over one reference on `frame`, which begins at its transport header and has headroom for the rest. Never
-// fragments: kTxTooBig when it does not fit the path.
+// Takes over one reference on `frame`, which begins at its transport header and has headroom for the rest. What does not
+// fit the path is cut into fragments (ip_fragment.h), or is kTxTooBig with kDo.
 DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns);
 
-// `frame` begins at its complete IP header: on to the neighbour, or to the link's group (ip_finish_output2).
+// Put a header in front of a frame, for IpOutput and IpFragmentOutput. `fragment`: flags and offset.
+void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_t id, uint16_t fragment);
+void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out);
+
+// `frame` begins at its complete IP header, which this host made: hook LOCAL_OUT, and on (ip_local_out).
+DropReason IpLocalOut(IpContext& context, runtime::Frame* frame, const IpFlow& flow, const NextHop& hop, Nanos now_ns);
+
+// Every packet: hook POST_ROUTING, and on (ip_output); to the neighbour, or to the link's group (ip_finish_output2).
 DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
+DropReason IpFinishOutput2(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
 
 // The link-layer group of an IP group: RFC 1112 §6.4, RFC 2464 §7.
 MacAddress MulticastMac(const IpAddress& group);

@@ -29,9 +29,9 @@ enum class NeighbourState : uint8_t { kFree, kIncomplete, kReachable, kStale, kD
 struct NeighbourUse;  // list tag: least recently used first
 
 struct Neighbour : runtime::Timer, runtime::ListNode<NeighbourUse> {
-  // Linux keeps 101 packets for an unresolved neighbour; a frame pool is dearer than kernel memory, and a handshake
-  // or a burst of small requests fits in 16.
-  static constexpr size_t kMaxPending = 16;
+  // Linux keeps 101 packets for an unresolved neighbour; a frame pool is dearer than kernel memory, and the fragments of
+  // one datagram of 64 KiB, of 1480 bytes each, fit in 48.
+  static constexpr size_t kMaxPending = 48;
 
   Neighbour() : Timer(&OnTimer) {}
 

@@ -109,17 +109,24 @@ absl::Status InetUdp::SendOne(SendBuffer& buffer, std::span<const iovec> from, c
   if (const int error = UdpFindRoute(udp_, sock_, peer, options, &route); error != 0) return failed(error);
   size_t length = buffer.size();
   for (const iovec& piece : from) length += piece.iov_len;
-  if (length > UdpMaxPayload(udp_, peer)) {
+  if (length > UdpMaxDatagram(peer.ip)) {
     return runtime::ErrnoStatus(EMSGSIZE, absl::StrCat(length, " bytes in a datagram"));
   }
-  runtime::Frame* frame = OneFrame(buffer, from, length);
-  if (frame == nullptr) {
-    udp_.ip().outcomes.Count(DropReason::kTxNoFrame);
-    return runtime::ErrnoStatus(ENOBUFS, "no frame left");
+  const DropReason reason = Transmit(buffer, from, length, route);
+  udp_.ip().CountFailure(reason);
+  if (reason == DropReason::kTxNoFrame) return runtime::ErrnoStatus(ENOBUFS, "no frame left");
+  return absl::OkStatus();  // what is lost below is lost as any datagram may be
+}
+
+// In one packet where that is possible.
+DropReason InetUdp::Transmit(SendBuffer& buffer, std::span<const iovec> from, size_t length, const UdpRoute& route) {
+  if (length > UdpMaxPayload(udp_, {route.flow.destination, route.port})) {
+    const std::span<const iovec> data = buffer.empty() ? from : buffer.buffers();
+    return UdpTransmit(udp_, sock_, data, route, scheduler_.now_ns());
   }
-  // What is lost below is lost as any datagram may be.
-  udp_.ip().CountFailure(UdpTransmit(udp_, sock_, frame, route, scheduler_.now_ns()));
-  return absl::OkStatus();
+  runtime::Frame* frame = OneFrame(buffer, from, length);
+  if (frame == nullptr) return DropReason::kTxNoFrame;
+  return UdpTransmit(udp_, sock_, frame, route, scheduler_.now_ns());
 }
 
 absl::Status InetUdp::Connect(const Endpoint& peer) {
@@ -174,8 +181,12 @@ void InetUdp::Close() {
 }
 
 SendBuffer InetUdp::NewSendBuffer(size_t bytes) {
-  if (bytes > udp_.ip().pool.frame_size() - runtime::kTxHeadroom) return {};
-  return SendBuffer::Allocate(udp_.ip().pool, bytes, bytes);
+  // A datagram of more frames than one has, when frames are short, none at all: a part of it would be of no use.
+  runtime::FramePool& pool = udp_.ip().pool;
+  const size_t per_frame = pool.frame_size() - runtime::kTxHeadroom;
+  const size_t frames = (bytes + per_frame - 1) / per_frame;
+  if (frames > SendBuffer::kMaxSlices || (frames > 1 && pool.free_count() < frames + pool.size() / 8)) return {};
+  return SendBuffer::Allocate(pool, bytes, per_frame);
 }
 
 }  // namespace weir::netstack

@@ -3,6 +3,7 @@
 #define NETSTACK_SOCKET_INET_UDP_H_
 
 #include "netstack/socket/backend.h"
+#include "netstack/udp/udp_output.h"
 #include "netstack/udp/udp_table.h"
 #include "runtime/core/scheduler.h"
 
@@ -34,6 +35,7 @@ class InetUdp final : public UdpBackend {
   static void OnReady(ReadySock& sock, uint8_t events);
   absl::Status SendOne(SendBuffer& buffer, std::span<const iovec> from, const Endpoint& peer,
                        const UdpSendOptions& options);
+  DropReason Transmit(SendBuffer& buffer, std::span<const iovec> from, size_t length, const UdpRoute& route);
   // The payload in one frame with headroom: the buffer's own where that can be, else a copy. nullptr: no frame.
   runtime::Frame* OneFrame(SendBuffer& buffer, std::span<const iovec> from, size_t length);
 

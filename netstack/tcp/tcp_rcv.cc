@@ -1,9 +1,7 @@
 // Header checks and demultiplexing.
-#include "netstack/ip/ip_output.h"
+#include "netstack/ip/packet_checksum.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
-#include "netstack/wire/checksum.h"
-#include "netstack/wire/ipv4.h"
 
 namespace weir::netstack {
 namespace {
@@ -25,6 +23,45 @@ DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   return TcpRcvStateProcess(sock, segment, now_ns);
 }
 
+// The connection or listener that a segment is for.
+DropReason Demultiplex(TcpContext& context, TcpSegment& segment, Nanos now_ns) {
+  if (TcpSock* sock = context.demux.Find(segment.destination, segment.source)) {
+    return TcpDoRcv(*sock, segment, now_ns);
+  }
+  if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
+    return TcpRcvListen(*listener, context, segment, now_ns);
+  }
+  return NoSocket(context, segment, now_ns);
+}
+
+// A segment that came in fragments: each frame is taken as a segment of its own, in order, of which the first has the
+// SYN or RST and the last the FIN. So TCP knows only segments that lie in one frame.
+DropReason TakePieces(TcpContext& context, const TcpSegment& whole, std::span<runtime::Frame* const> more,
+                      Nanos now_ns) {
+  constexpr uint8_t kFirst = kTcpSyn | kTcpRst, kLast = kTcpFin | kTcpPsh;
+  const auto take = [&](runtime::Frame& frame, Seq seq, uint8_t without) {
+    TcpSegment piece{.header = whole.header,
+                     .seq = seq,
+                     .ack = whole.ack,
+                     .payload = frame.len,
+                     .frame = frame,
+                     .options = whole.options,
+                     .source = whole.source,
+                     .destination = whole.destination};
+    piece.header.flags &= static_cast<uint8_t>(~without);
+    return Demultiplex(context, piece, now_ns);
+  };
+  Seq seq = whole.seq + whole.payload + whole.has(kTcpSyn);
+  DropReason reason = take(whole.frame, whole.seq, kLast);
+  if (whole.has(kTcpRst)) return reason;
+  for (runtime::Frame* frame : more) {
+    const uint32_t length = frame->len;
+    reason = take(*frame, seq, frame == more.back() ? kFirst : kFirst | kLast);
+    seq += length;
+  }
+  return reason;
+}
+
 }  // namespace
 
 DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
@@ -35,10 +72,7 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   const uint8_t header_size = segment.header.header_size;
   if (header_size < TcpHeader::kMinSize || header_size > frame.len) return DropReason::kTcpHeaderLength;
   if (!IsUnicast(packet)) return DropReason::kTcpNotUnicast;
-  const ChecksumSum pseudo = PseudoHeaderSum(packet.source, packet.destination, kProtocolTcp, frame.len);
-  if (!ChecksumOk(frame.bytes(), TcpHeader::kChecksumOffset, pseudo, packet.in.device.partial_checksums())) {
-    return DropReason::kTcpChecksum;
-  }
+  if (!TransportChecksumOk(packet, TcpHeader::kChecksumOffset)) return DropReason::kTcpChecksum;
   // SYN with FIN or RST is no legal combination in any state; Linux drops the first at LISTEN, scanners send both.
   if (segment.has(kTcpSyn) && (segment.has(kTcpFin) || segment.has(kTcpRst))) return DropReason::kTcpBadFlags;
   segment.seq = Seq(segment.header.seq);
@@ -48,14 +82,8 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   segment.destination = {packet.destination, segment.header.destination_port};
   frame.Pull(header_size);
   segment.payload = frame.len;
-
-  if (TcpSock* sock = context.demux.Find(segment.destination, segment.source)) {
-    return TcpDoRcv(*sock, segment, now_ns);
-  }
-  if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
-    return TcpRcvListen(*listener, context, segment, now_ns);
-  }
-  return NoSocket(context, segment, now_ns);
+  if (!packet.more.empty()) [[unlikely]] return TakePieces(context, segment, packet.more, now_ns);
+  return Demultiplex(context, segment, now_ns);
 }
 
 }  // namespace weir::netstack

@@ -3,19 +3,24 @@
 #include <utility>
 
 #include "netstack/ip/icmp_output.h"
+#include "netstack/ip/packet_checksum.h"
 #include "netstack/udp/udp_multicast.h"
 #include "netstack/wire/checksum.h"
-#include "netstack/wire/ipv4.h"
 #include "netstack/wire/udp.h"
 
 namespace weir::netstack {
 namespace {
 
-// The payload behind the UDP header, with a reference on its frame. The slice is there even when it is empty.
+// The payload behind the UDP header, with a reference on each frame. The first slice is there even when it is empty.
 runtime::FrameChain Payload(const IpPacket& packet) {
   runtime::FrameChain data;
   runtime::Ref(&packet.frame);
   data.Append(&packet.frame, packet.frame.bytes().subspan(UdpHeader::kSize));
+  for (runtime::Frame* piece : packet.more) {
+    if (piece->len == 0) break;
+    runtime::Ref(piece);
+    data.Append(piece, piece->bytes());
+  }
   return data;
 }
 
@@ -48,17 +53,12 @@ DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns) {
   if (frame.len < UdpHeader::kSize) return DropReason::kUdpTruncated;
   UdpHeader header;
   header.Parse(frame.data);
-  if (header.length < UdpHeader::kSize || header.length > frame.len) return DropReason::kUdpTruncated;
-  frame.Trim(header.length);
+  if (header.length < UdpHeader::kSize || header.length > packet.length()) return DropReason::kUdpTruncated;
+  packet.Trim(header.length);
   // RFC 768: a checksum of zero says that the sender made none.
   const bool has_checksum = LoadChecksum(frame.data + UdpHeader::kChecksumOffset) != 0;
   if (!has_checksum && !packet.is_v4()) return DropReason::kUdpChecksum;  // RFC 8200 §8.1
-  if (has_checksum) {
-    const ChecksumSum pseudo = PseudoHeaderSum(packet.source, packet.destination, kProtocolUdp, header.length);
-    if (!ChecksumOk(frame.bytes(), UdpHeader::kChecksumOffset, pseudo, packet.in.device.partial_checksums())) {
-      return DropReason::kUdpChecksum;
-    }
-  }
+  if (has_checksum && !TransportChecksumOk(packet, UdpHeader::kChecksumOffset)) return DropReason::kUdpChecksum;
   UdpDatagram datagram{.data = Payload(packet),
                        .source = {packet.source, header.source_port, ScopeOf(packet.source, packet.in)},
                        .destination = {packet.destination, header.destination_port},

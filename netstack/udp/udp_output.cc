@@ -1,7 +1,11 @@
 #include "netstack/udp/udp_output.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
+#include "netstack/ip/ip_fragment.h"
 #include "netstack/udp/udp_input.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
@@ -28,19 +32,54 @@ int FindSource(UdpTable& table, const UdpSock& sock, const UdpSendOptions& optio
   return 0;
 }
 
-// Members on this host get what is sent before its headers are in front of it: the frame is the same.
-void DeliverHere(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const UdpRoute& route, Nanos now_ns) {
+// Members on this host get what is sent before its headers are in front of it: the frames are the same.
+void DeliverHere(UdpTable& table, const UdpSock& sock, runtime::FrameChain&& data, const UdpRoute& route,
+                 Nanos now_ns) {
   const IpFlow& flow = route.flow;
-  UdpDatagram datagram{.source = {flow.source, sock.local.port, ScopeOf(flow.source, *flow.out)},
+  UdpDatagram datagram{.data = std::move(data),
+                       .source = {flow.source, sock.local.port, ScopeOf(flow.source, *flow.out)},
                        .destination = {flow.destination, route.port},
                        .interface = flow.out->index,
                        .ttl = flow.ttl,
                        .tos = flow.tos,
                        .received_ns = now_ns};
-  runtime::Ref(frame);
-  datagram.data.Append(frame, frame->bytes());
   // That nobody here wants it is no drop: it goes to the link.
   static_cast<void>(UdpDeliverToMembers(table, *flow.out, datagram));
+}
+
+// `data` in frames of its own; as much of it as there are frames for.
+runtime::FrameChain CopyToFrames(IpContext& ip, std::span<const iovec> data) {
+  runtime::FrameChain copy;
+  runtime::Frame* frame = nullptr;
+  for (const iovec& piece : data) {
+    const auto* from = static_cast<const std::byte*>(piece.iov_base);
+    for (size_t left = piece.iov_len; left > 0;) {
+      if (frame == nullptr || frame->tailroom() == 0) {
+        if (frame != nullptr) copy.Append(frame, frame->bytes());
+        frame = copy.full() ? nullptr : ip.pool.Alloc();
+        if (frame == nullptr) return copy;
+      }
+      const size_t n = std::min<size_t>(left, frame->tailroom());
+      std::memcpy(frame->data + frame->len, from + piece.iov_len - left, n);
+      frame->len += static_cast<uint32_t>(n);
+      left -= n;
+    }
+  }
+  if (frame != nullptr) copy.Append(frame, frame->bytes());
+  ip.copied_bytes += copy.size();
+  return copy;
+}
+
+// Writes the header of a datagram of `length` bytes, header included, whose payload sums up to `payload`.
+void EmitHeader(std::byte* at, const UdpSock& sock, const UdpRoute& route, size_t length, ChecksumSum payload) {
+  const UdpHeader header{
+      .source_port = sock.local.port, .destination_port = route.port, .length = static_cast<uint16_t>(length)};
+  header.Emit(at);
+  const ChecksumSum pseudo =
+      PseudoHeaderSum(route.flow.source, route.flow.destination, kProtocolUdp, header.length);
+  uint16_t checksum = FinishChecksum(SumBytes({at, UdpHeader::kSize}) + payload + pseudo);
+  if (checksum == 0) checksum = 0xffff;  // RFC 768: zero means none, so its other form is sent
+  StoreChecksum(at + UdpHeader::kChecksumOffset, checksum);
 }
 
 }  // namespace
@@ -49,7 +88,10 @@ int UdpFindRoute(UdpTable& table, const UdpSock& sock, const Endpoint& peer, con
                  UdpRoute* route) {
   if (peer.ip.is_any() || peer.port == 0 || options.ttl == 0) return EINVAL;
   IpFlow& flow = route->flow;
-  flow = {.destination = peer.ip, .protocol = kProtocolUdp, .tos = options.tos.value_or(sock.tos)};
+  flow = {.destination = peer.ip,
+          .protocol = kProtocolUdp,
+          .tos = options.tos.value_or(sock.tos),
+          .pmtu_discovery = PmtuDiscovery::kWant};
   flow.out = WantedInterface(table, sock, peer, options);
   const NextHop hop = RouteLookup(table.ip(), peer.ip, flow.out);
   if (hop.out == nullptr) return ENETUNREACH;
@@ -67,20 +109,35 @@ int UdpFindRoute(UdpTable& table, const UdpSock& sock, const Endpoint& peer, con
 
 DropReason UdpTransmit(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const UdpRoute& route,
                        Nanos now_ns) {
-  if (route.to_host) DeliverHere(table, sock, frame, route, now_ns);
+  if (route.to_host) {
+    runtime::FrameChain data;
+    runtime::Ref(frame);
+    data.Append(frame, frame->bytes());
+    DeliverHere(table, sock, std::move(data), route, now_ns);
+  }
   if (!route.to_link) {
     runtime::Unref(frame);
     return DropReason::kConsumed;
   }
-  const IpFlow& flow = route.flow;
-  const auto length = static_cast<uint16_t>(frame->len + UdpHeader::kSize);
+  const ChecksumSum payload = SumBytes(frame->bytes());
   std::byte* header = frame->Push(UdpHeader::kSize);
-  UdpHeader{.source_port = sock.local.port, .destination_port = route.port, .length = length}.Emit(header);
-  const ChecksumSum pseudo = PseudoHeaderSum(flow.source, flow.destination, kProtocolUdp, length);
-  uint16_t checksum = FinishChecksum(SumBytes(frame->bytes()) + pseudo);
-  if (checksum == 0) checksum = 0xffff;  // RFC 768: zero means none, so its other form is sent
-  StoreChecksum(header + UdpHeader::kChecksumOffset, checksum);
-  return IpOutput(table.ip(), frame, flow, now_ns);
+  EmitHeader(header, sock, route, frame->len, payload);
+  return IpOutput(table.ip(), frame, route.flow, now_ns);
+}
+
+DropReason UdpTransmit(UdpTable& table, const UdpSock& sock, std::span<const iovec> data, const UdpRoute& route,
+                       Nanos now_ns) {
+  size_t length = UdpHeader::kSize;
+  for (const iovec& piece : data) length += piece.iov_len;
+  if (length > UdpHeader::kSize + UdpMaxDatagram(route.flow.destination)) return DropReason::kTxTooBig;
+  if (route.to_host) {
+    runtime::FrameChain copy = CopyToFrames(table.ip(), data);
+    if (copy.size() + UdpHeader::kSize == length) DeliverHere(table, sock, std::move(copy), route, now_ns);
+  }
+  if (!route.to_link) return DropReason::kConsumed;
+  std::byte header[UdpHeader::kSize];
+  EmitHeader(header, sock, route, length, SumPieces(data));
+  return IpFragmentOutput(table.ip(), header, data, route.flow, now_ns);
 }
 
 DropReason UdpSendmsg(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const Endpoint& peer,
@@ -91,6 +148,17 @@ DropReason UdpSendmsg(UdpTable& table, const UdpSock& sock, runtime::Frame* fram
     return DropReason::kNoRoute;
   }
   return UdpTransmit(table, sock, frame, route, now_ns);
+}
+
+DropReason UdpSendmsg(UdpTable& table, const UdpSock& sock, std::span<const iovec> data, const Endpoint& peer,
+                      Nanos now_ns) {
+  UdpRoute route;
+  if (UdpFindRoute(table, sock, peer, {}, &route) != 0) return DropReason::kNoRoute;
+  return UdpTransmit(table, sock, data, route, now_ns);
+}
+
+size_t UdpMaxDatagram(const IpAddress& peer) {
+  return 65535 - UdpHeader::kSize - (peer.is_v4() ? Ipv4Header::kMinSize : 0);
 }
 
 size_t UdpMaxPayload(UdpTable& table, const Endpoint& peer) {

@@ -45,6 +45,18 @@ ChecksumSum SumBytes(std::span<const std::byte> bytes) {
   return folded;
 }
 
+ChecksumSum SumPieces(std::span<const iovec> pieces) {
+  ChecksumSum sum = 0;
+  bool odd = false;
+  for (const iovec& piece : pieces) {
+    const ChecksumSum bytes = SumBytes({static_cast<const std::byte*>(piece.iov_base), piece.iov_len});
+    // RFC 1071 §2(B): what begins at an odd offset is the same sum with its bytes swapped.
+    sum += odd ? __builtin_bswap16(FoldSum(bytes)) : bytes;
+    odd ^= piece.iov_len % 2 != 0;
+  }
+  return sum;
+}
+
 bool ChecksumOk(std::span<const std::byte> segment, size_t field_offset, ChecksumSum pseudo_header, bool partial_ok) {
   if (FoldSum(SumBytes(segment) + pseudo_header) == 0xffff) return true;
   return partial_ok && LoadChecksum(segment.data() + field_offset) == FoldSum(pseudo_header);

@@ -5,6 +5,8 @@
 #ifndef NETSTACK_WIRE_CHECKSUM_H_
 #define NETSTACK_WIRE_CHECKSUM_H_
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -18,6 +20,9 @@ namespace weir::netstack {
 using ChecksumSum = uint64_t;
 
 ChecksumSum SumBytes(std::span<const std::byte> bytes);
+
+// Of pieces that follow one another, of any lengths.
+ChecksumSum SumPieces(std::span<const iovec> pieces);
 
 inline uint16_t FoldSum(ChecksumSum sum) {
   sum = (sum & 0xffffffff) + (sum >> 32);

@@ -39,6 +39,15 @@ class FrameQueue {
     --count_;
     return frame;
   }
+  // The one behind `previous`, which must be there; the caller gets the reference.
+  Frame* RemoveAfter(Frame* previous) {
+    Frame* frame = previous->next;
+    previous->next = frame->next;
+    if (tail_ == frame) tail_ = previous;
+    frame->next = nullptr;
+    --count_;
+    return frame;
+  }
   void Clear() {
     while (!empty()) Unref(PopFront());
   }

@@ -26,7 +26,8 @@ TEST(FrameFuzz, AMillionFrames) {
   fuzzer.PrintOutcomes();
   // That the frames get everywhere: each of these was met.
   for (DropReason reason :
-       {DropReason::kConsumed, DropReason::kArpMalformed, DropReason::kIpFragment, DropReason::kIpMartianSource,
+       {DropReason::kConsumed, DropReason::kArpMalformed, DropReason::kIpFragmentOverlap, DropReason::kIpMartianSource,
+        DropReason::kIpFragmentMalformed, DropReason::kIpFragmentDuplicate, DropReason::kIpReassemblyFull,
         DropReason::kUdpNoSocket, DropReason::kUdpQueueFull, DropReason::kTcpHeaderLength, DropReason::kTcpChecksum,
         DropReason::kTcpBadFlags, DropReason::kTcpSynQueueFull, DropReason::kTcpOutOfWindow, DropReason::kTcpOldAck,
         DropReason::kTcpUnsentAck, DropReason::kTcpNoAck, DropReason::kTcpDuplicate, DropReason::kTcpZeroWindow,

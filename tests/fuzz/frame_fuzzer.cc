@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "netstack/tcp/tcp_user_calls.h"
+#include "tests/support/packets6.h"
 
 namespace weir::testing_support {
 
@@ -19,16 +20,19 @@ constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16;
 
 InetTestHost::Options HostOptions() {
   InetTestHost::Options options;
+  options.ip6 = IpPrefix{IpAddress::Parse(kHostIp6).value(), 64};
   options.frames = 1024;
   options.tcp = {.max_sockets = 64, .receive_buffer = 4000, .send_buffer = 20000};
   return options;
 }
 
-// Reasons that are also counted for what the host sends by itself, so that the sum exceeds the frames received.
+// Reasons that are also counted for what the host sends by itself or gives up, so that the sum exceeds the frames
+// received.
 constexpr DropReason kOfOutput[] = {
     DropReason::kIcmpRateLimited,    DropReason::kNeighbourQueueFull, DropReason::kNeighbourFailed,
     DropReason::kNeighbourTableFull, DropReason::kNoRoute,            DropReason::kTxQueueFull,
-    DropReason::kTxNoFrame,          DropReason::kTxTooBig};
+    DropReason::kTxNoFrame,          DropReason::kTxTooBig,           DropReason::kIpReassemblyFull,
+    DropReason::kIpReassemblyTimeout};
 
 }  // namespace
 
@@ -179,7 +183,31 @@ Bytes FrameFuzzer::ValidTcp() {
              Bytes(Below(100)));
 }
 
+// A piece of one of a few datagrams of either version: with the others that come, in whatever order, some get complete.
+Bytes FrameFuzzer::ValidFragment() {
+  const bool v4 = OneIn(2);
+  const auto id = static_cast<uint32_t>(Below(64));
+  const size_t length = 100 * (1 + id), size = 8 * (1 + id);  // 13 fragments each
+  const uint8_t protocol = id % 3 == 0 ? (v4 ? 1 : 58) : 17;
+  Bytes packet;
+  if (v4) {
+    packet = protocol == 1 ? IcmpEcho(8, 1, 2, Bytes(length)) : Udp(5000, 7, Bytes(length));
+  } else {
+    packet = protocol == 58 ? Icmp6({}, Bytes(length)) : Udp6(5000, 7, Bytes(length));
+  }
+  const size_t offset = std::min(packet.size() - 1, Below(13) * size) / 8 * 8;
+  const bool more = offset + size < packet.size();
+  const View piece = View(packet).subspan(offset, std::min(size, packet.size() - offset));
+  const auto field = static_cast<uint16_t>(offset / 8 | (more ? 0x2000 : 0));
+  if (v4) return Ethernet({}, Ipv4({.protocol = protocol, .id = static_cast<uint16_t>(id), .fragment = field}, piece));
+  Bytes rest(1);
+  Append16(rest, static_cast<uint16_t>(offset | (more ? 1 : 0)));
+  Append32(rest, id);
+  return Ethernet({.type = 0x86dd}, Ipv6({.protocol = protocol, .extensions = {{44, rest}}}, piece));
+}
+
 Bytes FrameFuzzer::Valid() {
+  if (OneIn(4)) return ValidFragment();
   switch (Below(16)) {
     case 0: {
       ArpSpec arp{.operation = static_cast<uint16_t>(1 + Below(2))};

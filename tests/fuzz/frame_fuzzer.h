@@ -41,6 +41,7 @@ class FrameFuzzer {
   void Program(size_t slot);
   void Forget(netstack::TcpSock*& sock);
   Bytes Valid();
+  Bytes ValidFragment();
   Bytes ValidTcp();
   Bytes TcpSegmentFor(const netstack::TcpSock& sock);
   void Mutate(Bytes& frame);

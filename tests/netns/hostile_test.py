@@ -95,7 +95,7 @@ class HostileTest(harness.NetnsTest):
                 "IpVersion": [self.ipv4(17, b"x" * 20, first=0x55)],
                 "IpMartianSource": [self.ipv4(17, b"x" * 20, source=source)
                                     for source in ("127.0.0.1", WEIR_IP, "224.0.0.1", "255.255.255.255")],
-                "IpFragment": [self.ipv4(17, b"x" * 24, fragment=0x2000), self.ipv4(17, b"x" * 24, fragment=3)],
+                "IpFragmentMalformed": [self.ipv4(17, b"x" * 25, fragment=0x2000), self.ipv4(17, b"x" * 24, fragment=0x1fff)],
                 "IpProtocol": [self.ipv4(200, b"x" * 20)],
                 "UdpChecksum": [self.udp(b"data", wrong=1)],
                 "UdpTruncated": [self.udp(b"data", length=7), self.udp(b"data", length=100)],

@@ -31,7 +31,7 @@ class InetTestHost {
   struct Options {
     uint32_t ip = kHostIp;
     int prefix_length = 24;
-    std::optional<IpPrefix> ip6;
+    std::optional<IpPrefix> ip6;  // the host's clock then begins at start_ns + kReportsOver
     std::optional<uint32_t> gateway;
     Mac mac = kHostMac;
     uint32_t mtu = 1500;
@@ -43,6 +43,8 @@ class InetTestHost {
     // Sent frames stay unfinished until CompleteTx, as on a slow device.
     bool hold_tx = false;
   };
+
+  static constexpr Nanos kReportsOver = 10 * kSecond;
 
   explicit InetTestHost(const Options& options);
   InetTestHost() : InetTestHost(Options{}) {}

@@ -53,7 +53,7 @@ std::string ParseIpv4(Packet& p) {
   if (Get8(ip, 0) >> 4 != 4 || header < 20 || header > ip.size()) return "ip version or header length";
   if (NaiveSum(ip.first(header)) != 0xffff) return "ip checksum";
   if (Get16(ip, 2) != ip.size()) return "ip total length";
-  if (Get16(ip, 6) != 0x4000) return "ip fragment or no DF";
+  if ((Get16(ip, 6) & 0xbfff) != 0) return "ip fragment";
   if (Get8(ip, 8) != 64) return "ttl";
   p.protocol = Get8(ip, 9);
   p.source = Get32(ip, 12);
@@ -156,7 +156,7 @@ Bytes Ipv4(const Ipv4Spec& spec, View payload) {
   const unsigned words = spec.header_words.value_or(static_cast<uint8_t>(header / 4));
   Append16(ip, static_cast<uint16_t>(spec.version << 12 | words << 8 | spec.tos));
   Append16(ip, spec.total_length.value_or(static_cast<uint16_t>(header + payload.size())));
-  Append16(ip, 0x1234);
+  Append16(ip, spec.id);
   Append16(ip, spec.fragment);
   Append16(ip, static_cast<uint16_t>(spec.ttl << 8 | spec.protocol));
   Append16(ip, 0);

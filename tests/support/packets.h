@@ -67,6 +67,7 @@ struct Ipv4Spec {
   uint32_t destination = kHostIp;
   uint8_t version = 4;
   uint8_t tos = 0;
+  uint16_t id = 0x1234;
   uint16_t fragment = 0;
   uint8_t ttl = 64;
   Bytes options;                         // a multiple of four bytes

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstring>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -273,7 +275,7 @@ TEST_F(InetSocketTest, Datagrams) {
   absl::StatusOr<Datagram> got = absl::UnknownError("none");
   absl::Status sent, too_big, stopped;
   auto talk = [&]() -> Task<void> {
-    const std::string text = "datagram", big(1473, 'x');
+    const std::string text = "datagram", big(65508, 'x');
     const iovec piece{const_cast<char*>(text.data()), text.size()}, large{const_cast<char*>(big.data()), big.size()};
     sent = co_await client.Sendmsg({&piece, 1}, {server_.ip(), 7});
     got = co_await server.Recvmsg();
@@ -289,6 +291,42 @@ TEST_F(InetSocketTest, Datagrams) {
   EXPECT_TRUE(absl::IsInvalidArgument(too_big)) << too_big;
   EXPECT_TRUE(absl::IsDeadlineExceeded(stopped)) << stopped;
   got->data.Clear();
+}
+
+// Datagrams that do not fit one packet, sent from memory, from a buffer of several frames and as they were received.
+TEST_F(InetSocketTest, LargeDatagrams) {
+  {
+    UdpSocket server = *UdpSocket::Bind(server_.stack, {.port = 7});
+    UdpSocket client = *UdpSocket::Bind(client_.stack, {});
+    auto talk = [&]() -> Task<void> {
+      for (const size_t n : {1473, 4000, 40000, 65507}) {
+        std::string text(n, ' ');
+        for (size_t i = 0; i < n; ++i) text[i] = static_cast<char>(i * 131 + (i >> 8) * 7);
+        SendBuffer buffer = client.NewSendBuffer(n);
+        EXPECT_EQ(buffer.size(), n);
+        size_t at = 0;
+        for (const iovec& slice : buffer.writable()) {
+          std::memcpy(slice.iov_base, text.data() + at, slice.iov_len);
+          at += slice.iov_len;
+        }
+        const iovec piece{const_cast<char*>(text.data()), text.size()};
+        EXPECT_TRUE((co_await client.Sendmsg(std::move(buffer), {server_.ip(), 7})).ok());
+        EXPECT_TRUE((co_await client.Sendmsg({&piece, 1}, {server_.ip(), 7})).ok());
+        for (int i = 0; i < 2; ++i) {
+          absl::StatusOr<Datagram> got = co_await server.Recvmsg();
+          EXPECT_TRUE((co_await server.Sendmsg(std::move(got->data), got->peer)).ok());
+          got = co_await client.Recvmsg();
+          std::string back(got->data.size(), ' ');
+          got->data.CopyTo(std::as_writable_bytes(std::span(back)));
+          EXPECT_EQ(back, text);
+        }
+      }
+      EXPECT_TRUE(client.NewSendBuffer(200000).empty());
+    };
+    ASSERT_TRUE(Run(talk()));
+  }
+  Turn();
+  EXPECT_EQ(client_.frames_out() + server_.frames_out(), 0u);
 }
 
 }  // namespace
