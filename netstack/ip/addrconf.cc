@@ -72,7 +72,7 @@ void Addrconf::Generate(InterfaceAddress wanted, Nanos now_ns) {
   wanted.prefix.ip = StableAddress(secret_, wanted.prefix.network(), wanted.dad_counter);
   const auto generated = std::ranges::count(interface_.addresses(), true, &InterfaceAddress::generated);
   if (generated == kMaxGenerated || !Try(wanted, now_ns)) {
-    interface_.context.outcomes.Count(DropReason::kNdpTableFull);
+    interface_.context.outcomes.Count(DropReason::kAutoconfTableFull);
   }
 }
 

@@ -56,7 +56,8 @@ DropReason ArpRcv(Interface& in, runtime::Frame& frame, Nanos now_ns) {
   }
   if (in.FindAddress(sender) != nullptr) return Conflict(in, sender, now_ns);
   const bool sender_on_link = IsUnicastHost(packet.sender_ip) && in.OnLink(sender);
-  Neighbour* known = sender_on_link ? in.neighbours.Find(sender) : nullptr;
+  // A gateway beyond our prefix was asked for as well: leases of a /32 have one.
+  Neighbour* known = IsUnicastHost(packet.sender_ip) ? in.neighbours.Find(sender) : nullptr;
   const bool for_us = IsUnicastHost(packet.target_ip) && in.FindAddress(target) != nullptr;
   if (packet.operation == ArpPacket::kReply || sender == target) {
     // Only an answer to a question of ours counts: INCOMPLETE or PROBE means that one is out.
@@ -72,7 +73,7 @@ DropReason ArpRcv(Interface& in, runtime::Frame& frame, Nanos now_ns) {
   if (!for_us) return DropReason::kArpNotForUs;
   // RFC 826: whoever asks for us will be answered, so remember it. A sender of 0.0.0.0 is a probe (RFC 5227 §2.1.1):
   // answered, not remembered. An entry that is confirmed is not overwritten by a question.
-  if (sender_on_link && (known == nullptr || known->state != NeighbourState::kReachable)) {
+  if (known != nullptr ? known->state != NeighbourState::kReachable : sender_on_link) {
     Neighbour& neighbour = known != nullptr ? *known : in.neighbours.FindOrCreate(in, sender);
     NeighbourUpdate(in, neighbour, packet.sender_mac, /*confirmed=*/false, now_ns);
   }

@@ -69,7 +69,8 @@ class AddressListener {
  public:
   virtual void AddressAdded(Interface& interface, const IpAddress& ip) = 0;
   virtual void AddressRemoved(Interface& interface, const IpAddress& ip) = 0;
-  // `ip` was removed because another host on the link has it (RFC 4862 §5.4.5), which somebody ought to know.
+  // `ip` was removed, or not taken, because another host on the link has it (RFC 4862 §5.4.5, RFC 5227 §2.1.1), which
+  // somebody ought to know.
   virtual void AddressDuplicate(Interface&, const IpAddress& /*ip*/) {}
 
  protected:

@@ -66,7 +66,7 @@ void RouterDiscovery::SetRouter(const IpAddress& router, Nanos until_ns, Nanos n
     routers_[i].until_ns = until_ns;
     return;
   }
-  if (router_count_ == kMaxRouters) return interface_.context.outcomes.Count(DropReason::kNdpTableFull);
+  if (router_count_ == kMaxRouters) return interface_.context.outcomes.Count(DropReason::kAutoconfTableFull);
   routers_[router_count_++] = {router, until_ns};
   if (router_count_ == 1) Choose(0);
 }
@@ -95,7 +95,9 @@ void RouterDiscovery::Choose(size_t i) {
   if (chosen_ < router_count_) context.routes.Remove(DefaultRoute(interface_, routers_[chosen_].ip));
   chosen_ = i;
   if (router_count_ == 0) return;
-  if (!context.routes.Add(DefaultRoute(interface_, routers_[i].ip))) context.outcomes.Count(DropReason::kNdpTableFull);
+  if (!context.routes.Add(DefaultRoute(interface_, routers_[i].ip))) {
+    context.outcomes.Count(DropReason::kAutoconfTableFull);
+  }
 }
 
 // RFC 4861 §6.3.4, of prefixes with the on-link flag.
@@ -111,7 +113,7 @@ void RouterDiscovery::SetPrefix(const PrefixInformation& advertised, Nanos now_n
   }
   if (until_ns == now_ns) return;
   if (prefix_count_ == kMaxPrefixes || !interface_.context.AddConnectedRoute(interface_, prefix)) {
-    return interface_.context.outcomes.Count(DropReason::kNdpTableFull);
+    return interface_.context.outcomes.Count(DropReason::kAutoconfTableFull);
   }
   prefixes_[prefix_count_++] = {prefix, until_ns};
 }

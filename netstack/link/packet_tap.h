@@ -1,7 +1,8 @@
 // PacketTap: the frames of an interface that concern the kernel as much as us: all ARP that is not for our addresses
-// (announcements, probes, their answers), IPv4 broadcasts, and what goes to all hosts and all nodes of the link (IGMP and
-// MLD queries, router advertisements). The steering program leaves these to the kernel; an AF_PACKET socket with a filter
-// for exactly them gives us copies (packet(7)). What the program redirects never gets there, so nothing comes twice.
+// (announcements, probes, their answers), IPv4 broadcasts, and what goes to all hosts and all nodes of the link (IGMP
+// and MLD queries, router advertisements). The steering program leaves these to the kernel; an AF_PACKET socket with a
+// filter for exactly them gives us copies (packet(7)). What the program redirects never gets there, so nothing comes
+// twice.
 //
 // The socket also programs the NIC's multicast filter for the groups that we join: the memberships go with it.
 //

@@ -275,7 +275,7 @@ TEST_F(AddrconfTest, ManyPrefixesLeaveRoomForTheUsers) {
   }
   EXPECT_EQ(size_t{1} + Addrconf::kMaxGenerated, interface().addresses().size());
   EXPECT_GT(Interface::kMaxAddresses, interface().addresses().size());
-  EXPECT_LT(0u, host.counted(DropReason::kNdpTableFull));
+  EXPECT_LT(0u, host.counted(DropReason::kAutoconfTableFull));
   EXPECT_TRUE(interface().addrconf.Add({kStatic, 64}, host.now()));
   host.Sent();
 }

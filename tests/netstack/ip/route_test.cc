@@ -60,11 +60,18 @@ TEST_F(RouteTest, TheLowerMetricAmongEquals) {
   ASSERT_TRUE(table_.Add({.prefix = Prefix("0.0.0.0/0"), .out = &second(), .gateway = Address("10.9.0.1"), .metric = 10}));
   EXPECT_EQ("10.9.0.1", Gateway("8.8.8.8"));
   EXPECT_EQ("10.0.0.1", Gateway("8.8.8.8", &first()));
-  // With another metric it is another route; the same one again is no second.
-  ASSERT_TRUE(table_.Add({.prefix = Prefix("0.0.0.0/0"), .out = &first(), .gateway = Address("10.0.0.1"), .metric = 5}));
-  ASSERT_TRUE(table_.Add({.prefix = Prefix("0.0.0.0/0"), .out = &first(), .gateway = Address("10.0.0.1"), .metric = 5}));
+  // The same route again is there once; with another metric it is another route, as in Linux (fib_table_insert).
+  const Route again{.prefix = Prefix("0.0.0.0/0"), .out = &first(), .gateway = Address("10.0.0.1"), .metric = 20};
+  ASSERT_TRUE(table_.Add(again));
+  EXPECT_EQ(2u, table_.routes().size());
+  Route better = again;
+  better.metric = 5;
+  ASSERT_TRUE(table_.Add(better));
   EXPECT_EQ(3u, table_.routes().size());
   EXPECT_EQ("10.0.0.1", Gateway("8.8.8.8"));
+  table_.Remove(better);
+  EXPECT_EQ("10.9.0.1", Gateway("8.8.8.8"));
+  EXPECT_EQ("10.0.0.1", Gateway("8.8.8.8", &first()));
 }
 
 TEST_F(RouteTest, IsBounded) {

@@ -275,7 +275,7 @@ TEST_F(RouterDiscoveryTest, TablesAreBounded) {
   EXPECT_EQ(RouterDiscovery::kMaxPrefixes, routers().prefixes().size());
   EXPECT_GT(40u, host.inet().ip.routes.routes().size());
   EXPECT_EQ(2 * 300 - RouterDiscovery::kMaxRouters - RouterDiscovery::kMaxPrefixes,
-            host.counted(DropReason::kNdpTableFull));
+            host.counted(DropReason::kAutoconfTableFull));
 }
 
 }  // namespace

@@ -38,6 +38,29 @@ inline Bytes Be32(uint32_t value) {
   return bytes;
 }
 
+inline Bytes MakeAnswer(const Answer& answer, uint32_t xid) {
+  Bytes bytes = Hex("02010600");
+  Append32(bytes, xid ^ answer.xid_change);
+  bytes.resize(16);
+  Append32(bytes, answer.yiaddr);
+  bytes.resize(28);
+  Append(bytes, std::as_bytes(std::span(kHostMac)));
+  bytes[33] ^= std::byte{answer.mac_change};
+  bytes.resize(236);
+  Append(bytes, Hex("63825363"));
+  std::map<int, Bytes> options = {{53, {std::byte(answer.type)}}, {54, Be32(answer.server)}};
+  if (answer.type != kNak) options.insert({{51, Be32(answer.lease_s)}, {1, Be32(answer.mask)}});
+  for (const auto& [code, value] : answer.options) options[code] = value;
+  for (const auto& [code, value] : options) {
+    if (value.empty()) continue;
+    bytes.push_back(std::byte(code));
+    bytes.push_back(std::byte(value.size()));
+    Append(bytes, value);
+  }
+  bytes.push_back(std::byte{255});
+  return bytes;
+}
+
 class DhcpTrace : public netstack::DhcpPort {
  public:
   explicit DhcpTrace(uint64_t seed = 1, netstack::DhcpClientOptions options = {})
@@ -62,28 +85,7 @@ class DhcpTrace : public netstack::DhcpPort {
   double now() const { return static_cast<double>(now_) / kSecond; }
   Nanos now_ns() const { return now_; }
 
-  Bytes Make(const Answer& answer) const {
-    Bytes bytes = Hex("02010600");
-    Append32(bytes, xid ^ answer.xid_change);
-    bytes.resize(16);
-    Append32(bytes, answer.yiaddr);
-    bytes.resize(28);
-    Append(bytes, std::as_bytes(std::span(kHostMac)));
-    bytes[33] ^= std::byte{answer.mac_change};
-    bytes.resize(236);
-    Append(bytes, Hex("63825363"));
-    std::map<int, Bytes> options = {{53, {std::byte(answer.type)}}, {54, Be32(answer.server)}};
-    if (answer.type != kNak) options.insert({{51, Be32(answer.lease_s)}, {1, Be32(answer.mask)}});
-    for (const auto& [code, value] : answer.options) options[code] = value;
-    for (const auto& [code, value] : options) {
-      if (value.empty()) continue;
-      bytes.push_back(std::byte(code));
-      bytes.push_back(std::byte(value.size()));
-      Append(bytes, value);
-    }
-    bytes.push_back(std::byte{255});
-    return bytes;
-  }
+  Bytes Make(const Answer& answer) const { return MakeAnswer(answer, xid); }
   void Receive(const Answer& answer) { client.OnMessage(Make(answer), now_); }
   void ProbeResult(bool conflict, uint32_t ip = kOurs) { client.OnProbeResult(IpAddress::V4(ip), conflict, now_); }
 
