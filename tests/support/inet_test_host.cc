@@ -15,6 +15,17 @@ namespace weir::testing_support {
 using netstack::DropReason;
 using netstack::Inet;
 
+namespace {
+
+bool IsGroupReport(View packet) {
+  const auto at = [&](size_t i) { return i < packet.size() ? std::to_integer<int>(packet[i]) : -1; };
+  if (at(0) >> 4 == 4) return at(9) == 2;
+  constexpr int kHopByHop = 0, kIcmp6 = 58;
+  return at(0) >> 4 == 6 && at(6) == kHopByHop && at(40) == kIcmp6 && (at(48) == 131 || at(48) == 132 || at(48) == 143);
+}
+
+}  // namespace
+
 InetTestHost::InetTestHost(const Options& options)
     : options_(options),
       pool_(runtime::FramePool::Create({.frames = options.frames}).value()),
@@ -72,7 +83,10 @@ void InetTestHost::CollectSent() {
   netstack::NetDevice& device = interface().device;
   while (!device.tx_empty()) {
     runtime::Frame* frame = device.TxPop();
-    sent_.push_back({now_ns_, Bytes(frame->data, frame->data + frame->len)});
+    const View packet = View(frame->bytes()).subspan(netstack::EthernetHeaderSize(device.vlan()));
+    if (options_.group_reports || !IsGroupReport(packet)) {
+      sent_.push_back({now_ns_, Bytes(frame->data, frame->data + frame->len)});
+    }
     if (options_.hold_tx) {
       ++frame->tx_pending;
       on_device_.push_back(frame);

@@ -42,6 +42,8 @@ class InetTestHost {
     Nanos start_ns = kSecond;
     // Sent frames stay unfinished until CompleteTx, as on a slow device.
     bool hold_tx = false;
+    // Reports of IGMP and MLD are to be seen among what is sent; else they are left out.
+    bool group_reports = false;
   };
 
   static constexpr Nanos kReportsOver = 10 * kSecond;
