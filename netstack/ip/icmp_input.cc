@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "netstack/ip/icmp_error.h"
 #include "netstack/ip/icmp_output.h"
 #include "netstack/ip/ip_fragment.h"
 #include "netstack/ip/ip_output.h"
@@ -58,9 +59,8 @@ DropReason IcmpRcv(Inet& inet, IpPacket& packet, Nanos now_ns) {
   runtime::Frame& frame = packet.frame;
   if (frame.len < kIcmpHeader) return DropReason::kIcmpTruncated;
   if (FoldSum(SumPacket(packet)) != 0xffff) return DropReason::kIcmpChecksum;
-  if (runtime::LoadU8(frame.data) != kIcmpEchoRequest || runtime::LoadU8(frame.data + 1) != 0) {
-    return DropReason::kIcmpType;
-  }
+  if (runtime::LoadU8(frame.data) != kIcmpEchoRequest) return IcmpErrorRcv(inet, packet, now_ns);
+  if (runtime::LoadU8(frame.data + 1) != 0) return DropReason::kIcmpType;
   // RFC 1122 §3.2.2.6: an echo request to a broadcast or multicast address may be discarded, and is (smurf).
   if (packet.to != IpDestination::kLocal || packet.link_multicast) return DropReason::kIcmpBroadcast;
   return EchoReply(inet.ip, packet, kIcmpEchoReply, packet.destination, now_ns);
@@ -83,7 +83,7 @@ DropReason Icmp6Rcv(Inet& inet, IpPacket& packet, Nanos now_ns) {
     case kIcmp6MldV1Report:
       return MldRcv(packet, now_ns);
     default:
-      return DropReason::kIcmpType;
+      return Icmp6ErrorRcv(inet, packet, now_ns);
   }
 }
 

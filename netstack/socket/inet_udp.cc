@@ -27,10 +27,16 @@ void InetUdp::OnReady(ReadySock& sock, uint8_t) {
   if (self.StartRecv(*op)) op->Wake();
 }
 
+absl::Status InetUdp::TakeError() {
+  const int error = std::exchange(sock_.soft_error, 0);
+  return runtime::ErrnoStatus(error, absl::StrCat("datagrams to ", sock_.remote.ToString()));
+}
+
+// Errors before data: as __skb_try_recv_datagram.
 bool InetUdp::StartRecv(UdpRecvOp& op) {
   WEIR_CHECK(recv_ == nullptr);
-  if (const int error = std::exchange(sock_.soft_error, 0); error != 0) {
-    op.status = runtime::ErrnoStatus(error, absl::StrCat("datagram to ", sock_.remote.ToString()));
+  if (sock_.soft_error != 0) [[unlikely]] {
+    op.status = TakeError();
     return true;
   }
   while (op.count < op.into.size() && !sock_.receive_queue.empty()) {
@@ -103,7 +109,7 @@ absl::Status InetUdp::SendOne(SendBuffer& buffer, std::span<const iovec> from, c
   const auto failed = [&](int error) {
     return runtime::ErrnoStatus(error, absl::StrCat("cannot send to ", peer.ToString()));
   };
-  if (const int error = std::exchange(sock_.soft_error, 0); error != 0) return failed(error);
+  if (sock_.soft_error != 0) [[unlikely]] return TakeError();
   if (peer == Endpoint{}) return failed(EDESTADDRREQ);
   UdpRoute route;
   if (const int error = UdpFindRoute(udp_, sock_, peer, options, &route); error != 0) return failed(error);

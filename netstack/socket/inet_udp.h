@@ -32,6 +32,8 @@ class InetUdp final : public UdpBackend {
   SendBuffer NewSendBuffer(size_t bytes) override;
 
  private:
+  // What an ICMP error said of an earlier datagram, told once.
+  absl::Status TakeError();
   static void OnReady(ReadySock& sock, uint8_t events);
   absl::Status SendOne(SendBuffer& buffer, std::span<const iovec> from, const Endpoint& peer,
                        const UdpSendOptions& options);

@@ -84,6 +84,7 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   UpdateWindow(sock, segment, window);
   if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
   TcpPeerAnswered(sock);
+  sock.soft_error = 0;
   if (segment.ack == sock.snd.una) {
     // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, leaves the window, with data outstanding.
     if (sock.snd.nxt > sock.snd.una && segment.length() == 0 && same_window) {

@@ -13,6 +13,7 @@
 
 #include "netstack/drop_reason.h"
 #include "netstack/ip/ip_packet.h"
+#include "netstack/ip/transport_error.h"
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_segment.h"
 
@@ -20,6 +21,9 @@ namespace weir::netstack {
 
 // `packet.frame` begins at the TCP header; the caller keeps its reference.
 DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns);
+
+// An ICMP error about a segment of ours.
+DropReason TcpErr(TcpContext& context, const TransportError& error, Nanos now_ns);
 
 DropReason TcpRcvEstablished(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
 DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns);

@@ -83,9 +83,8 @@ bool TransmitFrame(TcpSock& sock, runtime::Frame* frame, bool fin, Nanos now_ns)
   return true;
 }
 
-// Cuts the frame at send_head so that it has `length` bytes; the rest goes to a new frame behind it (tcp_fragment).
-bool SplitHead(TcpSock& sock, uint16_t length) {
-  runtime::Frame* frame = sock.send_head;
+// Cuts a frame of the send queue so that it has `length` bytes; the rest goes to a new frame behind it (tcp_fragment).
+bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
   if (frame->tx_pending > 0) return false;
   runtime::Frame* rest = sock.context.ip.pool.Alloc();
   if (rest == nullptr) return false;
@@ -100,6 +99,11 @@ bool SplitHead(TcpSock& sock, uint16_t length) {
   cb.length = length;
   sock.send_queue.InsertAfter(frame, rest);
   return true;
+}
+
+// Cuts a frame that was filled when the path was wider, or seemed so.
+bool FitToMss(TcpSock& sock, runtime::Frame* frame) {
+  return frame->Cb<TcpTxCb>().length <= sock.snd.mss || Split(sock, frame, sock.snd.mss);
 }
 
 void FlushSock(TcpSock& sock, Nanos now_ns) {
@@ -137,6 +141,15 @@ uint16_t TcpMss(IpContext& ip, const Endpoint& remote) {
   const uint32_t mtu = hop.out != nullptr ? hop.out->mtu(v4) : v4 ? 576 : 1280;
   const uint32_t headers = TcpHeader::kMinSize + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize);
   return static_cast<uint16_t>(std::min<uint32_t>(mtu, 65535) - headers);
+}
+
+void TcpSyncMss(TcpSock& sock) {
+  IpContext& ip = sock.context.ip;
+  const uint32_t mtu = PathMtu(ip, sock.remote.ip, ip.FindInterface(sock.remote.scope_id));
+  const size_t headers = TcpHeader::kMinSize + (sock.remote.ip.is_v4() ? Ipv4Header::kMinSize : Ipv6Header::kSize);
+  sock.snd.mss = sock.snd.peer_mss;
+  if (mtu > headers) sock.snd.mss = static_cast<uint16_t>(std::min<size_t>(sock.snd.mss, mtu - headers));
+  sock.snd.path_generation = ip.path_mtu.generation();
 }
 
 uint32_t TcpSelectWindow(const TcpSock& sock) {
@@ -205,6 +218,7 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
 
 void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   auto& snd = sock.snd;
+  if (snd.path_generation != sock.context.ip.path_mtu.generation()) [[unlikely]] TcpSyncMss(sock);
   while (TcpHasUnsent(sock)) {
     const auto flight = static_cast<uint32_t>(snd.nxt - snd.una);
     const uint32_t window = std::min(snd.wnd, sock.congestion.cwnd());
@@ -215,10 +229,11 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
       snd.nxt += 1;
     } else {
       runtime::Frame* frame = sock.send_head;
+      if (!FitToMss(sock, frame)) break;
       // Sender's silly window avoidance (RFC 9293 §3.8.6.2.1): a part of a segment only when nothing is in flight, and
       // it is half of the largest window or the timeout has come. As a reader goes on, the window soon opens for all.
       const bool part = flight == 0 && (override_timeout || usable >= snd.max_wnd / 2);
-      if (frame->Cb<TcpTxCb>().length > usable && !(part && SplitHead(sock, static_cast<uint16_t>(usable)))) break;
+      if (frame->Cb<TcpTxCb>().length > usable && !(part && Split(sock, frame, static_cast<uint16_t>(usable)))) break;
       const uint16_t length = frame->Cb<TcpTxCb>().length;
       const bool fin = snd.fin && frame->next == nullptr && length < usable;  // the FIN counts in the window
       if (!TransmitFrame(sock, frame, fin, now_ns)) break;
@@ -241,6 +256,7 @@ void TcpRetransmit(TcpSock& sock, Nanos now_ns) {
   if (!sock.send_queue.empty()) {
     // The FIN only when it was sent before: else the peer would acknowledge what counts as never sent.
     runtime::Frame* frame = sock.send_queue.head();
+    if (!FitToMss(sock, frame)) return;
     (void)TransmitFrame(sock, frame, frame->next == nullptr && frame->Cb<TcpTxCb>().end() < sock.snd.max, now_ns);
   } else if (sock.snd.fin) {
     ++sock.context.counters.retransmits;

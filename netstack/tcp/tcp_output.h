@@ -40,6 +40,9 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
 // The receive window to advertise now, never moving its right edge left (tcp_select_window; RFC 9293 §3.8.6.2.2).
 uint32_t TcpSelectWindow(const TcpSock& sock);
 
+// Sets snd.mss from what the peer takes and what the path does, as known now (tcp_sync_mss).
+void TcpSyncMss(TcpSock& sock);
+
 // Largest segment that fits our MTU; what the MSS option says (RFC 6691 §2).
 uint16_t TcpMss(IpContext& ip, const Endpoint& remote);
 

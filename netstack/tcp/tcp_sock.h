@@ -88,6 +88,7 @@ struct TcpSock : ReadySock,
   bool hashed = false;
   TcpListenSock* listener = nullptr;  // until accepted
   int error = 0;                      // errno that ended the connection; 0: none
+  int soft_error = 0;                 // errno that a router reported since the peer last answered (sk_err_soft)
 
   // RFC 9293 §3.3.1, Send Sequence Variables. Everything from una to write_seq is in send_queue, a FIN excepted.
   struct {
@@ -99,7 +100,9 @@ struct TcpSock : ReadySock,
     Seq wl1, wl2;      // segment of the last window update
     uint32_t wnd = 0;  // scaled
     uint32_t max_wnd = 0;
-    uint16_t mss = 536;  // RFC 9293 §3.7.1: the default for IPv4
+    uint16_t peer_mss = 536;  // what the peer takes; RFC 9293 §3.7.1: the default for IPv4
+    uint16_t mss = 536;       // what is sent: not more than the path takes either
+    uint32_t path_generation = 0;  // of the path MTUs when that was looked up
     uint8_t wscale = 0;
     bool fin = false;  // a FIN is the last thing before write_seq
   } snd;

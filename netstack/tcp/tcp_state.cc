@@ -21,7 +21,8 @@ void TakeSyn(TcpSock& sock, const TcpSegment& segment) {
   // A peer's MSS below what every host must take would make us send confetti: Linux's TCP_MIN_SND_MSS plus options.
   constexpr uint16_t kMinMss = 88;
   const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
-  sock.snd.mss = std::min(peer_mss, sock.rcv.advmss);
+  sock.snd.peer_mss = std::min(peer_mss, sock.rcv.advmss);
+  TcpSyncMss(sock);
   // What the peer sends at once is seen later; it may be less than what it can receive (tcp_initialize_rcv_mss).
   sock.rcv.mss = std::min<uint16_t>(sock.snd.mss, 536);
   if (options.has_window_scale) {

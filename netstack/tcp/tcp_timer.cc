@@ -22,10 +22,13 @@ uint8_t RetryLimit(const TcpSock& sock) {
   return sock.orphan ? kTcpOrphanRetries : kTcpRetries;
 }
 
+// No answer came; a router may have said why (tcp_write_err).
+void GiveUp(TcpSock& sock) { TcpDone(sock, sock.soft_error != 0 ? sock.soft_error : ETIMEDOUT); }
+
 // Counts an attempt that was not answered; false when it was the last one.
 bool MayRetry(TcpSock& sock) {
   if (sock.retries >= RetryLimit(sock)) {
-    TcpDone(sock, ETIMEDOUT);
+    GiveUp(sock);
     return false;
   }
   ++sock.retries;
@@ -36,7 +39,7 @@ bool MayRetry(TcpSock& sock) {
 void ProbeTimeout(TcpSock& sock, Nanos now_ns) {
   // A peer that answers may keep its window closed for as long as it likes (RFC 9293 §3.8.6.1), but not hold what no
   // program waits for any more (tcp_probe_timer).
-  if (sock.orphan && sock.probes >= kTcpOrphanRetries) return TcpDone(sock, ETIMEDOUT);
+  if (sock.orphan && sock.probes >= kTcpOrphanRetries) return GiveUp(sock);
   if (!MayRetry(sock)) return;
   if (sock.probes < 255) ++sock.probes;
   TcpSendProbe(sock, now_ns);

@@ -1,0 +1,44 @@
+// ICMP errors about segments that we sent (RFC 1122 §4.2.3.9, RFC 5927). Linux: tcp_v4_err, tcp_v4_mtu_reduced.
+#include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_output.h"
+#include "runtime/base/byte_order.h"
+
+namespace weir::netstack {
+namespace {
+
+// The path is narrower than what is under way: all of it is sent again at once, in segments that fit. That is no sign
+// of congestion (RFC 8201 §5.4; tcp_simple_retransmit).
+void MtuReduced(TcpSock& sock) {
+  const uint16_t before = sock.snd.mss;
+  TcpSyncMss(sock);
+  if (sock.snd.mss >= before || sock.send_queue.empty()) return;
+  sock.snd.nxt = sock.snd.una;
+  sock.send_head = sock.send_queue.head();
+  sock.dup_acks = 0;
+  sock.context.WantOutput(sock);
+}
+
+}  // namespace
+
+DropReason TcpErr(TcpContext& context, const TransportError& error, Nanos now_ns) {
+  TcpSock* sock = context.demux.Find(error.local(), error.remote());
+  if (sock == nullptr) return DropReason::kIcmpNoSocket;
+  // RFC 5927 §4.1: about something that is under way; else it is too old, or a guess.
+  const Seq seq(runtime::LoadBe32(error.transport.data() + 4));
+  if (seq < sock->snd.una || seq >= sock->snd.max) return DropReason::kIcmpNoSocket;
+  if (error.too_big) {
+    if (!LowerPathMtu(context.ip, error, now_ns)) return DropReason::kIcmpIgnored;
+    MtuReduced(*sock);
+    return DropReason::kConsumed;
+  }
+  // RFC 1122 §4.2.3.9, RFC 5927 §5.2: what works may go on working; the error is remembered for when it does not.
+  // Differs from Linux: there soft errors end SYN-SENT too, which RFC 1122 forbids.
+  if (sock->state == TcpState::kSynSent && error.hard) {
+    TcpDone(*sock, error.error);
+  } else {
+    sock->soft_error = error.error;
+  }
+  return DropReason::kConsumed;
+}
+
+}  // namespace weir::netstack

@@ -1,0 +1,20 @@
+#include "netstack/udp/udp_error.h"
+
+namespace weir::netstack {
+
+DropReason UdpErr(UdpTable& table, const TransportError& error, Nanos now_ns) {
+  const Endpoint remote = error.remote();
+  UdpSock* sock = table.Lookup(error.local());
+  if (sock == nullptr) return DropReason::kIcmpNoSocket;
+  const bool connected = sock->remote.port != 0;
+  if (connected && (sock->remote.ip != remote.ip || sock->remote.port != remote.port)) return DropReason::kIcmpNoSocket;
+  if (error.too_big && !LowerPathMtu(table.ip(), error, now_ns)) return DropReason::kIcmpIgnored;
+  if (!connected) return error.too_big ? DropReason::kConsumed : DropReason::kIcmpIgnored;
+  // RFC 1122 §4.2.3.9 says it of TCP, Linux of both: soft errors pass.
+  if (!error.hard && !error.too_big) return DropReason::kIcmpIgnored;
+  sock->soft_error = error.error;
+  table.ip().Ready(*sock, ReadySock::kError);
+  return DropReason::kConsumed;
+}
+
+}  // namespace weir::netstack
