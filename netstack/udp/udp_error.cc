@@ -3,11 +3,9 @@
 namespace weir::netstack {
 
 DropReason UdpErr(UdpTable& table, const TransportError& error, Nanos now_ns) {
-  const Endpoint remote = error.remote();
-  UdpSock* sock = table.Lookup(error.local());
+  UdpSock* sock = table.Lookup(error.local(), error.remote());
   if (sock == nullptr) return DropReason::kIcmpNoSocket;
-  const bool connected = sock->remote.port != 0;
-  if (connected && (sock->remote.ip != remote.ip || sock->remote.port != remote.port)) return DropReason::kIcmpNoSocket;
+  const bool connected = sock->remote.port != 0;  // to the peer that the packet was sent to
   if (error.too_big && !LowerPathMtu(table.ip(), error, now_ns)) return DropReason::kIcmpIgnored;
   if (!connected) return error.too_big ? DropReason::kConsumed : DropReason::kIcmpIgnored;
   // RFC 1122 §4.2.3.9 says it of TCP, Linux of both: soft errors pass.

@@ -40,10 +40,6 @@ InetTestHost::InetTestHost(const Options& options)
   if (options.gateway.has_value()) interface.gateways.push_back(IpAddress::V4(*options.gateway));
   const netstack::IpOptions ip{.interfaces = {interface}, .secret = {17, 42}};
   inet_.emplace(ip, options.tcp, *pool_, timers_);
-  if (!options.ip6.has_value()) return;
-  // The reports of its solicited-node group (RFC 3810 §6.1) are over within some seconds.
-  Advance(kReportsOver);
-  sent_.clear();
 }
 
 InetTestHost::~InetTestHost() {

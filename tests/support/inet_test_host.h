@@ -31,7 +31,7 @@ class InetTestHost {
   struct Options {
     uint32_t ip = kHostIp;
     int prefix_length = 24;
-    std::optional<IpPrefix> ip6;  // the host's clock then begins at start_ns + kReportsOver
+    std::optional<IpPrefix> ip6;
     std::optional<uint32_t> gateway;
     Mac mac = kHostMac;
     uint32_t mtu = 1500;
@@ -45,8 +45,6 @@ class InetTestHost {
     // Reports of IGMP and MLD are to be seen among what is sent; else they are left out.
     bool group_reports = false;
   };
-
-  static constexpr Nanos kReportsOver = 10 * kSecond;
 
   explicit InetTestHost(const Options& options);
   InetTestHost() : InetTestHost(Options{}) {}
