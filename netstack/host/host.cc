@@ -63,6 +63,7 @@ absl::Status Host::Check(const HostOptions& options) {
         "--interface, --address, --pcap, --filter and --ip_forward belong to --stack=xdp");
   }
   for (const HostOptions::Address& address : options.addresses) {
+    if (address.kind != AddressKind::kStatic) continue;
     if (!IsHostAddress(address.prefix)) {
       return absl::InvalidArgumentError(
           absl::StrCat("--address=", address.prefix.ToString(), ": no address that a host can have"));

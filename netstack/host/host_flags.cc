@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -21,9 +22,10 @@ ABSL_FLAG(std::string, stack, "kernel", "kernel (kernel sockets, no privileges) 
 ABSL_FLAG(std::string, interface, "",
           "xdp: the interfaces, as 'ip link' names them, with commas between; eth0.100 for VLAN 100 of eth0");
 ABSL_FLAG(std::string, address, "",
-          "xdp: the stack's own addresses with their prefix lengths, such as 10.0.0.2/24,fd00::2/64; 10.1.0.2/24@eth1 for "
-          "another interface than the first");
-ABSL_FLAG(std::string, gateway, "", "xdp: where packets to other networks go, such as 10.0.0.1,fd00::1");
+          "xdp: the stack's own addresses: with their prefix lengths, such as 10.0.0.2/24,fd00::2/64, dhcp for a lease, "
+          "slaac for what IPv6 routers advertise; 10.1.0.2/24@eth1 for another interface than the first");
+ABSL_FLAG(std::string, gateway, "",
+          "xdp: where packets to other networks go, such as 10.0.0.1,fd00::1 or fe80::1%eth0");
 ABSL_FLAG(std::string, route, "", "xdp: further routes, such as '10.9.0.0/16 via 10.0.0.7,fd09::/48 via fd00::7'");
 ABSL_FLAG(std::string, filter, "", "xdp: a file of packet filter rules: 'input proto tcp dport 22 src 10.0.0.0/8 accept'");
 ABSL_FLAG(bool, ip_forward, false, "xdp: pass packets on between the interfaces, as a router does");
@@ -82,17 +84,39 @@ std::vector<std::string> CommaList(const std::string& text) {
   return absl::StrSplit(text, ',', absl::SkipWhitespace());
 }
 
+// "10.0.0.2/24", "dhcp", "slaac@eth1".
+absl::StatusOr<HostOptions::Address> ParseAddress(const std::string& text) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('@', 1));
+  if (parts.first == "dhcp") return HostOptions::Address{{}, parts.second, AddressKind::kDhcp};
+  if (parts.first == "slaac") return HostOptions::Address{{}, parts.second, AddressKind::kSlaac};
+  absl::StatusOr<IpPrefix> prefix = IpPrefix::Parse(parts.first);
+  if (!prefix.ok()) return Explain("address", prefix.status());
+  return HostOptions::Address{*prefix, parts.second};
+}
+
+// A route to `prefix` through "10.0.0.1" or "fe80::1%eth0"; the default route of the gateway's family without a prefix.
+absl::StatusOr<HostOptions::Route> ParseRoute(const char* flag, const std::string& text,
+                                              const std::optional<IpPrefix>& prefix) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('%', 1));
+  absl::StatusOr<IpAddress> gateway = IpAddress::Parse(parts.first);
+  if (!gateway.ok()) return Explain(flag, gateway.status());
+  if (!parts.second.empty() && (gateway->is_v4() || !gateway->is_link_local())) {
+    return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", text, ": only a link-local IPv6 address has a %"));
+  }
+  const IpPrefix all{gateway->is_v4() ? IpAddress::V4(0) : IpAddress(), 0};
+  return HostOptions::Route{prefix.value_or(all), *gateway, parts.second};
+}
+
 absl::Status AddressesFromFlags(HostOptions* options) {
   for (const std::string& text : CommaList(absl::GetFlag(FLAGS_address))) {
-    const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('@', 1));
-    absl::StatusOr<IpPrefix> address = IpPrefix::Parse(parts.first);
-    if (!address.ok()) return Explain("address", address.status());
-    options->addresses.push_back({*address, parts.second});
+    absl::StatusOr<HostOptions::Address> address = ParseAddress(text);
+    if (!address.ok()) return address.status();
+    options->addresses.push_back(*std::move(address));
   }
   for (const std::string& text : CommaList(absl::GetFlag(FLAGS_gateway))) {
-    absl::StatusOr<IpAddress> gateway = IpAddress::Parse(text);
-    if (!gateway.ok()) return Explain("gateway", gateway.status());
-    options->routes.push_back({{gateway->is_v4() ? IpAddress::V4(0) : IpAddress(), 0}, *gateway});
+    absl::StatusOr<HostOptions::Route> route = ParseRoute("gateway", text, std::nullopt);
+    if (!route.ok()) return route.status();
+    options->routes.push_back(*std::move(route));
   }
   for (const std::string& text : CommaList(absl::GetFlag(FLAGS_route))) {
     const std::vector<std::string> words = absl::StrSplit(text, ' ', absl::SkipWhitespace());
@@ -100,10 +124,10 @@ absl::Status AddressesFromFlags(HostOptions* options) {
       return absl::InvalidArgumentError(absl::StrCat("--route=", text, ": write NETWORK/LENGTH via GATEWAY"));
     }
     absl::StatusOr<IpPrefix> prefix = IpPrefix::Parse(words[0]);
-    absl::StatusOr<IpAddress> gateway = IpAddress::Parse(words[2]);
     if (!prefix.ok()) return Explain("route", prefix.status());
-    if (!gateway.ok()) return Explain("route", gateway.status());
-    options->routes.push_back({*prefix, *gateway});
+    absl::StatusOr<HostOptions::Route> route = ParseRoute("route", words[2], *prefix);
+    if (!route.ok()) return route.status();
+    options->routes.push_back(*std::move(route));
   }
   if (const std::string text = absl::GetFlag(FLAGS_metrics); !text.empty()) {
     absl::StatusOr<Endpoint> metrics = Endpoint::Parse(text);

@@ -17,6 +17,8 @@ enum class XdpAttach { kAuto, kNative, kGeneric };
 enum class ZeroCopyMode { kAuto, kOn, kOff };
 // What a shard does when there is nothing to do: sleep, never sleep, or spin for as long as it has been worth it.
 enum class PollMode { kAdaptive, kBusy, kWait };
+// Where an address comes from: the user, a DHCP server (RFC 2131), or router advertisements (RFC 4862).
+enum class AddressKind { kStatic, kDhcp, kSlaac };
 
 struct HostOptions {
   StackKind stack = StackKind::kKernel;
@@ -27,12 +29,14 @@ struct HostOptions {
 
   // For kXdp:
   struct Address {
-    IpPrefix prefix;
+    IpPrefix prefix;        // of a static one
     std::string interface;  // empty: the first
+    AddressKind kind = AddressKind::kStatic;
   };
   struct Route {
     IpPrefix prefix;
-    IpAddress gateway;  // in the prefix of one of our addresses
+    IpAddress gateway;      // in the prefix of one of our addresses, or link-local
+    std::string interface;  // of a link-local IPv6 gateway; empty: there is only one
   };
   // "eth0", or "eth0.100" and "eth0.100.7" for VLANs of it that have no device of their own.
   std::vector<std::string> interfaces;

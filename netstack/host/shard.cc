@@ -89,7 +89,8 @@ void Shard::Ready(const std::string& what) {
 }
 
 Task<void> Shard::RunMain(const ShardMain& main) {
-  result_ = co_await main(*this);
+  if (xdp_ != nullptr) result_ = co_await xdp_->addresses().Wait();
+  if (result_.ok()) result_ = co_await main(*this);
   // A stop that came from outside is no error.
   if (result_.code() == absl::StatusCode::kCancelled && stop_.stop_requested()) result_ = absl::OkStatus();
   if (!result_.ok()) host_.StopAll();
@@ -170,14 +171,19 @@ void Shard::RequestStop() {
 void Shard::Linger() {
   if (xdp_ == nullptr) return;
   // Long enough for a few retransmissions of a last FIN; TIME-WAIT is not waited for.
+  LingerWhile([this] { return xdp_->inet().tcp.unfinished() > 0; });
+  xdp_->addresses().Release();
+  LingerWhile([this] { return xdp_->addresses().Releasing(); });
+}
+
+void Shard::LingerWhile(const std::function<bool()>& busy) {
   const Nanos deadline_ns = MonotonicNow() + kSecond;
-  netstack::TcpContext& tcp = xdp_->inet().tcp;
   for (Nanos now_ns = MonotonicNow(); now_ns < deadline_ns; now_ns = MonotonicNow()) {
     scheduler_.set_now_ns(now_ns);
     xdp_->Receive(now_ns);
     scheduler_.timers().Advance(now_ns);
     xdp_->Transmit(now_ns);
-    if (tcp.unfinished() == 0 && xdp_->TxEmpty()) return;
+    if (!busy() && xdp_->TxEmpty()) return;
     Sleep(std::min(deadline_ns, scheduler_.timers().NextDeadline()));
     reactor_->Poll();
   }

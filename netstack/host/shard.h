@@ -122,8 +122,9 @@ class Shard {
   void Turn();
   void Idle(bool worked);
   void Sleep(Nanos deadline_ns);
-  // Lets connections finish what they have to send, for a moment.
+  // Lets connections finish what they have to send, for a moment, and gives back what addresses were leased.
   void Linger();
+  void LingerWhile(const std::function<bool()>& busy);
 
   Host& host_;
   const int index_;

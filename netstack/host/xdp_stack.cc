@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "netstack/host/filter_file.h"
-#include "netstack/ip/arp.h"
 #include "xdp/interface_info.h"
 
 namespace weir {
@@ -17,7 +16,7 @@ absl::Status CheckOptions(const HostOptions& options) {
   }
   if (options.addresses.empty()) {
     return absl::InvalidArgumentError(
-        "--stack=xdp needs --address=A.B.C.D/LEN: sharing the interface's own addresses is not there yet");
+        "--stack=xdp needs --address=A.B.C.D/LEN, dhcp or slaac: sharing the interface's own is not there yet");
   }
   for (size_t i = 0; i < options.interfaces.size(); ++i) {
     const auto& all = options.interfaces;
@@ -72,6 +71,7 @@ absl::StatusOr<std::unique_ptr<XdpStack>> XdpStack::Create(const HostOptions& op
     (*port)->Connect(*self->inet_, self->inet_->ip.AddInterface((*port)->device_options()), self->capture_.get());
     self->ports_.push_back(*std::move(port));
   }
+  self->addresses_ = std::make_unique<AddressSetup>(*self->inet_, scheduler);
   // Only now: from here on the frames are ours, and somebody is there to answer.
   self->inet_->ip.address_listener = self.get();
   status = self->AddAddresses(options);
@@ -87,34 +87,51 @@ XdpStack::~XdpStack() {
 absl::Status XdpStack::AddAddresses(const HostOptions& options) {
   for (const HostOptions::Address& wanted : options.addresses) {
     const std::string& name = wanted.interface.empty() ? options.interfaces.front() : wanted.interface;
-    const auto port = std::ranges::find_if(ports_, [&](const auto& p) { return p->interface().device.name() == name; });
-    if (port == ports_.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--address=", wanted.prefix.ToString(), "@", name, ": --interface does not name ", name));
+    netstack::Interface* interface = FindInterface(name);
+    if (interface == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("--address: @", name, ": --interface does not name ", name));
     }
-    netstack::Interface& interface = (*port)->interface();
-    if (!inet_->ip.AddAddress(interface, {wanted.prefix, netstack::AddressState::kPreferred})) {
-      return absl::InvalidArgumentError(absl::StrCat("--address=", wanted.prefix.ToString(), ": twice, or more than ",
-                                                     netstack::Interface::kMaxAddresses, " on ", name));
-    }
-    if (wanted.prefix.ip.is_v4()) inet_->ip.CountFailure(netstack::ArpAnnounce(interface, wanted.prefix.ip));
+    const absl::Status added = addresses_->Add(*interface, wanted);
+    if (!added.ok()) return added;
   }
+  addresses_->Start();
   return absl::OkStatus();
+}
+
+// The interface that a gateway is on; nullptr, and one line, when there is none.
+absl::StatusOr<netstack::Interface*> XdpStack::InterfaceOf(const HostOptions::Route& route) {
+  const auto wrong = [&](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat(route.prefix.length == 0 ? "--gateway=" : "--route: gateway ",
+                                                   route.gateway.ToString(), why));
+  };
+  if (!route.gateway.is_v4() && route.gateway.is_link_local()) {
+    if (route.interface.empty() && ports_.size() > 1) return wrong(": say on which interface, fe80::1%eth0");
+    const std::string& name = route.interface.empty() ? ports_.front()->interface().device.name() : route.interface;
+    netstack::Interface* interface = FindInterface(name);
+    if (interface == nullptr) return wrong(absl::StrCat(": --interface does not name ", name));
+    if (interface->LinkLocal() == nullptr) return wrong(" needs an IPv6 address on the same interface");
+    return interface;
+  }
+  for (const std::unique_ptr<XdpPort>& port : ports_) {
+    if (port->interface().OnLink(route.gateway)) return &port->interface();
+  }
+  return wrong(" is in the network of none of our addresses");
 }
 
 absl::Status XdpStack::AddRoutes(const HostOptions& options) {
   for (const HostOptions::Route& route : options.routes) {
-    const auto port = std::ranges::find_if(ports_, [&](const auto& p) { return p->interface().OnLink(route.gateway); });
-    if (port == ports_.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(route.prefix.length == 0 ? "--gateway=" : "--route: gateway ", route.gateway.ToString(),
-                       " is in the network of none of our addresses"));
-    }
-    if (!inet_->ip.routes.Add({.prefix = route.prefix, .out = &(*port)->interface(), .gateway = route.gateway})) {
+    absl::StatusOr<netstack::Interface*> out = InterfaceOf(route);
+    if (!out.ok()) return out.status();
+    if (!inet_->ip.routes.Add({.prefix = route.prefix, .out = *out, .gateway = route.gateway})) {
       return absl::InvalidArgumentError(absl::StrCat("more than ", netstack::RouteTable::kMaxRoutes, " routes"));
     }
   }
   return absl::OkStatus();
+}
+
+netstack::Interface* XdpStack::FindInterface(const std::string& name) {
+  const auto port = std::ranges::find_if(ports_, [&](const auto& p) { return p->interface().device.name() == name; });
+  return port == ports_.end() ? nullptr : &(*port)->interface();
 }
 
 XdpPort& XdpStack::PortOf(const netstack::Interface& interface) {
@@ -124,6 +141,11 @@ XdpPort& XdpStack::PortOf(const netstack::Interface& interface) {
 void XdpStack::AddressAdded(netstack::Interface& interface, const IpAddress& ip) {
   const absl::Status status = PortOf(interface).Steer(ip, /*ours=*/true);
   if (!status.ok()) std::fprintf(stderr, "weir: frames to %s: %s\n", ip.ToString().c_str(), status.ToString().c_str());
+  addresses_->AddressAdded();
+}
+
+void XdpStack::AddressDuplicate(netstack::Interface& interface, const IpAddress& ip) {
+  addresses_->AddressDuplicate(interface, ip);
 }
 
 void XdpStack::AddressRemoved(netstack::Interface& interface, const IpAddress& ip) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "netstack/host/address_setup.h"
 #include "netstack/host/host_options.h"
 #include "netstack/host/xdp_port.h"
 #include "netstack/ip/filter_hook.h"
@@ -58,6 +59,7 @@ class XdpStack final : netstack::AddressListener {
     return inet_->ip.ready.empty() && TxEmpty();
   }
 
+  AddressSetup& addresses() { return *addresses_; }
   netstack::SocketStack& stack() { return *stack_; }
   netstack::Inet& inet() { return *inet_; }
   // nullptr without --filter.
@@ -70,8 +72,12 @@ class XdpStack final : netstack::AddressListener {
   XdpStack() = default;
   absl::Status AddAddresses(const HostOptions& options);
   absl::Status AddRoutes(const HostOptions& options);
+  absl::StatusOr<netstack::Interface*> InterfaceOf(const HostOptions::Route& route);
+  // nullptr: --interface does not name it.
+  netstack::Interface* FindInterface(const std::string& name);
   void AddressAdded(netstack::Interface& interface, const IpAddress& ip) override;
   void AddressRemoved(netstack::Interface& interface, const IpAddress& ip) override;
+  void AddressDuplicate(netstack::Interface& interface, const IpAddress& ip) override;
   XdpPort& PortOf(const netstack::Interface& interface);
 
   // Ports after the stack whose interfaces they serve.
@@ -79,6 +85,7 @@ class XdpStack final : netstack::AddressListener {
   std::unique_ptr<netstack::Inet> inet_;
   std::unique_ptr<netstack::FilterHook> filter_;
   std::unique_ptr<netstack::InetStack> stack_;
+  std::unique_ptr<AddressSetup> addresses_;
   std::vector<std::unique_ptr<XdpPort>> ports_;
 };
 

@@ -1,6 +1,6 @@
 // DhcpInterface: an interface whose IPv4 address comes from a DHCP server: what DhcpClient asks of its owner. Sends
-// its messages, looks whether an offered address is free (RFC 5227 §2.1), gives the interface the address, the default
-// route and the MTU of the lease, and takes them away with it. Linux has this in user space (systemd-networkd, dhclient).
+// its messages, looks whether an offered address is free (RFC 5227 §2.1), gives the interface the address, default route
+// and MTU of the lease, and takes them away with it. Linux has this in user space (systemd-networkd, dhclient).
 #ifndef NETSTACK_UDP_DHCP_INTERFACE_H_
 #define NETSTACK_UDP_DHCP_INTERFACE_H_
 

@@ -47,8 +47,14 @@ class BadInputTest(harness.NetnsTest):
         for address in ("0.0.0.0/0", "127.0.0.1/8", "224.0.0.1/4", "240.0.0.1/8", "10.91.0.0/24", "10.91.0.255/24"):
             self.refused(*base, f"--address={address}", says="no address that a host can have")
         self.refused(*base, "--address=10.0.0.2/33", says="0 to 32")
-        for gateway in ("192.0.2.1", "gateway", "10.91.0.1/24", "fe80::1", WEIR_IP):
+        for address in ("dhcp,dhcp", "slaac,slaac", f"{WEIR_IP}/24,{WEIR_IP}/24", "fd91::2/64,fd91::2/64"):
+            self.refused(*base, f"--address={address}", says="twice")
+        for address in ("dhcp/24", "slaac6", "@"):
+            self.refused(*base, f"--address={address}", says="--address")
+        self.refused(*base, "--address=dhcp@nowhere", says="--interface does not name nowhere")
+        for gateway in ("192.0.2.1", "gateway", "10.91.0.1/24", "fe80::1", f"10.91.0.1%{DEVICE}", WEIR_IP):
             self.refused(*self.xdp_flags(), f"--gateway={gateway}", says="--gateway")
+        self.refused(*base, "--address=fd91::2/64", "--gateway=fe80::1%nowhere", says="--interface does not name")
         for mtu in ("100", "575", "1501", "9000", "65536", "-1"):
             self.refused(*self.xdp_flags(), f"--mtu={mtu}", says="--mtu")
         self.assertFalse(self.xdp_attached())

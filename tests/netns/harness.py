@@ -102,14 +102,14 @@ def without_system_call(number, error, first_argument=None):
 class Server:
     """A running example. Stopping it by SIGTERM must end it with code 0."""
 
-    def __init__(self, namespace, ip, arguments, environment=None):
+    def __init__(self, namespace, ip, arguments, environment=None, patience=15):
         self.namespace, self.ip = namespace, ip
         self.log = tempfile.NamedTemporaryFile("w+", prefix="weir-test-")
         self.process = subprocess.Popen(["ip", "netns", "exec", namespace, *arguments], stdout=self.log,
                                         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                         env=os.environ | (environment or {}), preexec_fn=die_with_parent)
         self.pid = self.process.pid
-        for _ in range(300):
+        for _ in range(20 * patience):
             if "weir: ready" in self.output():
                 return
             if self.process.poll() is not None:
@@ -176,11 +176,11 @@ class NetnsTest(unittest.TestCase):
         return ["--stack=xdp", f"--interface={DEVICE}", f"--address={ip}/24"]
 
     @contextlib.contextmanager
-    def serve(self, name, *flags, stack="xdp", ip=None):
+    def serve(self, name, *flags, stack="xdp", ip=None, patience=15):
         ip = ip or (WEIR_IP if stack == "xdp" else KERNEL_IP)
         stack_flags = self.xdp_flags(ip) if stack == "xdp" else ["--stack=kernel"]
         server = Server(self.server, ip, [binary(name), f"--metrics={METRICS}", *stack_flags, *flags],
-                        self.environment)
+                        self.environment, patience)
         try:
             yield server
             if server.process.poll() is None:
@@ -234,9 +234,9 @@ def both_stacks(test):
     return wrapper
 
 
-def wait_until(condition, what):
+def wait_until(condition, what, patience=20):
     """Waits for something that comes by itself, far longer than it takes."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"never came: {what}")
