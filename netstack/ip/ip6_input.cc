@@ -36,8 +36,8 @@ IcmpError ParameterProblem(uint8_t code) {
 
 DropReason Ip6RcvFragment(Inet& inet, IpPacket& packet, const Extensions& found, Nanos now_ns);
 
-// Extension headers up to the transport, or what was wrong with them. `packet` is at the header that its protocol names,
-// behind its fixed header or, when it was put together, behind its Fragment header.
+// Extension headers up to the transport, or what was wrong with them. `packet` is at the header that its protocol
+// names, behind its fixed header or, when it was put together, behind its Fragment header.
 DropReason WalkAndDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
   runtime::Frame& frame = packet.frame;
   const size_t skipped = packet.header.size() - Ipv6Header::kSize;
@@ -65,15 +65,15 @@ DropReason WalkAndDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
   return IpLocalDeliver(inet, packet, now_ns);
 }
 
-// RFC 7112 §3, §5: a first fragment holds all headers up to the transport's, that one included (ipv6frag_thdr_truncated).
+// RFC 7112 §3, §5: a first fragment holds all headers up to the transport's, that one included
+// (ipv6frag_thdr_truncated).
 bool HasAllHeaders(const IpPacket& packet) {
   const size_t skipped = packet.header.size() - Ipv6Header::kSize;
   const Extensions found = WalkIpv6Extensions(packet.frame.bytes(), packet.protocol, skipped);
   if (found.outcome == Extensions::Outcome::kTruncated) return false;
   if (found.outcome != Extensions::Outcome::kUpperLayer) return true;  // something else is wrong, and said later
-  const size_t needed = found.protocol == kProtocolTcp                                            ? TcpHeader::kMinSize
-                        : found.protocol == kProtocolUdp || found.protocol == kProtocolIcmp6 ? UdpHeader::kSize
-                                                                                                  : 1;
+  const bool short_header = found.protocol == kProtocolUdp || found.protocol == kProtocolIcmp6;
+  const size_t needed = found.protocol == kProtocolTcp ? TcpHeader::kMinSize : short_header ? UdpHeader::kSize : 1;
   return packet.frame.len - found.offset >= needed;
 }
 

@@ -136,7 +136,8 @@ DropReason IpFragmentForward(Interface& out, runtime::Frame& packet, uint32_t he
   const uint16_t was = runtime::LoadBe16(header.data() + 6);
   const iovec data{packet.data + header_size, packet.len - header_size};
   const uint32_t chunk = Chunk(out.context, out.mtu(/*v4=*/true), header_size);
-  return SendFragments(out, {{}, {&data, 1}}, data.iov_len, chunk, [&](runtime::Frame* frame, uint32_t offset, bool more) {
+  const Reader reader({}, {&data, 1});
+  return SendFragments(out, reader, data.iov_len, chunk, [&](runtime::Frame* frame, uint32_t offset, bool more) {
     std::byte* at = frame->Push(header_size);
     std::memcpy(at, header.data(), header_size);
     runtime::StoreBe16(at + 2, static_cast<uint16_t>(frame->len));

@@ -31,8 +31,8 @@ struct IpPacket {
   IpDestination to = IpDestination::kOther;
   // The IP header, with options and extension headers, right in front of frame.data (of the first fragment).
   std::span<const std::byte> header;
-  // Of a reassembled packet: the frames behind the first, each at its piece of the payload, which begins at a multiple of
-  // eight bytes from the transport header. They are the caller's.
+  // Of a reassembled packet: the frames behind the first, each at its piece of the payload, which begins at a multiple
+  // of eight bytes from the transport header. They are the caller's.
   std::span<runtime::Frame* const> more;
 
   bool is_v4() const { return source.is_v4(); }

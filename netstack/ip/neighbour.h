@@ -29,8 +29,8 @@ enum class NeighbourState : uint8_t { kFree, kIncomplete, kReachable, kStale, kD
 struct NeighbourUse;  // list tag: least recently used first
 
 struct Neighbour : runtime::Timer, runtime::ListNode<NeighbourUse> {
-  // Linux keeps 101 packets for an unresolved neighbour; a frame pool is dearer than kernel memory, and the fragments of
-  // one datagram of 64 KiB, of 1480 bytes each, fit in 48.
+  // Linux keeps 101 packets for an unresolved neighbour; a frame pool is dearer than kernel memory, and the fragments
+  // of one datagram of 64 KiB, of 1480 bytes each, fit in 48.
   static constexpr size_t kMaxPending = 48;
 
   Neighbour() : Timer(&OnTimer) {}

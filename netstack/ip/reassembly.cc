@@ -28,7 +28,7 @@ uint32_t Begin(Frame* piece) { return piece->Cb<PieceCb>().offset; }
 uint32_t End(Frame* piece) { return Begin(piece) + piece->len; }
 
 // Whether all of `frame` is in the pieces from `at` on already, with the same bytes. RFC 8200 §4.5: the network doubles
-// fragments, and that is no overlap. As Linux (IPFRAG_DUP) without regard to how it was cut, but with regard to the bytes.
+// fragments, and that is no overlap. As Linux (IPFRAG_DUP) without regard to how it was cut, but the bytes must agree.
 bool IsDuplicate(Frame* at, const Frame& frame, uint32_t offset) {
   uint32_t done = 0;
   for (; done < frame.len && at != nullptr; at = at->next) {
@@ -185,7 +185,9 @@ DropReason Reassembly::Insert(Datagram& datagram, const IpPacket& packet, const 
   if (tail != nullptr && Begin(tail) <= fragment.offset) {
     previous = tail;  // the usual case: in order
   } else {
-    for (Frame* at = datagram.pieces.head(); at != nullptr && Begin(at) <= fragment.offset; at = at->next) previous = at;
+    for (Frame* at = datagram.pieces.head(); at != nullptr && Begin(at) <= fragment.offset; at = at->next) {
+      previous = at;
+    }
   }
   Frame* next = previous == nullptr ? datagram.pieces.head() : previous->next;
   if ((previous != nullptr && End(previous) > fragment.offset) || (next != nullptr && Begin(next) < end)) {
@@ -206,7 +208,8 @@ DropReason Reassembly::Add(const IpPacket& packet, const IpFragment& fragment, R
   const uint32_t length = packet.frame.len;
   // RFC 791 §3.2, RFC 8200 §4.5: all but the last are multiples of eight bytes. The Fragment header and the fixed one
   // do not count in the length of an IPv6 packet; a longer one is the ping of death.
-  const size_t unfragmented = packet.header.size() - (packet.is_v4() ? 0 : Ipv6Header::kSize + Ipv6FragmentHeader::kSize);
+  const size_t uncounted = packet.is_v4() ? 0 : Ipv6Header::kSize + Ipv6FragmentHeader::kSize;
+  const size_t unfragmented = packet.header.size() - uncounted;
   if (length == 0 || (fragment.more && length % 8 != 0) || unfragmented + fragment.offset + length > kMaxPacket) {
     return DropReason::kIpFragmentMalformed;
   }

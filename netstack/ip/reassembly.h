@@ -1,9 +1,9 @@
 // Reassembly of datagrams that came in fragments: IPv4 (RFC 791 §3.2) and IPv6 (RFC 8200 §4.5, RFC 5722).
 //
-// Fragments stay in the frames they came in, sorted by their offset (RFC 815 has the idea: nothing but what is there and
-// where it ends). Nothing may overlap: a fragment that contradicts another ends its datagram, and what still comes of it
-// (RFC 5722 §4, here for IPv4 too, where Linux does the same). Of peers that send fragments and never the rest RFC 8900
-// says why all of this must be bounded; the bounds are below. Linux: inet_fragment.c, ip_fragment.c, ipv6/reassembly.c.
+// Fragments stay in the frames they came in, sorted by their offset (RFC 815 has the idea: nothing but what is there
+// and where it ends). Nothing may overlap: a fragment that contradicts another ends its datagram, with what still comes
+// of it (RFC 5722 §4, here for IPv4 too, where Linux does the same). Peers send fragments and never the rest, so all of
+// it is bounded (RFC 8900 §3.6); the bounds are below. Linux: inet_fragment.c, ip_fragment.c, ipv6/reassembly.c.
 #ifndef NETSTACK_IP_REASSEMBLY_H_
 #define NETSTACK_IP_REASSEMBLY_H_
 

@@ -1,5 +1,5 @@
-// FragmentHost: an InetTestHost of both versions with a UDP socket on port 7, whose peer sends fragments and puts together
-// those that it gets.
+// FragmentHost: an InetTestHost of both versions with a UDP socket on port 7, whose peer sends fragments and puts
+// together those that it gets.
 #ifndef TESTS_NETSTACK_IP_FRAGMENT_HOST_H_
 #define TESTS_NETSTACK_IP_FRAGMENT_HOST_H_
 

@@ -43,7 +43,8 @@ TEST(UdpFragments, Sizes) {
   for (const bool v4 : kBoth) {
     const size_t largest = v4 ? 65507 : 65527, chunk = v4 ? 1480 : 1448, one = v4 ? 1472 : 1452;
     for (const uint32_t mtu : {1500u, 1280u}) {
-      for (const size_t n : {one - 220, one - 219, one, one + 1, 2 * chunk - 8, 2 * chunk - 7, size_t{40000}, largest}) {
+      for (const size_t n :
+           {one - 220, one - 219, one, one + 1, 2 * chunk - 8, 2 * chunk - 7, size_t{40000}, largest}) {
         SCOPED_TRACE(absl::StrCat(v4 ? "IPv4 " : "IPv6 ", n, ", MTU ", mtu));
         FragmentHost host({.mtu = mtu});
         ASSERT_EQ("kConsumed", Send(host, v4, Filler(n)));
@@ -128,6 +129,30 @@ TEST(UdpFragments, WaitForTheNeighbour) {
   EXPECT_EQ(Udp(7, 4000, payload, {kHostIp, other}), host.Join());
 }
 
+// Hooks see a datagram once, by its first fragment, which has the ports; what they say holds for all of it.
+TEST(UdpFragments, HooksDecideForAll) {
+  for (const netstack::Hook hook : {netstack::Hook::kLocalOut, netstack::Hook::kPostRouting}) {
+    FragmentHost host;
+    struct State {
+      netstack::Verdict verdict = netstack::Verdict::kDrop;
+      int calls = 0;
+    } state;
+    ASSERT_TRUE(host.inet().ip.hooks.Register(
+        hook, 0,
+        [](void* arg, netstack::HookPacket&) {
+          ++static_cast<State*>(arg)->calls;
+          return static_cast<State*>(arg)->verdict;
+        },
+        &state));
+    EXPECT_EQ("kHookDropped", Send(host, true, Filler(8000)));
+    EXPECT_FALSE(host.has_sent());
+    state.verdict = netstack::Verdict::kAccept;
+    EXPECT_EQ("kConsumed", Send(host, true, Filler(8000)));
+    EXPECT_EQ(Expected(true, Filler(8000)), host.Join());
+    EXPECT_EQ(2, state.calls);
+  }
+}
+
 // RFC 6864 §4.3, RFC 7739 §5.3: a flow's identifications do not repeat, and tell nothing of another's.
 TEST(FragmentIds, DoNotRepeatWithinAFlow) {
   for (const bool v4 : kBoth) {
@@ -162,8 +187,8 @@ TEST(IcmpFragments, EchoOfAnySize) {
       SCOPED_TRACE(n);
       FragmentHost host;
       const Bytes request = v4 ? IcmpEcho(8, 77, 5, Filler(n)) : Icmp6({.type = 128, .word = 0x4d0005}, Filler(n));
-      const Bytes reply = v4 ? IcmpEcho(0, 77, 5, Filler(n))
-                             : Icmp6({.type = 129, .word = 0x4d0005, .source = kHostIp6, .destination = kPeerIp6}, Filler(n));
+      const Icmp6Spec reply6{.type = 129, .word = 0x4d0005, .source = kHostIp6, .destination = kPeerIp6};
+      const Bytes reply = v4 ? IcmpEcho(0, 77, 5, Filler(n)) : Icmp6(reply6, Filler(n));
       const auto protocol = static_cast<uint8_t>(v4 ? 1 : 58);
       for (const Bytes& frame : Cut({.v4 = v4, .protocol = protocol}, request, v4 ? 1480 : 1448)) {
         ASSERT_EQ("kConsumed", host.Take(frame));
@@ -294,7 +319,8 @@ TEST_F(Forwarding, TellsWhatMayNot) {  // RFC 1812 §5.2.6, RFC 1191 §4
 // RFC 1122 §3.2.2: nothing is said of a fragment other than the first.
 TEST_F(Forwarding, NoErrorsForLaterFragments) {
   for (const uint16_t field : {0x0005, 0x2005, 0x4005}) {
-    (void)host_.Take(Ethernet({}, Ipv4({.protocol = 99, .destination = kBeyond, .fragment = field, .ttl = 1}, Filler(8))));
+    const Ipv4Spec spec{.protocol = 99, .destination = kBeyond, .fragment = field, .ttl = 1};
+    (void)host_.Take(Ethernet({}, Ipv4(spec, Filler(8))));
     EXPECT_EQ(DropReason::kIpTtlExceeded, host_.last());
     EXPECT_EQ("", host_.Sent());
   }

@@ -231,7 +231,8 @@ TEST(Reassembly, Timeout) {
     SCOPED_TRACE(c.name);
     FragmentHost host;
     Bytes bytes(1400, std::byte{3});  // of ICMP: an error
-    EXPECT_EQ("kConsumed", host.Take(Fragment({.v4 = c.v4, .protocol = c.protocol, .offset = c.offset, .more = true}, bytes)));
+    const FragmentSpec spec{.v4 = c.v4, .protocol = c.protocol, .offset = c.offset, .more = true};
+    EXPECT_EQ("kConsumed", host.Take(Fragment(spec, bytes)));
     const Nanos timeout = c.v4 ? Reassembly::kTimeout4 : Reassembly::kTimeout6;
     host.Advance(timeout - kMillisecond);
     EXPECT_EQ(1u, host.reassembly().datagrams());
@@ -281,9 +282,14 @@ TEST(Reassembly, AtomicFragments) {
   EXPECT_EQ(Filler(1600), host.TakeDatagram());
 }
 
-// RFC 7112 §5: all headers in the first fragment, or it is discarded; the source may be told (RFC 7112 §6).
+// RFC 7112 §5: all headers in the first fragment, or it is discarded; the source may be told.
 TEST(Reassembly, IncompleteHeaderChain) {
-  const Bytes options = {std::byte{0}, std::byte{1}, std::byte{4}, {}, {}, {}, {}};  // PadN
+  // Destination options with nothing but PadN, before UDP, in `n` bytes.
+  const auto options = [](size_t n) {
+    Bytes bytes{std::byte{17}, {}, std::byte{1}, std::byte{4}};
+    bytes.resize(n);
+    return bytes;
+  };
   const struct {
     const char* name;
     uint8_t protocol;
@@ -294,9 +300,9 @@ TEST(Reassembly, IncompleteHeaderChain) {
       {"16 bytes of TCP", 6, Bytes(16), false},
       {"24 bytes of TCP", 6, Bytes(24), true},
       {"8 bytes of ICMPv6", 58, Bytes(8), true},
-      {"destination options and nothing", 60, [&] { Bytes b{std::byte{17}}; Append(b, options); return b; }(), false},
+      {"destination options and nothing", 60, options(8), false},
       {"destination options of 16 bytes, cut at 8", 60, {std::byte{17}, std::byte{1}, {}, {}, {}, {}, {}, {}}, false},
-      {"destination options, UDP", 60, [&] { Bytes b{std::byte{17}}; Append(b, options); b.resize(16); return b; }(), true},
+      {"destination options, UDP", 60, options(16), true},
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.name);
@@ -308,8 +314,8 @@ TEST(Reassembly, IncompleteHeaderChain) {
   }
 }
 
-// Headers behind the Fragment header, and what is wrong with them: pointers are from the beginning of the first fragment
-// as it was received, which is what is quoted.
+// Headers behind the Fragment header, and what is wrong with them: pointers are from the beginning of the first
+// fragment as it was received, which is what is quoted.
 TEST(Reassembly, ExtensionHeadersOfTheWhole) {
   const auto chain = [](uint8_t option) {
     Bytes bytes{std::byte{17}, {}, std::byte{option}, std::byte{4}, {}, {}, {}, {}};
@@ -333,7 +339,8 @@ TEST(Reassembly, Ecn) {
   struct {
     uint8_t first, second;
     int whole;  // -1: dropped
-  } const cases[] = {{0, 0, 0}, {2, 2, 2}, {2, 3, 3}, {3, 1, 3}, {3, 3, 3}, {0, 2, 0}, {2, 0, 2}, {3, 0, -1}, {0, 3, -1}};
+  } const cases[] = {{0, 0, 0}, {2, 2, 2}, {2, 3, 3},  {3, 1, 3}, {3, 3, 3},
+                     {0, 2, 0}, {2, 0, 2}, {3, 0, -1}, {0, 3, -1}};
   for (const auto& c : cases) {
     FragmentHost host;
     const Bytes echo = IcmpEcho(8, 1, 2, Filler(1600));
@@ -401,7 +408,8 @@ TEST(Reassembly, Flood) {
     ASSERT_GE(eighth, host.reassembly().frames_held());
     ASSERT_LE(host.pool().size() - eighth, host.pool().free_count());
     if (i % 100 == 0) {
-      for (const Bytes& frame : Cut({.v4 = v4, .id = 1 << 15 | i / 100}, Datagram(v4, Filler(4000)), 1400)) (void)host.Take(frame);
+      const FragmentSpec other{.v4 = v4, .id = 1 << 15 | i / 100};
+      for (const Bytes& frame : Cut(other, Datagram(v4, Filler(4000)), 1400)) (void)host.Take(frame);
       ASSERT_EQ(Filler(4000), host.TakeDatagram());
     }
     while (host.has_sent()) host.TakeSent();
