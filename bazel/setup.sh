@@ -19,6 +19,7 @@ packages=(
   # The demo and the tests with real peers: unmodified clients, namespaces, load, captures.
   ca-certificates curl iputils-ping iputils-tracepath iproute2 socat apache2-utils wrk tcpdump ethtool procps
   dnsmasq-base ndisc6 iputils-arping
+  traceroute nmap
 )
 
 # What a later Debian calls a package that Debian 12 has under another name.

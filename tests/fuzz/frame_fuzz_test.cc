@@ -28,6 +28,7 @@ TEST(FrameFuzz, AMillionFrames) {
   for (DropReason reason :
        {DropReason::kConsumed, DropReason::kArpMalformed, DropReason::kIpFragmentOverlap, DropReason::kIpMartianSource,
         DropReason::kIpFragmentMalformed, DropReason::kIpFragmentDuplicate, DropReason::kIpReassemblyFull,
+        DropReason::kIcmpQuote, DropReason::kIcmpNoSocket, DropReason::kIcmpIgnored,
         DropReason::kUdpNoSocket, DropReason::kUdpQueueFull, DropReason::kTcpHeaderLength, DropReason::kTcpChecksum,
         DropReason::kTcpBadFlags, DropReason::kTcpSynQueueFull, DropReason::kTcpOutOfWindow, DropReason::kTcpOldAck,
         DropReason::kTcpUnsentAck, DropReason::kTcpNoAck, DropReason::kTcpDuplicate, DropReason::kTcpZeroWindow,

@@ -206,8 +206,29 @@ Bytes FrameFuzzer::ValidFragment() {
   return Ethernet({.type = 0x86dd}, Ipv6({.protocol = protocol, .extensions = {{44, rest}}}, piece));
 }
 
+// An ICMP error about what a connection has sent, or nearly so.
+Bytes FrameFuzzer::ValidIcmpError() {
+  const TcpSock* sock = socks_[Below(kConnections)];
+  TcpSpec spec;
+  if (sock != nullptr) {
+    spec = {.source_port = sock->local.port,
+            .destination_port = sock->remote.port,
+            .seq = sock->snd.una.value() + static_cast<uint32_t>(OneIn(2) ? 0 : Below(3000))};
+  }
+  const Bytes segment = Tcp(spec, Bytes(Below(1461)), {kHostIp, kPeerIp});
+  const Bytes packet = Ipv4({.protocol = 6, .source = kHostIp, .destination = kPeerIp, .fragment = 0x4000}, segment);
+  const uint8_t types[] = {3, 3, 3, 11, 12};
+  Bytes icmp = IcmpEcho(types[Below(5)], 0, static_cast<uint16_t>(Below(1600)),
+                        View(packet).first(std::min<size_t>(packet.size(), 28 + Below(500))));
+  icmp[1] = std::byte(OneIn(2) ? 4 : Below(17));
+  Put16(icmp, 2, 0);
+  Put16(icmp, 2, static_cast<uint16_t>(~NaiveSum(icmp)));
+  return Ethernet({}, Ipv4({.protocol = 1}, icmp));
+}
+
 Bytes FrameFuzzer::Valid() {
   if (OneIn(4)) return ValidFragment();
+  if (OneIn(16)) return ValidIcmpError();
   switch (Below(16)) {
     case 0: {
       ArpSpec arp{.operation = static_cast<uint16_t>(1 + Below(2))};

@@ -42,6 +42,7 @@ class FrameFuzzer {
   void Forget(netstack::TcpSock*& sock);
   Bytes Valid();
   Bytes ValidFragment();
+  Bytes ValidIcmpError();
   Bytes ValidTcp();
   Bytes TcpSegmentFor(const netstack::TcpSock& sock);
   void Mutate(Bytes& frame);
