@@ -153,6 +153,12 @@ void KernelUdp::CancelRecv(UdpRecvOp& op) {
 }
 
 void KernelUdp::Arrived() {
+  if (recv_op_ == nullptr) return;
+  if (recv_op_->into.size() == 1) return Dispatched();
+  stack().reactor().AtDispatchEnd(*this);
+}
+
+void KernelUdp::Dispatched() {
   if (recv_op_ != nullptr && Take(*recv_op_)) std::exchange(recv_op_, nullptr)->Wake();
 }
 
@@ -351,6 +357,7 @@ absl::Status KernelUdp::CallGroup(GroupCall call, const IpAddress& group, const 
 
 void KernelUdp::Close() {
   WEIR_CHECK(recv_op_ == nullptr);
+  if (DispatchEnd::linked()) DispatchEnd::Unlink();
   CloseSocket();
 }
 

@@ -20,7 +20,7 @@
 
 namespace weir::netstack {
 
-class KernelUdp final : public UdpBackend, KernelDatagram {
+class KernelUdp final : public UdpBackend, KernelDatagram, runtime::DispatchEnd {
  public:
   // Asks the kernel for the control messages and what else `options` say of a bound socket. False, with errno set, when
   // it does not know them.
@@ -54,7 +54,9 @@ class KernelUdp final : public UdpBackend, KernelDatagram {
 
   ~KernelUdp() override = default;
 
+  // A batch is given what all of a Poll's completions brought, a single receive the first.
   void Arrived() override;
+  void Dispatched() override;
   std::string SendTarget() const override { return target_.ToString(); }
   bool Take(UdpRecvOp& op);
   // Returns 0 or an errno.

@@ -115,9 +115,9 @@ class UdpSocket {
 
   // Sends one datagram to `peer` (none: the one it is connected to), without a copy when `buffer` lies in one frame.
   // Like any datagram it may be lost later without a word. One that does not fit the path goes in fragments.
-  // kInvalidArgument (EMSGSIZE): it is longer than any datagram, or (EINVAL) `options.source` is not ours;
-  // kFailedPrecondition (EDESTADDRREQ): no peer; kPermissionDenied (EACCES): broadcast without SetBroadcast; kUnavailable
-  // (ENETUNREACH): no route; kResourceExhausted (ENOBUFS): no frame.
+  // kInvalidArgument (EMSGSIZE): it is longer than any datagram, or (EINVAL; the kernel's IPv4 says ENETUNREACH)
+  // `options.source` is not ours; kFailedPrecondition (EDESTADDRREQ): no peer; kPermissionDenied (EACCES): broadcast
+  // without SetBroadcast; kUnavailable (ENETUNREACH): no route; kResourceExhausted (ENOBUFS): no frame.
   auto Sendmsg(SendBuffer buffer, const Endpoint& peer = {}, const UdpSendOptions& options = {}) {
     return netstack::Operation<netstack::UdpSendTraits>(*backend_, {std::move(buffer), {}, peer, options});
   }

@@ -185,6 +185,7 @@ size_t Reactor::Dispatch() {
     }
     op.on_cqe_(op, cqe.res, cqe.flags);
   }
+  while (DispatchEnd* end = dispatch_ends_.PopFront()) end->Dispatched();
   cqes_ += count;
   cq_deepest_ = std::max(cq_deepest_, count);
   return count;

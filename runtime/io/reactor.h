@@ -88,6 +88,15 @@ class SleepGuard {
   ~SleepGuard() = default;
 };
 
+// Told once, when a Poll has dispatched all completions that were there: for what is done once for several of them.
+class DispatchEnd : public ListNode<DispatchEnd> {
+ public:
+  virtual void Dispatched() = 0;
+
+ protected:
+  ~DispatchEnd() = default;
+};
+
 class Reactor {
  public:
   struct Stats {
@@ -179,6 +188,12 @@ class Reactor {
   // then dispatches the completions that are there. Returns how many.
   size_t Poll();
 
+  // To be called while a completion is dispatched: `end` is told when the others of this Poll are too, unless it
+  // unlinks itself before.
+  void AtDispatchEnd(DispatchEnd& end) {
+    if (!end.linked()) dispatch_ends_.PushBack(end);
+  }
+
   // Submits and sleeps until there is a completion, another thread's wake-up, or `deadline_ns` of CLOCK_MONOTONIC
   // (kNever: no deadline). Returns at once when there is a completion already. The caller Polls afterwards.
   void Wait(Nanos deadline_ns);
@@ -212,6 +227,7 @@ class Reactor {
   SleepGuard* guard_ = nullptr;
   size_t in_flight_ = 0;
   List<NotifiedOp, NotifiedOp> notified_;
+  List<DispatchEnd, DispatchEnd> dispatch_ends_;
   size_t notifications_pending_ = 0;
   bool closing_ = false;
   uint16_t next_buffer_group_ = 0;
