@@ -51,6 +51,13 @@ class XdpStack final : netstack::AddressListener {
     }
     return true;
   }
+  // That groups were left is still to be told to routers.
+  bool ReportsDue() const {
+    for (const std::unique_ptr<netstack::Interface>& interface : inet_->ip.interfaces) {
+      if (interface->igmp.urgent() || interface->mld.urgent()) return true;
+    }
+    return false;
+  }
   // Nothing is left to do before the next frame or deadline.
   bool Quiet() const {
     for (const std::unique_ptr<XdpPort>& port : ports_) {

@@ -43,6 +43,9 @@ class MulticastHost final : runtime::Timer {
   // The interface got its first link-local address: what was told from "::" no router believed (RFC 3590 §4).
   void ReportAgain();
 
+  // Something is to be sent with the next tick.
+  bool urgent() const { return armed() && deadline_ns() <= 0; }
+
   // A query whose way here is right.
   void QueryRcv(const MulticastQuery& query, Nanos now_ns);
   // Another host's report of an older version: with it there is no need for ours (RFC 2236 §3, RFC 2710 §4).

@@ -131,7 +131,8 @@ class UdpSocket {
   }
 
   // Memberships (RFC 3678 §5.1): of everything that is sent to `group`, but for sources that are blocked; or of what the
-  // joined sources send to it. `interface`: its index; 0: the one that the route to the group leads over.
+  // joined sources send to it. `interface`: its index; 0: the one that the route to the group leads over. On weir's own
+  // stack frames to the group then no longer reach the kernel's programs on that interface.
   // kAlreadyExists (EADDRINUSE): it is joined; kNotFound: (EADDRNOTAVAIL) it is not, or the source is there already, or
   // is not, (ENODEV) no such interface; kInvalidArgument (EINVAL): `group` is none, or a call for the other kind of
   // membership; kResourceExhausted (ENOBUFS): more than 20 memberships, or 10 sources of one (IPv6: 64).
