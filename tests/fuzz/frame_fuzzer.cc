@@ -300,7 +300,7 @@ void FrameFuzzer::Run(uint64_t n) {
     }
     Receive(frame);
     if (OneIn(4)) Program(Below(kConnections));
-    if (OneIn(1000)) {
+    if (OneIn(20000)) {
       while (!udp_.receive_queue.empty()) udp_.receive_queue.Pop();
     }
     if (OneIn(300)) {  // half-open connections go, so that new ones find room
