@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <span>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -128,8 +129,12 @@ void AddressSetup::OnDatagram(netstack::ReadySock& sock, uint8_t) {
   auto& self = *static_cast<AddressSetup*>(sock.owner);
   while (!self.dhcp_sock_.receive_queue.empty()) {
     const netstack::UdpDatagram datagram = self.dhcp_sock_.receive_queue.Pop();
-    for (const auto& dhcp : self.dhcp_) dhcp->OnMessage({datagram.data, datagram.length}, self.scheduler_.now_ns());
-    runtime::Unref(datagram.frame);
+    const std::span<const iovec> pieces = datagram.data.buffers();
+    if (pieces.size() != 1) continue;  // came in fragments: longer than we said that we take
+    const std::span<const std::byte> payload(static_cast<const std::byte*>(pieces[0].iov_base), pieces[0].iov_len);
+    for (const auto& dhcp : self.dhcp_) {
+      if (dhcp->interface().index == datagram.interface) dhcp->OnMessage(payload, self.scheduler_.now_ns());
+    }
   }
 }
 

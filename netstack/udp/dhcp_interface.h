@@ -30,7 +30,7 @@ class DhcpInterface final : DhcpPort, runtime::Timer {
   DhcpInterface(const DhcpInterface&) = delete;
 
   void Start(Nanos now_ns) { client_.Start(now_ns); }
-  // A datagram to port 68. Those for other interfaces are told by their transaction.
+  // A datagram that came to port 68 of the interface.
   void OnMessage(std::span<const std::byte> payload, Nanos now_ns) { client_.OnMessage(payload, now_ns); }
   // Gives the lease back (RFC 2131 §4.4.6). The address stays, for the message to leave from: this is the end of all.
   void Release(Nanos now_ns);
