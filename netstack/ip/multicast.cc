@@ -91,8 +91,7 @@ void MulticastHost::ForEachGroup(Fn&& fn) {
 // 0 < result <= limit_ns.
 Nanos MulticastHost::Random(Nanos limit_ns) {
   if (limit_ns <= 0) return kAtOnce;
-  const uint64_t draw[] = {++draws_, interface_.index, v4_};
-  return 1 + static_cast<Nanos>(runtime::SipHash(interface_.context.secret, draw) % static_cast<uint64_t>(limit_ns));
+  return 1 + static_cast<Nanos>(interface_.context.Draw() % static_cast<uint64_t>(limit_ns));
 }
 
 void MulticastHost::FilterChanged(MulticastGroup& group, bool was_joined) {
@@ -139,8 +138,8 @@ void MulticastHost::QueryRcv(const MulticastQuery& query, Nanos now_ns) {
   } else if (general_ns_ > deadline_ns) {  // §5.2 rule 1: else the answer to a general query is an answer to this one
     if (query.group.is_any()) {
       general_ns_ = deadline_ns;  // rule 2
-    } else if (MulticastGroup* group = interface_.groups.Find(query.group); group != nullptr && IsReported(query.group)) {
-      if (group->joined()) GroupQueryRcv(*group, query, deadline_ns);
+    } else if (MulticastGroup* group = interface_.groups.Find(query.group); group != nullptr) {
+      if (group->joined() && IsReported(query.group)) GroupQueryRcv(*group, query, deadline_ns);
     }
   }
   Rearm();

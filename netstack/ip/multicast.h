@@ -1,5 +1,5 @@
-// MulticastHost: the host's part of IGMPv3 (RFC 3376 §5) or of MLDv2 (RFC 3810 §6) on one interface: reports of what the
-// interface's groups want, when that changes and when a router asks. The two protocols differ in their messages
+// MulticastHost: the host's part of IGMPv3 (RFC 3376 §5) or of MLDv2 (RFC 3810 §6) on one interface: reports of what
+// the interface's groups want, when that changes and when a router asks. The two protocols differ in their messages
 // (multicast_report.h, igmp.h, mld.h) and in nothing here. Where a router of an older version asks, that one is spoken:
 // IGMPv2 (RFC 2236), IGMPv1 (RFC 1112, appendix I) or MLDv1 (RFC 2710).
 //
@@ -73,7 +73,6 @@ class MulticastHost final : runtime::Timer {
   Nanos oldest_until_ns_ = 0;
   Nanos general_ns_ = kNever;        // when a general query is answered
   Nanos change_ns_ = kNever;         // when changes are told
-  uint64_t draws_ = 0;
 };
 
 }  // namespace weir::netstack

@@ -24,14 +24,9 @@ constexpr uint32_t kRouterAlert = 8;  // of IPv6; IPv4 takes half of it
 
 // RFC 3376 §4.2.13: 0.0.0.0 before there is an address; RFC 3810 §5.2.13: "::" before there is a link-local one.
 IpAddress SourceOf(const Interface& out, bool v4) {
-  if (v4) {
-    const InterfaceAddress* address = out.FirstAddress(true);
-    return address != nullptr ? address->prefix.ip : IpAddress::V4(0);
-  }
-  for (const InterfaceAddress& address : out.addresses()) {
-    if (!address.prefix.ip.is_v4() && address.prefix.ip.is_link_local()) return address.prefix.ip;
-  }
-  return {};
+  const InterfaceAddress* address = v4 ? out.FirstAddress(true) : out.LinkLocal();
+  if (address != nullptr) return address->prefix.ip;
+  return v4 ? IpAddress::V4(0) : IpAddress();
 }
 
 // The checksum of IGMP lies where ICMP's does.

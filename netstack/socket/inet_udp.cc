@@ -126,9 +126,12 @@ absl::Status InetUdp::SendOne(SendBuffer& buffer, std::span<const iovec> from, c
 
 // In one packet where that is possible.
 DropReason InetUdp::Transmit(SendBuffer& buffer, std::span<const iovec> from, size_t length, const UdpRoute& route) {
-  if (length > UdpMaxPayload(udp_, {route.flow.destination, route.port})) {
+  const uint32_t out = route.flow.out != nullptr ? route.flow.out->index : 0;
+  if (length > UdpMaxPayload(udp_, {route.flow.destination, route.port, out})) {
     const std::span<const iovec> data = buffer.empty() ? from : buffer.buffers();
-    return UdpTransmit(udp_, sock_, data, route, scheduler_.now_ns());
+    const DropReason reason = UdpTransmit(udp_, sock_, data, route, scheduler_.now_ns());
+    buffer.Clear();
+    return reason;
   }
   runtime::Frame* frame = OneFrame(buffer, from, length);
   if (frame == nullptr) return DropReason::kTxNoFrame;

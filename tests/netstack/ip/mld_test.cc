@@ -75,7 +75,10 @@ TEST_F(MldTest, WhatIsNeverReported) {
 
 // RFC 3810 §5.2.13: from a link-local address; RFC 3590 §4: from "::" before there is one, and then again.
 TEST(Mld, SourceAddress) {
-  InetTestHost host({.ip6 = *IpPrefix::Parse("fd00::1/64"), .group_reports = true});
+  InetTestHost host({.group_reports = true});
+  const auto add = [&](const char* prefix) {
+    host.inet().ip.AddAddress(host.interface(), {*IpPrefix::Parse(prefix), netstack::AddressState::kPreferred});
+  };
   const auto sources = [&] {
     host.Advance(5 * kSecond);
     std::vector<std::string> all;
@@ -87,20 +90,22 @@ TEST(Mld, SourceAddress) {
     }
     return all;
   };
+  add("fd00::1/64");
   EXPECT_EQ((std::vector<std::string>{"::", "::"}), sources());
-  host.inet().ip.AddAddress(host.interface(), {*IpPrefix::Parse("fe80::7/64"), netstack::AddressState::kPreferred});
+  add("fe80::7/64");
   EXPECT_EQ((std::vector<std::string>{"fe80::7", "fe80::7"}), sources());
 }
 
-// RFC 4291 §2.7.1, RFC 3810 §6: the solicited-node groups of our addresses are groups like any other; two addresses with
-// the same last three bytes have one.
+// RFC 4291 §2.7.1, RFC 3810 §6: the solicited-node groups of our addresses are groups like any other; two addresses
+// with the same last three bytes have one.
 TEST(Mld, SolicitedNodeGroups) {
-  InetTestHost host({.ip6 = *IpPrefix::Parse("fe80::1/64"), .group_reports = true});
+  InetTestHost host({.group_reports = true});
+  const auto prefix = [](const char* text) { return *IpPrefix::Parse(text); };
+  host.inet().ip.AddAddress(host.interface(), {prefix("fe80::1/64"), netstack::AddressState::kPreferred});
   host.Advance(5 * kSecond);
   int reports = 0;
   for (; host.has_sent(); ++reports) EXPECT_EQ(14u + 48 + 8 + 20, host.TakeSent().frame.size());
   EXPECT_EQ(2, reports);
-  const auto prefix = [](const char* text) { return *IpPrefix::Parse(text); };
   host.inet().ip.AddAddress(host.interface(), {prefix("fd00::1/64"), netstack::AddressState::kPreferred});
   host.Advance(5 * kSecond);
   EXPECT_FALSE(host.has_sent());
