@@ -64,8 +64,9 @@ class IcmpTest(BothVersions):
     def test_traceroute(self):
         with self.serve("udp_echo", "--port=7"):
             for family, ip in (("-4", WEIR_IP), ("-6", WEIR_IP6)):
+                # -w: it gives up three times as late as the first answer came otherwise, which may be too early here.
                 for method in ([], ["--icmp"], ["--tcp", "-p", "80"]):
-                    done = run_in(self.client, "traceroute", family, "-n", "-m3", *method, ip)
+                    done = run_in(self.client, "traceroute", family, "-n", "-m3", "-w5,0,0", *method, ip)
                     hops = done.stdout.splitlines()[1:]
                     self.assertEqual(1, len(hops), done.stdout)
                     self.assertRegex(hops[0], rf"^ 1  {ip}  [\d.]+ ms  [\d.]+ ms  [\d.]+ ms$")

@@ -293,6 +293,29 @@ TEST_F(InetSocketTest, Datagrams) {
   got->data.Clear();
 }
 
+// RFC 1122 §4.1.3.3: a connected socket hears that nobody is there, with a receive that waits or with the next call; one
+// that is not connected does not.
+TEST_F(InetSocketTest, PortUnreachable) {
+  UdpSocket client = *UdpSocket::Bind(client_.stack, {});
+  const std::string text = "anybody?";
+  const iovec piece{const_cast<char*>(text.data()), text.size()};
+  const Endpoint nobody{server_.ip(), 9};
+  auto talk = [&]() -> Task<void> {
+    EXPECT_TRUE((co_await client.Sendmsg({&piece, 1}, nobody)).ok());
+    EXPECT_TRUE(absl::IsDeadlineExceeded((co_await WithTimeout(client.Recvmsg(), seconds(1))).status()));
+    EXPECT_TRUE(client.Connect(nobody).ok());
+    EXPECT_TRUE((co_await client.Sendmsg({&piece, 1})).ok());
+    const absl::Status waiting = (co_await client.Recvmsg()).status();
+    EXPECT_TRUE(absl::IsUnavailable(waiting)) << waiting;
+    EXPECT_NE(waiting.message().find("ECONNREFUSED"), absl::string_view::npos) << waiting;
+    EXPECT_TRUE((co_await client.Sendmsg({&piece, 1})).ok());
+    (void)co_await Sleep(seconds(1));
+    EXPECT_TRUE(absl::IsUnavailable(co_await client.Sendmsg({&piece, 1})));
+    EXPECT_TRUE((co_await client.Sendmsg({&piece, 1})).ok());  // told once
+  };
+  ASSERT_TRUE(Run(talk()));
+}
+
 // Datagrams that do not fit one packet, sent from memory, from a buffer of several frames and as they were received.
 TEST_F(InetSocketTest, LargeDatagrams) {
   {
