@@ -137,6 +137,8 @@ TEST_F(UdpDelivery, ConnectedOrNot) {
   EXPECT_EQ("1", Waiting());
   Receive(kHostIp, 4001);
   EXPECT_STREQ("kUdpNoSocket", Name(host_.last()));
+  Receive(kHostIp, 4000, kSecondPeer);
+  EXPECT_STREQ("kUdpNoSocket", Name(host_.last()));
   ASSERT_EQ(0, table().Connect(*sock, {V4(kSecondPeer), 9}));
   Receive(kHostIp, 9, kSecondPeer);
   EXPECT_EQ("1", Waiting());
