@@ -148,6 +148,7 @@ TEST(Mailbox, ShardsWakeEachOther) {
   std::atomic<Mailbox*> other = nullptr;
   std::atomic<Ball*> ball = nullptr;
   std::atomic<uint64_t> syscalls = 0;
+  std::atomic<bool> posted = false;
   std::thread peer([&] {
     Loop there;
     other = &there.mailbox();
@@ -155,14 +156,15 @@ TEST(Mailbox, ShardsWakeEachOther) {
     const uint64_t before = there.reactor().stats().syscalls;
     EXPECT_TRUE(there.RunUntil([&] { return ball.load()->done.load(); }));
     syscalls = there.reactor().stats().syscalls - before;
-    there.RunFor(kMillisecond);  // what is still on its way
+    while (!posted.load()) there.RunFor(kMillisecond);  // a mailbox stays until nobody posts to it any more
   });
   while (other.load() == nullptr) std::this_thread::yield();
   Ball exchanged(&here.mailbox(), other.load());
   ball = &exchanged;
   other.load()->Post(exchanged);
   EXPECT_TRUE(here.RunUntil([&] { return exchanged.done.load(); }));
-  here.RunFor(kMillisecond);
+  here.RunFor(kMillisecond);  // what is still on its way
+  posted = true;
   peer.join();
   here.RunFor(kMillisecond);
   EXPECT_GT(here.mailbox().wakes(), 0u);
