@@ -7,8 +7,8 @@ namespace {
 
 bool Has(std::span<const IpAddress> list, const IpAddress& ip) { return std::ranges::find(list, ip) != list.end(); }
 
-// RFC 3376 §3.2: with any EXCLUDE filter what all of these exclude and no other includes, else what any includes. Returns
-// whether the list is one of exclusions.
+// RFC 3376 §3.2: with any EXCLUDE filter what all of these exclude and no other includes, else what any includes.
+// Returns whether the list is one of exclusions.
 bool MergeFilters(MulticastGroup& group, std::vector<IpAddress>& list) {
   const MulticastFilter* exclude = nullptr;
   group.members.ForEach([&](MulticastMembership& m) {
@@ -17,7 +17,9 @@ bool MergeFilters(MulticastGroup& group, std::vector<IpAddress>& list) {
   if (group.users > 0) return true;
   if (exclude == nullptr) {
     group.members.ForEach([&](MulticastMembership& m) {
-      std::ranges::copy_if(m.filter.sources, std::back_inserter(list), [&](const IpAddress& ip) { return !Has(list, ip); });
+      for (const IpAddress& ip : m.filter.sources) {
+        if (!Has(list, ip)) list.push_back(ip);
+      }
     });
     return false;
   }

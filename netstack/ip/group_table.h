@@ -28,8 +28,8 @@ struct MulticastGroup {
     bool listed = true;
     uint8_t to_send = 0;  // reports that are to tell of its change (RFC 3376 §5.1)
   };
-  // What two sockets' full lists of 64 come to. A longer merged list is none at all: the group is then asked for with all
-  // its sources, and the sockets' own filters choose.
+  // What two sockets' full lists of 64 come to. A longer merged list is none at all: the group is then asked for with
+  // all its sources, and the sockets' own filters choose.
   static constexpr size_t kMaxSources = 2 * MulticastFilter::kMaxSources6;
   // Of a query's sources, until they are answered; a query for more is answered as if it had asked for all.
   static constexpr size_t kMaxQueried = 16;

@@ -108,8 +108,8 @@ struct IpContext {
   // False: no room.
   bool JoinGroup(Interface& interface, const IpAddress& group);
   void LeaveGroup(Interface& interface, const IpAddress& group);
-  // A socket's membership: of membership.group on membership.interface, by its filter. Join: false, and not joined, when
-  // there is no room. Linux: ip_mc_add_src, ip_mc_del_src; ip6_mc_add_src, ip6_mc_del_src.
+  // A socket's membership: of membership.group on membership.interface, by its filter. Join: false, and not joined,
+  // when there is no room. Linux: ip_mc_add_src, ip_mc_del_src; ip6_mc_add_src, ip6_mc_del_src.
   bool JoinGroup(MulticastMembership& membership);
   void FilterChanged(MulticastMembership& membership);
   void LeaveGroup(MulticastMembership& membership);

@@ -14,8 +14,8 @@
 namespace weir::netstack {
 namespace {
 
-// RFC 1122 §3.2.1.3: addresses that must never be a source. Our own as a source is a spoof (the land attack). IGMP comes
-// from 0.0.0.0 where a host or a switch has no address yet (RFC 3376 §4.2.13, RFC 4541 §2.1.1).
+// RFC 1122 §3.2.1.3: addresses that must never be a source. Our own as a source is a spoof (the land attack). IGMP
+// comes from 0.0.0.0 where a host or a switch has no address yet (RFC 3376 §4.2.13, RFC 4541 §2.1.1).
 bool IsMartianSource(IpContext& context, const Ipv4Header& header) {
   const uint32_t source = header.source;
   const auto net = static_cast<uint8_t>(source >> 24);

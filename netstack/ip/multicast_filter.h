@@ -1,5 +1,5 @@
-// MulticastFilter: which sources a socket wants to hear in a group on an interface (RFC 3376 §2, RFC 3810 §4.1), and the
-// calls that change it (RFC 3678 §4.1, §5.1).
+// MulticastFilter: which sources a socket wants to hear in a group on an interface (RFC 3376 §2, RFC 3810 §4.1), and
+// the calls that change it (RFC 3678 §4.1, §5.1).
 #ifndef NETSTACK_IP_MULTICAST_FILTER_H_
 #define NETSTACK_IP_MULTICAST_FILTER_H_
 

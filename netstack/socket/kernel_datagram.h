@@ -1,18 +1,19 @@
-// KernelDatagram: what KernelUdp and KernelUnixDatagram have in common: receiving datagrams into frames, and sending one
-// at a time.
+// KernelDatagram: what KernelUdp and KernelUnixDatagram have in common: receiving datagrams into frames, and sending
+// one at a time.
 //
 // Small datagrams: one multishot recvmsg fills frames of the shard's buffer ring; each frame then holds an
 // io_uring_recvmsg_out, the sender's address, the control messages and the payload, in that order. The kernel cuts off
 // what does not fit into the frame.
 //
-// Large datagrams: a one-shot recvmsg over up to kMaxSlices frames, whose first one is laid out in the same way. A socket
-// changes to it when the kernel cut a datagram off (Stats::datagrams_truncated), and back after kSmallAgain datagrams that
-// would have fitted; one whose datagrams may not be cut off begins with it and stays, and drops what even that is too
-// small for.
+// Large datagrams: a one-shot recvmsg over up to kMaxSlices frames, whose first one is laid out in the same way. A
+// socket changes to it when the kernel cut a datagram off (Stats::datagrams_truncated), and back after kSmallAgain
+// datagrams that would have fitted; one whose datagrams may not be cut off begins with it and stays, and drops what
+// even that is too small for.
 //
-// A send to a Unix socket whose queue is full fails with EAGAIN and is tried again after a while, at ever longer intervals:
-// the kernel does not tell when there is room, except to a connected socket. (Were io_uring left to retry by itself, it
-// would send an empty datagram: unix_dgram_sendmsg has consumed the data when it finds the queue full. Seen on Linux 6.18.)
+// A send to a Unix socket whose queue is full fails with EAGAIN and is tried again after a while, at ever longer
+// intervals: the kernel does not tell when there is room, except to a connected socket. (Were io_uring left to retry by
+// itself, it would send an empty datagram: unix_dgram_sendmsg has consumed the data when it finds the queue full. Seen
+// on Linux 6.18.)
 //
 // kPauseFrames received and unread frames stop the receive; the kernel then queues, and drops, as it does.
 #ifndef NETSTACK_SOCKET_KERNEL_DATAGRAM_H_

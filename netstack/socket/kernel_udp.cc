@@ -243,8 +243,8 @@ void KernelUdp::StartOne(UdpSendOp& op) {
                             std::span(send_header_.control).first(send_header_.control_length));
 }
 
-// io_uring has no sendmmsg; called directly, it sends a burst with one system call and does not wait. A full send buffer,
-// which is rare, is waited for with the first message alone.
+// io_uring has no sendmmsg; called directly, it sends a burst with one system call and does not wait. A full send
+// buffer, which is rare, is waited for with the first message alone.
 bool KernelUdp::StartBatch(UdpSendOp& op) {
   while (op.sent < op.batch.size()) {
     const std::span<UdpMessage> burst = op.batch.subspan(op.sent, std::min(kSendBatch, op.batch.size() - op.sent));
@@ -264,7 +264,8 @@ bool KernelUdp::StartBatch(UdpSendOp& op) {
       if (header.control_length != 0) out.msg_control = header.control.data();
       out.msg_controllen = header.control_length;
     }
-    const int sent = count > 0 ? sendmmsg(fd(), messages, static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+    constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    const int sent = count > 0 ? sendmmsg(fd(), messages, static_cast<unsigned>(count), kFlags) : 0;
     if (sent < 0) error = errno;
     for (int i = 0; i < sent; ++i) burst[static_cast<size_t>(i)].data.Clear();
     op.sent += static_cast<size_t>(std::max(sent, 0));
@@ -348,7 +349,8 @@ absl::Status KernelUdp::CallGroup(GroupCall call, const IpAddress& group, const 
     const group_req request{.gr_interface = interface, .gr_group = Storage(group)};
     result = setsockopt(fd(), level, name, &request, sizeof request);
   } else {
-    const group_source_req request{.gsr_interface = interface, .gsr_group = Storage(group), .gsr_source = Storage(source)};
+    const group_source_req request{
+        .gsr_interface = interface, .gsr_group = Storage(group), .gsr_source = Storage(source)};
     result = setsockopt(fd(), level, name, &request, sizeof request);
   }
   if (result == 0) return absl::OkStatus();

@@ -124,15 +124,15 @@ class UdpSocket {
   auto Sendmsg(std::span<const iovec> from, const Endpoint& peer = {}, const UdpSendOptions& options = {}) {
     return netstack::Operation<netstack::UdpSendTraits>(*backend_, {SendBuffer(), from, peer, options});
   }
-  // Sends them in order, up to the first that fails, and returns how many, whose buffers it took; the error when that is
-  // the first. `batch` stays until the operation ends.
+  // Sends them in order, up to the first that fails, and returns how many, whose buffers it took; the error when that
+  // is the first. `batch` stays until the operation ends.
   auto SendBatch(std::span<UdpMessage> batch) {
     return netstack::Operation<netstack::UdpSendBatchTraits>(*backend_, {batch});
   }
 
-  // Memberships (RFC 3678 §5.1): of everything that is sent to `group`, but for sources that are blocked; or of what the
-  // joined sources send to it. `interface`: its index; 0: the one that the route to the group leads over. On weir's own
-  // stack frames to the group then no longer reach the kernel's programs on that interface.
+  // Memberships (RFC 3678 §5.1): of everything that is sent to `group`, but for sources that are blocked; or of what
+  // the joined sources send to it. `interface`: its index; 0: the one that the route to the group leads over. On weir's
+  // own stack frames to the group then no longer reach the kernel's programs on that interface.
   // kAlreadyExists (EADDRINUSE): it is joined; kNotFound: (EADDRNOTAVAIL) it is not, or the source is there already, or
   // is not, (ENODEV) no such interface; kInvalidArgument (EINVAL): `group` is none, or a call for the other kind of
   // membership; kResourceExhausted (ENOBUFS): more than 20 memberships, or 10 sources of one (IPv6: 64).

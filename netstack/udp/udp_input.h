@@ -8,8 +8,8 @@
 
 namespace weir::netstack {
 
-// Queues the datagram on the socket that it is for and marks that ready; without a socket answers port unreachable. What
-// is sent to a group or broadcast goes to every socket that wants it.
+// Queues the datagram on the socket that it is for and marks that ready; without a socket answers port unreachable.
+// What is sent to a group or broadcast goes to every socket that wants it.
 DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns);
 
 // Queues what was sent to a group or broadcast on every socket that wants it: each gets references to the same frames.

@@ -20,8 +20,8 @@ int UdpGroupCall(UdpTable& table, UdpSock& sock, GroupCall call, const IpAddress
 void UdpLeaveAllGroups(UdpTable& table, UdpSock& sock);
 
 // Whether `sock` wants what `source` sends to `group` on `in`.
-// Differs from Linux: only what the socket itself joined, as there with IP_MULTICAST_ALL off; there the default is every
-// group that any socket of the host joined. Linux: ip_mc_sf_allow, inet6_mc_check.
+// Differs from Linux: only what the socket itself joined, as there with IP_MULTICAST_ALL off; there the default is
+// every group that any socket of the host joined. Linux: ip_mc_sf_allow, inet6_mc_check.
 bool UdpIsMember(const UdpSock& sock, const Interface& in, const IpAddress& group, const IpAddress& source);
 
 }  // namespace weir::netstack

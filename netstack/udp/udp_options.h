@@ -13,8 +13,8 @@ namespace weir::netstack {
 
 // At Bind.
 struct UdpBindOptions {
-  // Linux's default receive buffer (212,992 bytes) holds about this many small datagrams, counted with their overhead of
-  // 768 bytes each.
+  // Linux's default receive buffer (212,992 bytes) holds about this many small datagrams, counted with their overhead
+  // of 768 bytes each.
   static constexpr size_t kReceiveQueue = 256;
   // As many again as a shard's frames would be left of by four such sockets (HostOptions::frames).
   static constexpr size_t kMaxReceiveQueue = 4096;

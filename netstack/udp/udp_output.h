@@ -19,14 +19,15 @@ struct UdpRoute {
   bool to_host = false;   // members on this host get it too
 };
 
-// The way from `sock` to `peer`. Returns 0; EINVAL: no address or port, a source that is not ours, or a TTL of 0; EACCES:
-// a broadcast address without kBroadcast; ENETUNREACH: no route, or no address of ours that fits.
+// The way from `sock` to `peer`. Returns 0; EINVAL: no address or port, a source that is not ours, or a TTL of 0;
+// EACCES: a broadcast address without kBroadcast; ENETUNREACH: no route, or no address of ours that fits.
 int UdpFindRoute(UdpTable& table, const UdpSock& sock, const Endpoint& peer, const UdpSendOptions& options,
                  UdpRoute* route);
 
-// Sends the payload that `frame` begins with, with the headers put in front; takes over one reference. In fragments when
-// it does not fit the path. Members on this host get references to the same frame, before the link does.
-DropReason UdpTransmit(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const UdpRoute& route, Nanos now_ns);
+// Sends the payload that `frame` begins with, with the headers put in front; takes over one reference. In fragments
+// when it does not fit the path. Members on this host get references to the same frame, before the link does.
+DropReason UdpTransmit(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const UdpRoute& route,
+                       Nanos now_ns);
 
 // The same with a payload that lies anywhere, and is copied. kTxTooBig beyond UdpMaxDatagram.
 DropReason UdpTransmit(UdpTable& table, const UdpSock& sock, std::span<const iovec> data, const UdpRoute& route,

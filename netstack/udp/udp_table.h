@@ -93,15 +93,15 @@ class UdpTable {
   explicit UdpTable(IpContext& ip) : ip_(ip) {}
   UdpTable(const UdpTable&) = delete;
 
-  // Binds `sock` to `local`, which may be a group's or a broadcast address too: then it gets nothing else. Port 0 takes a
-  // free one of 32768…60999, at random (RFC 6056 §3.3.1). Returns 0, EADDRINUSE, or EADDRNOTAVAIL when the address is not
-  // ours.
+  // Binds `sock` to `local`, which may be a group's or a broadcast address too: then it gets nothing else. Port 0 takes
+  // a free one of 32768…60999, at random (RFC 6056 §3.3.1). Returns 0, EADDRINUSE, or EADDRNOTAVAIL when the address is
+  // not ours.
   int Bind(UdpSock& sock, Endpoint local);
   // Leaves the groups, and drops what is queued.
   void Unbind(UdpSock& sock);
 
-  // From now on `sock` gets datagrams of `peer` alone. Returns 0; EINVAL: no address or port; EACCES: a broadcast address
-  // without kBroadcast; ENETUNREACH: no route, or no address of ours that fits. Linux: ip4_datagram_connect.
+  // From now on `sock` gets datagrams of `peer` alone. Returns 0; EINVAL: no address or port; EACCES: a broadcast
+  // address without kBroadcast; ENETUNREACH: no route, or no address of ours that fits. Linux: ip4_datagram_connect.
   int Connect(UdpSock& sock, const Endpoint& peer);
   void Disconnect(UdpSock& sock);
 

@@ -14,6 +14,10 @@ ETH_P_ALL = 3
 IGMP, ICMP6, HOP_BY_HOP = 2, 58, 0
 
 
+def ethernet(group, ether_type, packet):
+    return group + bytes.fromhex("020000000099") + ether_type.to_bytes(2, "big") + packet
+
+
 def checksum(data):
     data += b"\0" * (len(data) % 2)
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -32,7 +36,7 @@ def igmp_query(source, group=None, max_response=10):
                          socket.inet_aton(destination)) + b"\x94\x04\0\0"
     header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
     low = int(ipaddress.ip_address(destination)) & 0x7FFFFF
-    return bytes.fromhex("01005e") + low.to_bytes(3, "big") + bytes.fromhex("020000000099") + b"\x08\0" + header + message
+    return ethernet(bytes.fromhex("01005e") + low.to_bytes(3, "big"), 0x0800, header + message)
 
 
 def mld_query(source, group=None, max_response_ms=1000):
@@ -45,7 +49,7 @@ def mld_query(source, group=None, max_response_ms=1000):
     message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
     alert = struct.pack("!BBBBHBB", ICMP6, 0, 5, 2, 0, 1, 0)
     header = struct.pack("!IHBB", 6 << 28, len(alert) + len(message), HOP_BY_HOP, 1) + source + destination
-    return bytes.fromhex("3333") + destination[12:] + bytes.fromhex("020000000099") + b"\x86\xdd" + header + alert + message
+    return ethernet(bytes.fromhex("3333") + destination[12:], 0x86DD, header + alert + message)
 
 
 def report_of(frame):

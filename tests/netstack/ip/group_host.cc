@@ -43,7 +43,9 @@ int Code(int64_t value, int mantissa) {
 
 GroupHost::GroupHost(bool v4, uint32_t mtu)
     : v4_(v4),
-      host_({.ip6 = v4 ? std::nullopt : std::optional(*IpPrefix::Parse("fe80::1/64")), .mtu = mtu, .group_reports = true}) {
+      host_({.ip6 = v4 ? std::nullopt : std::optional(*IpPrefix::Parse("fe80::1/64")),
+             .mtu = mtu,
+             .group_reports = true}) {
   host_.Learn();
   if (!v4) {
     host_.inet().ip.AddAddress(host_.interface(), {*IpPrefix::Parse("fd00::1/64"), netstack::AddressState::kPreferred});
@@ -57,7 +59,8 @@ GroupHost::~GroupHost() {
 }
 
 IpAddress GroupHost::Group(int n) const {
-  return v4_ ? IpAddress::V4(0xef010100 + static_cast<uint32_t>(n)) : *IpAddress::Parse(absl::StrCat("ff15::", absl::Hex(n)));
+  return v4_ ? IpAddress::V4(0xef010100 + static_cast<uint32_t>(n))
+             : *IpAddress::Parse(absl::StrCat("ff15::", absl::Hex(n)));
 }
 
 IpAddress GroupHost::Source(int n) const {
@@ -92,8 +95,9 @@ int GroupHost::Call(netstack::UdpSock* sock, netstack::GroupCall call, int group
 Bytes GroupHost::QueryFrame(const GroupQuery& query) const {
   const bool current = query.version == 3;
   const IpAddress group = query.group.has_value() ? Group(*query.group) : v4_ ? IpAddress::V4(0) : IpAddress();
+  const std::string everybody = v4_ ? "224.0.0.1" : "ff02::1";
   const std::string destination =
-      query.destination.value_or(query.group.has_value() ? Group(*query.group).ToString() : v4_ ? "224.0.0.1" : "ff02::1");
+      query.destination.value_or(query.group.has_value() ? Group(*query.group).ToString() : everybody);
   const int64_t unit = v4_ ? 100 * kMillisecond : kMillisecond;
   const int64_t value = query.max_response_ns / unit;
   const int code = query.version == 1 ? 0 : current ? Code(value, v4_ ? 4 : 12) : static_cast<int>(value);
@@ -121,8 +125,8 @@ Bytes GroupHost::QueryFrame(const GroupQuery& query) const {
   Append(body, tail);
   body.resize(query.cut.value_or(body.size() + 8) - 8);
   const std::string source = query.source.value_or(kPeerLinkLocal);
-  Bytes icmp = Icmp6({.type = 130, .word = static_cast<uint32_t>(code) << 16, .source = source, .destination = destination},
-                     body);
+  const uint32_t word = static_cast<uint32_t>(code) << 16;
+  Bytes icmp = Icmp6({.type = 130, .word = word, .source = source, .destination = destination}, body);
   if (query.bad_checksum) icmp[2] ^= std::byte{1};
   Ipv6Spec spec{.protocol = 58, .source = source, .destination = destination, .hop_limit = query.ttl};
   if (query.router_alert) spec.extensions.push_back({.protocol = 0, .rest = kRouterAlert6});
@@ -134,8 +138,8 @@ void GroupHost::OtherReport(int group, bool oldest) {
     Bytes igmp{std::byte(oldest ? 0x12 : 0x16), std::byte{0}, std::byte{0}, std::byte{0}};
     AppendIp(igmp, Group(group), true);
     Put16(igmp, 2, static_cast<uint16_t>(~NaiveSum(igmp)));
-    host_.Receive(Ethernet({.destination = {1, 0, 0x5e, 1, 1, static_cast<uint8_t>(group)}},
-                           Ipv4({.protocol = 2, .destination = Group(group).v4(), .ttl = 1, .options = kRouterAlert4}, igmp)));
+    const Ipv4Spec spec{.protocol = 2, .destination = Group(group).v4(), .ttl = 1, .options = kRouterAlert4};
+    host_.Receive(Ethernet({.destination = {1, 0, 0x5e, 1, 1, static_cast<uint8_t>(group)}}, Ipv4(spec, igmp)));
     return;
   }
   Bytes body;
@@ -151,7 +155,8 @@ GroupMessage GroupHost::Parse(const Departure& departure) const {
   const View ip = View(departure.frame).subspan(14);
   GroupMessage m{.at_ns = departure.at_ns, .size = departure.frame.size()};
   constexpr int kIgmp = 2, kHopByHop = 0;
-  const bool about_groups = v4_ ? At(ip, 0) >> 4 == 4 && At(ip, 9) == kIgmp : At(ip, 0) >> 4 == 6 && At(ip, 6) == kHopByHop;
+  const bool about_groups =
+      v4_ ? At(ip, 0) >> 4 == 4 && At(ip, 9) == kIgmp : At(ip, 0) >> 4 == 6 && At(ip, 6) == kHopByHop;
   if (!about_groups) return m;
   const size_t size = v4_ ? 4 : 16;
   View message;

@@ -1,6 +1,6 @@
 // GroupHost: a host under test whose groups can be joined and asked for, by either protocol: IGMP with the groups
-// 239.1.1.n and sources 10.0.1.n, or MLD with ff15::n and fd00::1:n. Both are called g<n> and s<n>, so that one test and
-// one expectation is for both. Packets are made and taken apart here by hand, apart from netstack/wire.
+// 239.1.1.n and sources 10.0.1.n, or MLD with ff15::n and fd00::1:n. Both are called g<n> and s<n>, so that one test
+// and one expectation is for both. Packets are made and taken apart here by hand, apart from netstack/wire.
 //
 //   GroupHost host(/*v4=*/true);
 //   UdpSock* sock = host.Bind();

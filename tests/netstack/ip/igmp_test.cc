@@ -1,5 +1,5 @@
-// What is IGMP's own: which messages are taken (RFC 3376 §4, §7.1), version 1, and what is never spoken of. The rest is in
-// multicast_test.cc.
+// What is IGMP's own: which messages are taken (RFC 3376 §4, §7.1), version 1, and what is never spoken of. The rest is
+// in multicast_test.cc.
 #include <gtest/gtest.h>
 
 #include "tests/netstack/ip/group_host.h"
@@ -61,7 +61,8 @@ TEST_F(IgmpTest, WhichMessagesAreTaken) {
     Bytes message;
     const char* reason;
   } const cases[] = {
-      {"query for 10.0.0.1", {std::byte{0x11}, std::byte{10}, {}, {}, std::byte{10}, {}, {}, std::byte{1}}, "kIgmpMalformed"},
+      {"query for 10.0.0.1", {std::byte{0x11}, std::byte{10}, {}, {}, std::byte{10}, {}, {}, std::byte{1}},
+       "kIgmpMalformed"},
       {"§7.1: 10 bytes", Bytes{std::byte{0x11}, std::byte{10}, {}, {}, {}, {}, {}, {}, {}, {}}, "kIgmpMalformed"},
       {"more sources than bytes",
        Bytes{std::byte{0x11}, std::byte{10}, {}, {}, {}, {}, {}, {}, {}, {}, {}, std::byte{1}}, "kIgmpMalformed"},

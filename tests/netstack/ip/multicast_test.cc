@@ -2,7 +2,7 @@
 // older versions, RFC 2236 §3 and RFC 2710 §4. Sections named are RFC 3376's.
 #include <gtest/gtest.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -163,7 +163,9 @@ TEST_P(MulticastTest, TooManySources) {
   std::vector<UdpSock*> all;
   for (int n = 0; n < socks; ++n) {
     all.push_back(host_.Bind());
-    for (int i = 1; i <= each && n * each + i <= 128; ++i) EXPECT_EQ(0, host_.Call(all.back(), kJoinSource, 1, n * each + i));
+    for (int i = n * each + 1; i <= std::min((n + 1) * each, 128); ++i) {
+      EXPECT_EQ(0, host_.Call(all.back(), kJoinSource, 1, i));
+    }
   }
   Quiet();
   UdpSock* last = host_.Bind();
@@ -339,7 +341,8 @@ TEST_P(MulticastTest, ChangeOfVersionCancels) {
   UdpSock* sock = host_.Bind();
   EXPECT_EQ(0, host_.Call(sock, kJoin, 1));
   EXPECT_EQ("to_ex g1 {}", host_.SentNow());
-  host_.Query({.version = 2, .group = 9, .max_response_ns = kSecond, .destination = host_.v4() ? "224.0.0.1" : "ff02::1"});
+  const std::string everybody = host_.v4() ? "224.0.0.1" : "ff02::1";
+  host_.Query({.version = 2, .group = 9, .max_response_ns = kSecond, .destination = everybody});
   EXPECT_EQ("", Within(100 * kSecond));
   EXPECT_EQ(0, host_.Call(sock, kLeave, 1));
   EXPECT_EQ("", Within(100 * kSecond)) << "nobody heard us report it";

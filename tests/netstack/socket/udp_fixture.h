@@ -1,6 +1,6 @@
-// UdpWorld: two places where UDP sockets can be, over the kernel (its loopback is both) or over weir's own stack (two hosts
-// on a cable), so that one test is for both: the public socket promises the same. UdpSocketTest: such a test, once for
-// each stack and each version of IP.
+// UdpWorld: two places where UDP sockets can be, over the kernel (its loopback is both) or over weir's own stack (two
+// hosts on a cable), so that one test is for both: the public socket promises the same. UdpSocketTest: such a test,
+// once for each stack and each version of IP.
 #ifndef TESTS_NETSTACK_SOCKET_UDP_FIXTURE_H_
 #define TESTS_NETSTACK_SOCKET_UDP_FIXTURE_H_
 

@@ -45,7 +45,8 @@ TEST_P(UdpGroupTest, CallsAndTheirErrors) {  // RFC 3678 §5.1
       if (*name == '\0') {
         EXPECT_TRUE(status.ok()) << "step " << i << ": " << status;
       } else {
-        EXPECT_NE(status.message().find(std::string("(") + name + ")"), std::string::npos) << "step " << i << ": " << status;
+        const std::string errno_name = std::string("(") + name + ")";
+        EXPECT_NE(status.message().find(errno_name), std::string::npos) << "step " << i << ": " << status;
       }
     }
   };

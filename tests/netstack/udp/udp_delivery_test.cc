@@ -1,5 +1,5 @@
-// Which sockets a datagram goes to: RFC 768, RFC 1122 §4.1.3, RFC 1112 §7, RFC 3678 §5.1; and what is sent to groups and
-// broadcast addresses.
+// Which sockets a datagram goes to: RFC 768, RFC 1122 §4.1.3, RFC 1112 §7, RFC 3678 §5.1; and what is sent to groups
+// and broadcast addresses.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -183,7 +183,8 @@ TEST_F(UdpDelivery, FlowsAreSpread) {
   constexpr int kFlows = 2000, kSocks = 5;
   for (int i = 0; i < kSocks; ++i) ASSERT_NE(nullptr, Bind({{}, 7}, {.reuse_port = true}));
   const auto owner = [&](int flow) {
-    return table().Lookup({V4(kHostIp), 7}, {V4(kPeerIp + static_cast<uint32_t>(flow) % 7), static_cast<uint16_t>(flow)});
+    const IpAddress peer = V4(kPeerIp + static_cast<uint32_t>(flow) % 7);
+    return table().Lookup({V4(kHostIp), 7}, {peer, static_cast<uint16_t>(flow)});
   };
   std::vector<UdpSock*> before;
   std::map<UdpSock*, int> share;
