@@ -150,12 +150,4 @@ void NeighbourContest(Neighbour& neighbour, Nanos now_ns) {
   Neighbour::OnTimer(neighbour, now_ns);
 }
 
-void NeighbourConfirm(Interface& interface, const IpAddress& next_hop, Nanos now_ns) {
-  Neighbour* neighbour = interface.neighbours.Find(next_hop);
-  if (neighbour == nullptr || neighbour->state <= NeighbourState::kIncomplete) return;
-  interface.context.timers.Cancel(*neighbour);
-  neighbour->state = NeighbourState::kReachable;
-  neighbour->confirmed_ns = now_ns;
-}
-
 }  // namespace weir::netstack

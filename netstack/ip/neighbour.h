@@ -97,9 +97,6 @@ void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddres
 // entry that is being asked about is left alone, so that claims cannot make us ask more often than the timer does.
 void NeighbourContest(Neighbour& neighbour, Nanos now_ns);
 
-// Data that came back shows that the neighbour receives what we send (RFC 4861 §7.3.1; MSG_CONFIRM of Linux).
-void NeighbourConfirm(Interface& interface, const IpAddress& next_hop, Nanos now_ns);
-
 }  // namespace weir::netstack
 
 #endif  // NETSTACK_IP_NEIGHBOUR_H_
