@@ -18,10 +18,11 @@ inline ChecksumSum SumPacket(const IpPacket& packet) {
 // Whether the checksum at `field_offset` of the transport header is right, pseudo-header included. What was cut into
 // fragments has no partial checksum: a device could not have finished it (Linux: skb_checksum_help in ip_fragment).
 inline bool TransportChecksumOk(const IpPacket& packet, size_t field_offset) {
-  const ChecksumSum pseudo =
-      PseudoHeaderSum(packet.source, packet.destination, packet.protocol, packet.length());
-  if (!packet.more.empty()) return FoldSum(SumPacket(packet) + pseudo) == 0xffff;
-  return ChecksumOk(packet.frame.bytes(), field_offset, pseudo, packet.in.device.partial_checksums());
+  const auto pseudo = [&](uint32_t length) {
+    return PseudoHeaderSum(packet.source, packet.destination, packet.protocol, length);
+  };
+  if (!packet.more.empty()) [[unlikely]] return FoldSum(SumPacket(packet) + pseudo(packet.length())) == 0xffff;
+  return ChecksumOk(packet.frame.bytes(), field_offset, pseudo(packet.frame.len), packet.in.device.partial_checksums());
 }
 
 }  // namespace weir::netstack

@@ -8,9 +8,9 @@ namespace weir::netstack {
 
 DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns) {
   EthernetHeader header;
-  if (!header.Parse(frame.bytes())) return DropReason::kEthernetTruncated;
-  if (header.vlan != in.device.vlan()) return DropReason::kEthernetVlan;
-  if (header.destination != in.device.mac() && !header.destination.is_multicast()) {
+  if (!header.Parse(frame.bytes())) [[unlikely]] return DropReason::kEthernetTruncated;
+  if (header.vlan != in.device.vlan()) [[unlikely]] return DropReason::kEthernetVlan;
+  if (header.destination != in.device.mac() && !header.destination.is_multicast()) [[unlikely]] {
     return DropReason::kEthernetOtherHost;
   }
   frame.Pull(static_cast<uint32_t>(header.size));

@@ -4,26 +4,25 @@
 
 namespace weir::netstack {
 
-// 64-bit words are added with their carries brought round, which is the same one's complement sum (RFC 1071 §2(C)); four
+// 64-bit words are added with their carries brought round, which is the same one's complement sum (RFC 1071 §2(C)); eight
 // at a time on their own, so that one addition does not wait for the one before.
 ChecksumSum SumBytes(std::span<const std::byte> bytes) {
   const std::byte* p = bytes.data();
   size_t n = bytes.size();
+  const auto word_at = [&](size_t i) {
+    unsigned long long word;
+    std::memcpy(&word, p + 8 * i, sizeof word);
+    return word;
+  };
   unsigned long long sum = 0, carry;
-  for (; n >= 32; n -= 32, p += 32) {
-    unsigned long long words[4];
-    std::memcpy(words, p, sizeof words);
-    unsigned long long four = __builtin_addcll(words[0], words[1], 0, &carry);
-    four = __builtin_addcll(four, words[2], carry, &carry);
-    four = __builtin_addcll(four, words[3], carry, &carry);
-    four += carry;  // which cannot carry again
-    sum = __builtin_addcll(sum, four, 0, &carry);
+  for (; n >= 64; n -= 64, p += 64) {
+    unsigned long long eight = __builtin_addcll(word_at(0), word_at(1), 0, &carry);
+    for (size_t i = 2; i < 8; ++i) eight = __builtin_addcll(eight, word_at(i), carry, &carry);
+    sum = __builtin_addcll(sum, eight, carry, &carry);
     sum += carry;
   }
   for (; n >= 8; n -= 8, p += 8) {
-    unsigned long long word;
-    std::memcpy(&word, p, sizeof word);
-    sum = __builtin_addcll(sum, word, 0, &carry);
+    sum = __builtin_addcll(sum, word_at(0), 0, &carry);
     sum += carry;
   }
   // Halves, so that what the caller adds cannot overflow.
@@ -55,11 +54,6 @@ ChecksumSum SumPieces(std::span<const iovec> pieces) {
     odd ^= piece.iov_len % 2 != 0;
   }
   return sum;
-}
-
-bool ChecksumOk(std::span<const std::byte> segment, size_t field_offset, ChecksumSum pseudo_header, bool partial_ok) {
-  if (FoldSum(SumBytes(segment) + pseudo_header) == 0xffff) return true;
-  return partial_ok && LoadChecksum(segment.data() + field_offset) == FoldSum(pseudo_header);
 }
 
 void CompletePartialChecksum(std::span<std::byte> segment, size_t field_offset, ChecksumSum pseudo_header) {

@@ -7,6 +7,7 @@
 
 #include <sys/uio.h>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -24,12 +25,10 @@ ChecksumSum SumBytes(std::span<const std::byte> bytes);
 // Of pieces that follow one another, of any lengths.
 ChecksumSum SumPieces(std::span<const iovec> pieces);
 
+// Each half is added to the other, with the carry out of the lower one going where the one's complement wants it.
 inline uint16_t FoldSum(ChecksumSum sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>(sum);
+  const auto half = static_cast<uint32_t>((sum + std::rotl(sum, 32)) >> 32);
+  return static_cast<uint16_t>((half + std::rotl(half, 16)) >> 16);
 }
 
 // The value for the checksum field, as it lies in memory: store it with memcpy (StoreChecksum).
@@ -49,10 +48,9 @@ inline uint16_t LoadChecksum(const std::byte* field) {
 inline ChecksumSum PseudoHeaderSum(const IpAddress& source, const IpAddress& destination, uint8_t protocol,
                                    uint32_t length) {
   ChecksumSum sum = ChecksumSum{__builtin_bswap32(length)} + __builtin_bswap32(protocol);
-  for (const IpAddress* ip : {&source, &destination}) {
-    const std::array<uint64_t, 2> halves = ip->words();
-    sum += halves[1] >> 32;
-    if (!ip->is_v4()) sum += (halves[0] & 0xffffffff) + (halves[0] >> 32) + (halves[1] & 0xffffffff);
+  // What an IPv4 address has in front of it (IpAddress) is a word of ones, which is a zero in this arithmetic.
+  for (const uint64_t word : {source.words()[0], source.words()[1], destination.words()[0], destination.words()[1]}) {
+    sum += (word & 0xffffffff) + (word >> 32);
   }
   return sum;
 }
@@ -60,7 +58,11 @@ inline ChecksumSum PseudoHeaderSum(const IpAddress& source, const IpAddress& des
 // Whether `segment` carries the right checksum at `field_offset`, given the sum of its pseudo-header. With
 // `partial_ok`, the one value that a sender leaves who trusts the device to finish it is right too: the folded
 // pseudo-header sum (veth, tap and virtio peers; DESIGN.md §6). Everything else is wrong.
-bool ChecksumOk(std::span<const std::byte> segment, size_t field_offset, ChecksumSum pseudo_header, bool partial_ok);
+inline bool ChecksumOk(std::span<const std::byte> segment, size_t field_offset, ChecksumSum pseudo_header,
+                       bool partial_ok) {
+  if (FoldSum(SumBytes(segment) + pseudo_header) == 0xffff) [[likely]] return true;
+  return partial_ok && LoadChecksum(segment.data() + field_offset) == FoldSum(pseudo_header);
+}
 
 // Finishes a checksum that the sender left to a device, if `segment` carries such a one at `field_offset`: whoever passes
 // the segment on does so without that device.

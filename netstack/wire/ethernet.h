@@ -22,8 +22,16 @@ struct MacAddress {
   }
   void Store(std::byte* p) const { std::memcpy(p, bytes.data(), 6); }
   bool is_multicast() const { return (bytes[0] & 1) != 0; }  // broadcast included
+  // For comparing: its bytes, as they lie in memory.
+  uint64_t number() const {
+    uint32_t front;
+    uint16_t back;
+    std::memcpy(&front, bytes.data(), sizeof front);
+    std::memcpy(&back, bytes.data() + sizeof front, sizeof back);
+    return uint64_t{back} << 32 | front;
+  }
   bool is_zero() const { return *this == MacAddress(); }
-  friend bool operator==(const MacAddress&, const MacAddress&) = default;
+  friend bool operator==(const MacAddress& a, const MacAddress& b) { return a.number() == b.number(); }
 };
 
 inline constexpr MacAddress kBroadcastMac{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
@@ -41,7 +49,9 @@ inline constexpr size_t kVlanTag = 4;
 struct VlanTags {
   int count = 0;
   std::array<uint16_t, 2> vid{};
-  friend bool operator==(const VlanTags&, const VlanTags&) = default;
+  friend bool operator==(const VlanTags& a, const VlanTags& b) {
+    return a.count == b.count && (a.count == 0 || a.vid == b.vid);
+  }
 };
 
 struct EthernetHeader {

@@ -73,8 +73,7 @@ TEST(Checksum, PseudoHeaders) {
   // RFC 8200 §8.1: both addresses, a 32-bit length, three zero bytes, next header.
   const IpAddress c = IpAddress::Parse("fe80::1").value(), d = IpAddress::Parse("2001:db8::ff").value();
   Bytes header6;
-  Append(header6, std::as_bytes(std::span(c.bytes())));
-  Append(header6, std::as_bytes(std::span(d.bytes())));
+  for (const std::array<uint8_t, 16>& address : {c.bytes(), d.bytes()}) Append(header6, std::as_bytes(std::span(address)));
   Append32(header6, 70000);
   Append32(header6, 6);
   EXPECT_EQ(NaiveSum(header6), Folded(PseudoHeaderSum(c, d, 6, 70000)));
