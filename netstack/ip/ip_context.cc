@@ -13,7 +13,8 @@ Route ConnectedRoute(Interface& interface, const IpPrefix& prefix) {
 
 IpAddress SolicitedNodeGroup(const IpAddress& ip) {
   std::array<uint8_t, 16> bytes{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff};
-  std::copy(ip.bytes().begin() + 13, ip.bytes().end(), bytes.begin() + 13);
+  const std::array<uint8_t, 16> from = ip.bytes();
+  std::copy(from.begin() + 13, from.end(), bytes.begin() + 13);
   return IpAddress::V6(bytes);
 }
 
@@ -41,6 +42,7 @@ IpContext::~IpContext() {
 Interface& IpContext::AddInterface(const NetDeviceOptions& options) {
   const uint32_t index = options.index != 0 ? options.index : static_cast<uint32_t>(interfaces.size() + 1);
   interfaces.push_back(std::make_unique<Interface>(*this, index, options));
+  local4.AddInterface();
   return *interfaces.back();
 }
 
@@ -54,6 +56,7 @@ bool IpContext::AddAddress(Interface& interface, const InterfaceAddress& address
   if (interface.FindAddress(ip) != nullptr || interface.address_count_ == Interface::kMaxAddresses) return false;
   if (address.on_link && !AddConnectedRoute(interface, address.prefix)) return false;
   interface.addresses_[interface.address_count_++] = address;
+  if (ip.is_v4()) local4.Update(interfaces);
   if (!ip.is_v4()) {
     if (ip.is_link_local()) interface.mld.ReportAgain();
     JoinGroup(interface, SolicitedNodeGroup(ip));
@@ -68,6 +71,7 @@ void IpContext::RemoveAddress(Interface& interface, const IpAddress& ip) {
   const InterfaceAddress removed = *found;
   std::move(found + 1, interface.addresses_.data() + interface.address_count_, found);  // their order counts
   --interface.address_count_;
+  if (removed.prefix.ip.is_v4()) local4.Update(interfaces);
   const IpAddress& address = removed.prefix.ip;  // `ip` may have been a part of what moved
   if (removed.on_link) DropConnectedRoute(interface, removed.prefix);
   if (!address.is_v4()) LeaveGroup(interface, SolicitedNodeGroup(address));
@@ -136,6 +140,10 @@ void IpContext::GroupChanged(Interface& interface, MulticastGroup& group, bool w
 }
 
 Interface* IpContext::FindLocal(const IpAddress& ip) {
+  if (ip.is_v4()) {
+    const LocalTable::Entry* entry = local4.Find(ip.v4());
+    return entry != nullptr && !entry->broadcast ? entry->interface : nullptr;
+  }
   for (const std::unique_ptr<Interface>& interface : interfaces) {
     if (interface->FindAddress(ip) != nullptr) return interface.get();
   }

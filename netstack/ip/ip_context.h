@@ -10,6 +10,7 @@
 #include "netstack/drop_reason.h"
 #include "netstack/ip/fragment_id.h"
 #include "netstack/ip/interface.h"
+#include "netstack/ip/local_table.h"
 #include "netstack/ip/netfilter.h"
 #include "netstack/ip/path_mtu.h"
 #include "netstack/ip/rate_limit.h"
@@ -128,6 +129,7 @@ struct IpContext {
   runtime::SipKey secret;
   bool forwarding;
   std::vector<std::unique_ptr<Interface>> interfaces;  // made at set-up
+  LocalTable local4;  // their IPv4 addresses
   RouteTable routes;
   HookTable hooks;
   Reassembly reassembly{*this};

@@ -16,16 +16,18 @@ namespace {
 
 // RFC 1122 §3.2.1.3: addresses that must never be a source. Our own as a source is a spoof (the land attack). IGMP
 // comes from 0.0.0.0 where a host or a switch has no address yet (RFC 3376 §4.2.13, RFC 4541 §2.1.1).
-bool IsMartianSource(IpContext& context, const Ipv4Header& header) {
-  const uint32_t source = header.source;
-  const auto net = static_cast<uint8_t>(source >> 24);
-  if (source == 0 && header.protocol == kProtocolIgmp) return false;
-  if (net == 0 || net == 127 || net >= 224) return true;
-  const IpAddress address = IpAddress::V4(source);
-  for (const std::unique_ptr<Interface>& interface : context.interfaces) {
-    if (interface->FindAddress(address) != nullptr || interface->IsBroadcast(address)) return true;
-  }
-  return false;
+inline bool IsMartianSource(const IpContext& context, uint32_t source, uint8_t protocol) {
+  const uint32_t net = source >> 24;
+  if (net - 1 >= 223 || net == 127) [[unlikely]] return source != 0 || protocol != kProtocolIgmp;
+  return context.local4.Find(source) != nullptr;
+}
+
+// Nearly all headers have no options.
+inline ChecksumSum SumHeader(std::span<const std::byte> header) {
+  if (header.size() != Ipv4Header::kMinSize) return SumBytes(header);
+  uint32_t words[Ipv4Header::kMinSize / 4];
+  std::memcpy(words, header.data(), sizeof words);
+  return ChecksumSum{words[0]} + words[1] + words[2] + words[3] + words[4];
 }
 
 // RFC 1122 §3.2.1.8. Nothing in them concerns us but source routes, which are refused (RFC 7126 §4.3, §4.4; Linux:
@@ -71,7 +73,9 @@ DropReason LocalInHooks(IpContext& context, IpPacket& packet, Nanos now_ns) {
 }
 
 // RFC 791 §3.2. The datagram goes on when this fragment was the last one missing (ip_defrag).
-DropReason IpRcvFragment(Inet& inet, const IpPacket& packet, const Ipv4Header& header, Nanos now_ns) {
+DropReason IpRcvFragment(Inet& inet, const IpPacket& packet, Nanos now_ns) {
+  Ipv4Header header;
+  header.Parse(packet.header.data());
   const IpFragment fragment{.id = header.id,
                             .offset = uint32_t{8} * (header.fragment & Ipv4Header::kOffsetMask),
                             .more = (header.fragment & Ipv4Header::kMoreFragments) != 0};
@@ -81,20 +85,31 @@ DropReason IpRcvFragment(Inet& inet, const IpPacket& packet, const Ipv4Header& h
 }
 
 // Where the packet goes (ip_rcv_finish).
-DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& header, Nanos now_ns) {
-  packet.to = ClassifyDestination(inet.ip, packet.in, packet.destination);
-  if (packet.to == IpDestination::kOther) {
-    return inet.ip.forwarding ? IpForward(inet.ip, packet, now_ns) : DropReason::kIpNotLocal;
+inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& header, Nanos now_ns) {
+  const LocalTable::Entry* entry = inet.ip.local4.Find(header.destination);
+  if (entry == nullptr || entry->broadcast) [[unlikely]] {
+    packet.to = ClassifyDestination(inet.ip, packet.in, packet.destination);
+    if (packet.to == IpDestination::kOther) {
+      return inet.ip.forwarding ? IpForward(inet.ip, packet, now_ns) : DropReason::kIpNotLocal;
+    }
+  } else {
+    packet.to = IpDestination::kLocal;
   }
-  if (header.is_fragment()) return IpRcvFragment(inet, packet, header, now_ns);
+  if (header.is_fragment()) [[unlikely]] return IpRcvFragment(inet, packet, now_ns);
   return IpLocalDeliver(inet, packet, now_ns);
 }
 
 }  // namespace
 
 IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAddress& destination) {
-  if (context.FindLocal(destination) != nullptr) return IpDestination::kLocal;
-  if (in.IsBroadcast(destination)) return IpDestination::kBroadcast;
+  if (destination.is_v4()) {
+    const uint32_t ip = destination.v4();
+    const LocalTable::Entry* entry = context.local4.Find(ip);
+    if (entry != nullptr && !entry->broadcast) return IpDestination::kLocal;
+    if (ip == 0xffffffff || (entry != nullptr && context.local4.IsBroadcast(ip, in))) return IpDestination::kBroadcast;
+  } else if (context.FindLocal(destination) != nullptr) {
+    return IpDestination::kLocal;
+  }
   if (!destination.is_multicast()) return IpDestination::kOther;
   const bool member = destination == kAllHosts || destination == kAllNodes || in.groups.Contains(destination);
   return member ? IpDestination::kMulticast : IpDestination::kOther;
@@ -132,19 +147,21 @@ DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
 }
 
 DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
-  if (frame.len < Ipv4Header::kMinSize) return DropReason::kIpTruncated;
+  if (frame.len < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpTruncated;
   Ipv4Header header;
   header.Parse(frame.data);
-  if (header.version != 4) return DropReason::kIpVersion;
-  if (header.header_size < Ipv4Header::kMinSize) return DropReason::kIpHeaderLength;
-  if (frame.len < header.header_size) return DropReason::kIpTruncated;
+  if (header.version != 4) [[unlikely]] return DropReason::kIpVersion;
+  if (header.header_size < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpHeaderLength;
+  if (frame.len < header.header_size) [[unlikely]] return DropReason::kIpTruncated;
   const std::span<const std::byte> bytes(frame.data, header.header_size);
-  if (FoldSum(SumBytes(bytes)) != 0xffff) return DropReason::kIpChecksum;
-  if (header.total_length < header.header_size) return DropReason::kIpHeaderLength;
-  if (frame.len < header.total_length) return DropReason::kIpTruncated;
-  if (IsMartianSource(inet.ip, header)) return DropReason::kIpMartianSource;
+  if (FoldSum(SumHeader(bytes)) != 0xffff) [[unlikely]] return DropReason::kIpChecksum;
+  if (header.total_length < header.header_size) [[unlikely]] return DropReason::kIpHeaderLength;
+  if (frame.len < header.total_length) [[unlikely]] return DropReason::kIpTruncated;
+  if (IsMartianSource(inet.ip, header.source, header.protocol)) [[unlikely]] return DropReason::kIpMartianSource;
   bool router_alert = false;
-  if (!CheckOptions(bytes.subspan(Ipv4Header::kMinSize), &router_alert)) return DropReason::kIpOptions;
+  if (bytes.size() > Ipv4Header::kMinSize && !CheckOptions(bytes.subspan(Ipv4Header::kMinSize), &router_alert)) {
+    return DropReason::kIpOptions;
+  }
   frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
   if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
     const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});

@@ -31,7 +31,7 @@ absl::StatusOr<IpAddress> IpAddress::Parse(absl::string_view text) {
 std::string IpAddress::ToString() const {
   char text[INET6_ADDRSTRLEN];
   const bool four = is_v4();
-  return inet_ntop(four ? AF_INET : AF_INET6, bytes_.data() + (four ? 12 : 0), text, sizeof text);
+  return inet_ntop(four ? AF_INET : AF_INET6, bytes().data() + (four ? 12 : 0), text, sizeof text);
 }
 
 absl::StatusOr<Endpoint> Endpoint::Parse(absl::string_view text) {
@@ -91,12 +91,6 @@ absl::StatusOr<IpPrefix> IpPrefix::Parse(absl::string_view text) {
         absl::StrCat("'", text, "': the prefix length must be 0 to ", bits));
   }
   return prefix;
-}
-
-bool IpPrefix::IsBroadcast(const IpAddress& other) const {
-  if (!ip.is_v4() || length >= 31 || !Contains(other)) return false;
-  const uint32_t host_bits = 0xffffffffu >> length;
-  return (other.v4() & host_bits) == host_bits;
 }
 
 std::string IpPrefix::ToString() const { return absl::StrCat(ip.ToString(), "/", length); }

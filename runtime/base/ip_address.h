@@ -23,13 +23,12 @@ class IpAddress {
   // `host_order`: 10.0.0.2 is 0x0a000002.
   static constexpr IpAddress V4(uint32_t host_order) {
     IpAddress address;
-    address.bytes_ = std::bit_cast<std::array<uint8_t, 16>>(
-        std::array<uint64_t, 2>{0, uint64_t{__builtin_bswap32(host_order)} << 32 | kMappedMark});
+    address.words_ = {0, uint64_t{__builtin_bswap32(host_order)} << 32 | kMappedMark};
     return address;
   }
   static constexpr IpAddress V6(const std::array<uint8_t, 16>& bytes) {
     IpAddress address;
-    address.bytes_ = bytes;
+    address.words_ = std::bit_cast<std::array<uint64_t, 2>>(bytes);
     return address;
   }
   // "10.0.0.2" or "fe80::1"; kInvalidArgument otherwise.
@@ -37,44 +36,46 @@ class IpAddress {
 
   // Every packet passes through these: numbers, not loops over bytes.
   constexpr bool is_v4() const {
-    const std::array<uint64_t, 2> halves = words();
-    return halves[0] == 0 && static_cast<uint32_t>(halves[1]) == kMappedMark;
+    return words_[0] == 0 && static_cast<uint32_t>(words_[1]) == kMappedMark;
   }
   // Host order; only for is_v4().
-  constexpr uint32_t v4() const { return __builtin_bswap32(static_cast<uint32_t>(words()[1] >> 32)); }
-  constexpr const std::array<uint8_t, 16>& bytes() const { return bytes_; }
+  constexpr uint32_t v4() const { return __builtin_bswap32(static_cast<uint32_t>(words_[1] >> 32)); }
+  // As on the wire.
+  constexpr std::array<uint8_t, 16> bytes() const { return std::bit_cast<std::array<uint8_t, 16>>(words_); }
   // 0.0.0.0 or ::
   constexpr bool is_any() const { return *this == IpAddress() || *this == V4(0); }
   // 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291 §2.7).
-  constexpr bool is_multicast() const { return is_v4() ? bytes_[12] >> 4 == 0xe : bytes_[0] == 0xff; }
+  constexpr bool is_multicast() const { return is_v4() ? v4() >> 28 == 0xe : bytes()[0] == 0xff; }
   // 127.0.0.0/8 or ::1.
   constexpr bool is_loopback() const {
-    if (is_v4()) return bytes_[12] == 127;
+    if (is_v4()) return v4() >> 24 == 127;
     return *this == V6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
   }
   // 169.254.0.0/16 (RFC 3927) or fe80::/10 (RFC 4291 §2.5.6).
   constexpr bool is_link_local() const {
-    if (is_v4()) return bytes_[12] == 169 && bytes_[13] == 254;
-    return bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
+    if (is_v4()) return v4() >> 16 == 0xa9fe;
+    return bytes()[0] == 0xfe && (bytes()[1] & 0xc0) == 0x80;
   }
   // The two halves as numbers, in the machine's byte order, for hashing and masks.
-  constexpr std::array<uint64_t, 2> words() const { return std::bit_cast<std::array<uint64_t, 2>>(bytes_); }
+  constexpr const std::array<uint64_t, 2>& words() const { return words_; }
   // What of it the first `length` bits of its family say; the others are 0.
   constexpr IpAddress Masked(int length) const;
 
   std::string ToString() const;
 
-  // By halves, as V4 writes them: a processor that has to put 16 bytes together from two writes stalls.
+  // The half that differs first: that of an IPv4 address, or of two hosts of a network.
   friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) {
-    return a.words()[1] == b.words()[1] && a.words()[0] == b.words()[0];
+    return a.words_[1] == b.words_[1] && a.words_[0] == b.words_[0];
   }
-  friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
+  friend constexpr auto operator<=>(const IpAddress& a, const IpAddress& b) { return a.bytes() <=> b.bytes(); }
 
  private:
   // Bytes 8 to 11 of an IPv4-mapped address, as they lie in memory.
   static constexpr uint32_t kMappedMark = std::bit_cast<uint32_t>(std::array<uint8_t, 4>{0, 0, 0xff, 0xff});
 
-  std::array<uint8_t, 16> bytes_{};
+  // The bytes as they lie on the wire, as two numbers: with an array of bytes in it, every function that has an address
+  // on its stack would get a stack protector's check (-fstack-protector).
+  std::array<uint64_t, 2> words_{};
 };
 
 constexpr IpAddress IpAddress::Masked(int length) const {
@@ -117,8 +118,12 @@ struct IpPrefix {
   }
   // The network's own address: the bits behind the prefix are 0.
   IpAddress network() const { return ip.Masked(length); }
-  // Whether `other` is the directed broadcast address of an IPv4 prefix, which a /31 (RFC 3021) and a /32 do not have.
-  bool IsBroadcast(const IpAddress& other) const;
+  // An IPv4 prefix has a directed broadcast address, but for a /31 (RFC 3021) and a /32. Host order.
+  constexpr bool has_broadcast() const { return ip.is_v4() && length < 31; }
+  constexpr uint32_t broadcast() const { return ip.v4() | 0xffffffffu >> length; }
+  constexpr bool IsBroadcast(const IpAddress& other) const {
+    return has_broadcast() && other.is_v4() && other.v4() == broadcast();
+  }
   std::string ToString() const;
 
   friend constexpr bool operator==(const IpPrefix&, const IpPrefix&) = default;

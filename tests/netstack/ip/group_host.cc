@@ -20,8 +20,8 @@ const Bytes kRouterAlert6 = Bytes{std::byte{0}, std::byte{5}, std::byte{2}, std:
 int At(View bytes, size_t i) { return std::to_integer<int>(bytes[i]); }
 
 void AppendIp(Bytes& out, const IpAddress& ip, bool v4) {
-  const auto bytes = std::as_bytes(std::span(ip.bytes()));
-  Append(out, v4 ? bytes.subspan(12) : bytes);
+  const std::array<uint8_t, 16> bytes = ip.bytes();
+  Append(out, std::as_bytes(std::span(bytes)).subspan(v4 ? 12 : 0));
 }
 
 IpAddress ReadIp(View bytes) {

@@ -1,0 +1,50 @@
+// LocalTable: the IPv4 addresses that are not another host's: our own, and the broadcast addresses of the networks we
+// are on. Every packet asks for its source and its destination, so it is one short run of numbers, whatever the
+// interfaces. Linux: the table "local" (RTN_LOCAL, RTN_BROADCAST), ip rule 0.
+#ifndef NETSTACK_IP_LOCAL_TABLE_H_
+#define NETSTACK_IP_LOCAL_TABLE_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "netstack/ip/interface.h"
+
+namespace weir::netstack {
+
+class LocalTable {
+ public:
+  struct Entry {
+    uint32_t ip = 0;  // host order
+    bool broadcast = false;
+    Interface* interface = nullptr;  // whose address, or whose network
+  };
+
+  // Room for all addresses of another interface, and for the broadcast addresses of their networks.
+  void AddInterface() { entries_.reserve(entries_.capacity() + 2 * Interface::kMaxAddresses); }
+  // Follows the addresses of the interfaces. Our own come first: one may be another network's broadcast address.
+  void Update(std::span<const std::unique_ptr<Interface>> interfaces);
+
+  // Whose own address or network's broadcast address `ip` is; nullptr: neither.
+  const Entry* Find(uint32_t ip) const {
+    for (const Entry& entry : entries_) {
+      if (entry.ip == ip) return &entry;
+    }
+    return nullptr;
+  }
+  // Whether it is the broadcast address of one of the interface's networks.
+  bool IsBroadcast(uint32_t ip, const Interface& in) const {
+    for (const Entry& entry : entries_) {
+      if (entry.ip == ip && entry.broadcast && entry.interface == &in) return true;
+    }
+    return false;
+  }
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_IP_LOCAL_TABLE_H_
