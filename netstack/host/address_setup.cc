@@ -128,7 +128,7 @@ bool AddressSetup::Releasing() const {
 void AddressSetup::OnDatagram(netstack::ReadySock& sock, uint8_t) {
   auto& self = *static_cast<AddressSetup*>(sock.owner);
   while (!self.dhcp_sock_.receive_queue.empty()) {
-    const netstack::UdpDatagram datagram = self.dhcp_sock_.receive_queue.Pop();
+    const netstack::Datagram datagram = self.dhcp_sock_.receive_queue.Pop();
     const std::span<const iovec> pieces = datagram.data.buffers();
     if (pieces.size() != 1) continue;  // came in fragments: longer than we said that we take
     const std::span<const std::byte> payload(static_cast<const std::byte*>(pieces[0].iov_base), pieces[0].iov_len);

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "netstack/ip/group_call.h"
+#include "netstack/udp/datagram.h"
 #include "netstack/udp/udp_options.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/time.h"
@@ -74,20 +75,6 @@ struct AcceptOp : runtime::Waiter {
   explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp accept") {}
   StreamBackendPtr stream;
   absl::Status status;
-};
-
-// One received datagram.
-struct Datagram {
-  RecvBuffer data;
-  Endpoint peer;
-  Endpoint local;          // where it was sent to, perhaps a group
-  uint32_t interface = 0;  // the index of the one it came in on
-  uint8_t ttl = 0;         // what was left of it, or of its hop limit
-  uint8_t tos = 0;         // or the traffic class
-  bool truncated = false;  // the end is missing: it was larger than the frames that the kernel was given for it
-  // When it arrived, on the clock of Shard::now_ns (CLOCK_MONOTONIC): in the kernel (SO_TIMESTAMPNS), or when the turn
-  // began that took it off the ring.
-  Nanos received_ns = 0;
 };
 
 struct UdpRecvOp : runtime::Waiter {

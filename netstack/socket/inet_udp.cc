@@ -39,19 +39,14 @@ bool InetUdp::StartRecv(UdpRecvOp& op) {
     op.status = TakeError();
     return true;
   }
-  while (op.count < op.into.size() && !sock_.receive_queue.empty()) {
-    UdpDatagram datagram = sock_.receive_queue.Pop();
-    op.into[op.count++] = {.data = RecvBuffer(std::move(datagram.data)),
-                           .peer = datagram.source,
-                           .local = datagram.destination,
-                           .interface = datagram.interface,
-                           .ttl = datagram.ttl,
-                           .tos = datagram.tos,
-                           .received_ns = datagram.received_ns};
+  if (sock_.receive_queue.empty()) {
+    recv_ = &op;
+    return false;
   }
-  if (op.count > 0) return true;
-  recv_ = &op;
-  return false;
+  while (op.count < op.into.size() && !sock_.receive_queue.empty()) {
+    sock_.receive_queue.PopTo(op.into[op.count++]);
+  }
+  return true;
 }
 
 void InetUdp::CancelRecv(UdpRecvOp& op) {

@@ -30,13 +30,13 @@ class Operation {
     bool await_ready() const { return false; }
     template <typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) {
-      if (!this->Suspend(self)) {
+      if (!this->Prepare(self)) {
         this->status = absl::CancelledError("the scope was stopped");
         return false;
       }
-      if (!Traits::Start(backend_, *this)) return true;
-      this->Unregister();
-      return false;
+      if (Traits::Start(backend_, *this)) return false;
+      this->Listen(self);
+      return true;
     }
     auto await_resume() { return Traits::Take(static_cast<Op&>(*this)); }
 

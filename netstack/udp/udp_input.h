@@ -14,7 +14,7 @@ DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns);
 
 // Queues what was sent to a group or broadcast on every socket that wants it: each gets references to the same frames.
 // kUdpNotMember: none does; kUdpQueueFull: none had room. Linux: __udp4_lib_mcast_deliver.
-DropReason UdpDeliverToMembers(UdpTable& table, const Interface& in, const UdpDatagram& datagram);
+DropReason UdpDeliverToMembers(UdpTable& table, const Interface& in, const Datagram& datagram);
 
 }  // namespace weir::netstack
 

@@ -36,13 +36,13 @@ int FindSource(UdpTable& table, const UdpSock& sock, const UdpSendOptions& optio
 void DeliverHere(UdpTable& table, const UdpSock& sock, runtime::FrameChain&& data, const UdpRoute& route,
                  Nanos now_ns) {
   const IpFlow& flow = route.flow;
-  UdpDatagram datagram{.data = std::move(data),
-                       .source = {flow.source, sock.local.port, ScopeOf(flow.source, *flow.out)},
-                       .destination = {flow.destination, route.port},
-                       .interface = flow.out->index,
-                       .ttl = flow.ttl,
-                       .tos = flow.tos,
-                       .received_ns = now_ns};
+  Datagram datagram{.data = RecvBuffer(std::move(data)),
+                    .peer = {flow.source, sock.local.port, ScopeOf(flow.source, *flow.out)},
+                    .local = {flow.destination, route.port},
+                    .interface = flow.out->index,
+                    .ttl = flow.ttl,
+                    .tos = flow.tos,
+                    .received_ns = now_ns};
   // That nobody here wants it is no drop: it goes to the link.
   static_cast<void>(UdpDeliverToMembers(table, *flow.out, datagram));
 }

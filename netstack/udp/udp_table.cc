@@ -73,7 +73,7 @@ int UdpTable::Score(const UdpSock& sock, const Endpoint& local, const Endpoint& 
   return sock.local.ip == IpAddress() ? score : score + kFamily;
 }
 
-UdpSock* UdpTable::Lookup(const Endpoint& local, const Endpoint& remote) const {
+UdpSock* UdpTable::LookupAmong(const Endpoint& local, const Endpoint& remote) const {
   UdpSock* best = nullptr;
   int best_score = -1;
   uint64_t best_weight = 0;

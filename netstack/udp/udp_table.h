@@ -11,27 +11,12 @@
 #include <vector>
 
 #include "netstack/ip/ip_context.h"
+#include "netstack/udp/datagram.h"
 #include "netstack/udp/udp_options.h"
 #include "runtime/base/fixed_ring.h"
 #include "runtime/base/ip_address.h"
-#include "runtime/buffer/frame_chain.h"
 
 namespace weir::netstack {
-
-// A received datagram: its payload, in the frame or, when it came in fragments, the frames that it lies in. What was
-// sent to a group lies in the same frames for all its members.
-struct UdpDatagram {
-  runtime::FrameChain data;
-  Endpoint source;
-  Endpoint destination;
-  uint32_t interface = 0;  // that it came in on
-  uint8_t ttl = 0;
-  uint8_t tos = 0;
-  Nanos received_ns = 0;
-
-  // The same for another socket.
-  UdpDatagram Share() const { return {data.Share(), source, destination, interface, ttl, tos, received_ns}; }
-};
 
 // The datagrams that wait for a reader.
 class UdpReceiveQueue {
@@ -40,23 +25,31 @@ class UdpReceiveQueue {
   explicit UdpReceiveQueue(size_t datagrams)
       : ring_(std::clamp<size_t>(datagrams, 1, UdpBindOptions::kMaxReceiveQueue)) {}
 
-  // False, and `datagram` untouched, when there is no room for it.
-  bool Push(UdpDatagram&& datagram) {
-    const size_t frames = datagram.data.buffers().size();
-    if (frames_ + frames > ring_.capacity()) return false;
+  // The place at the end for a datagram of `frames` frames, whose `data` is empty: it is filled in there, as a copy of a
+  // record of this size costs as much as all the rest. nullptr when there is no room.
+  Datagram* Append(size_t frames) {
+    if (frames_ + frames > ring_.capacity()) return nullptr;
     frames_ += frames;
-    return ring_.Push(std::move(datagram));
+    return ring_.PushSlot();
   }
-  UdpDatagram Pop() {
-    frames_ -= ring_.Front().data.buffers().size();
-    return ring_.Pop();
+  // Moves the oldest to `to` and takes it out.
+  void PopTo(Datagram& to) {
+    Datagram& oldest = ring_.Front();
+    frames_ -= oldest.data.buffers().size();
+    to = std::move(oldest);
+    ring_.DropFront();
   }
-  UdpDatagram& Front() { return ring_.Front(); }
+  Datagram Pop() {
+    Datagram datagram;
+    PopTo(datagram);
+    return datagram;
+  }
+  Datagram& Front() { return ring_.Front(); }
   bool empty() const { return ring_.empty(); }
   size_t size() const { return ring_.size(); }
 
  private:
-  runtime::FixedRing<UdpDatagram> ring_;  // a datagram has at least one frame
+  runtime::FixedRing<Datagram> ring_;  // a datagram has at least one frame
   size_t frames_ = 0;
 };
 
@@ -108,7 +101,13 @@ class UdpTable {
   // The socket that a datagram from `remote` to `local`, sent to this host alone, is for: the one that says most about
   // it; among those with reuse_port the one that the flow's hash names. nullptr without one. Linux: compute_score,
   // reuseport_select_sock.
-  UdpSock* Lookup(const Endpoint& local, const Endpoint& remote = {}) const;
+  UdpSock* Lookup(const Endpoint& local, const Endpoint& remote = {}) const {
+    // Mostly there is one in the bucket, and it is not connected.
+    UdpSock* sock = buckets_[local.port % kBuckets];
+    const bool usual = sock != nullptr && sock->hash_next == nullptr && sock->remote.port == 0 &&
+                       sock->local.port == local.port && BoundTo(sock->local.ip, local.ip);
+    return usual ? sock : LookupAmong(local, remote);
+  }
   // Calls fn(UdpSock&) on each that a datagram from `remote` to `local` may be for, whatever it says of groups.
   template <typename Fn>
   void ForEachMatching(const Endpoint& local, const Endpoint& remote, Fn&& fn) {
@@ -123,6 +122,7 @@ class UdpTable {
 
   // How much `sock` says about such a datagram; below 0: it is not for it.
   static int Score(const UdpSock& sock, const Endpoint& local, const Endpoint& remote);
+  UdpSock* LookupAmong(const Endpoint& local, const Endpoint& remote) const;
   // Whether a socket is there that one bound to `local` would be in the way of; `sock` may allow it.
   bool Overlaps(const Endpoint& local, const UdpSock* sock = nullptr) const;
 

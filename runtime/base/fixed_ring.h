@@ -30,9 +30,16 @@ class FixedRing {
     slots_[tail_++ & mask_] = std::move(value);
     return true;
   }
+  // The place behind the last element, to be assigned before anything else is called; nullptr when the ring is full.
+  T* PushSlot() { return full() ? nullptr : &slots_[tail_++ & mask_]; }
   T& Front() {
     WEIR_DCHECK(!empty());
     return slots_[head_ & mask_];
+  }
+  // Takes Front() out, which the caller has moved from.
+  void DropFront() {
+    WEIR_DCHECK(!empty());
+    ++head_;
   }
   T Pop() {
     WEIR_DCHECK(!empty());

@@ -8,30 +8,36 @@
 
 namespace weir::runtime {
 
-void FrameChain::FreeBlock() { Recycler::ThisThread().Free(std::exchange(block_, nullptr), sizeof(Block)); }
+void FrameChain::FreeBlock() { Recycler::ThisThread().Free(std::exchange(head_.block, nullptr), sizeof(Block)); }
+
+void FrameChain::ReleaseMany() {
+  Frame** frame = frames();
+  for (uint32_t i = head_.first; i < head_.first + head_.count; ++i) Unref(frame[i]);
+  if (head_.block != nullptr) FreeBlock();
+}
 
 void FrameChain::Spill() {
   auto* block = static_cast<Block*>(Recycler::ThisThread().Alloc(sizeof(Block)));
-  for (uint32_t i = 0; i < count_; ++i) {
-    block->iov[i] = inline_iov_[first_ + i];
-    block->frames[i] = inline_frames_[first_ + i];
+  for (uint32_t i = 0; i < head_.count; ++i) {
+    block->iov[i] = inline_iov_[head_.first + i];
+    block->frames[i] = inline_frames_[head_.first + i];
   }
-  first_ = 0;
-  block_ = block;
+  head_.first = 0;
+  head_.block = block;
 }
 
 void FrameChain::Compact() {
-  std::move(iov() + first_, iov() + first_ + count_, iov());
-  std::move(frames() + first_, frames() + first_ + count_, frames());
-  first_ = 0;
+  std::move(iov() + head_.first, iov() + head_.first + head_.count, iov());
+  std::move(frames() + head_.first, frames() + head_.first + head_.count, frames());
+  head_.first = 0;
 }
 
 // For one more slice at the end.
 void FrameChain::MakeRoom() {
   WEIR_DCHECK(!full());
-  const uint32_t capacity = block_ != nullptr ? kMaxSlices : kInlineSlices;
-  if (first_ + count_ < capacity) return;
-  if (count_ == capacity) {
+  const uint32_t capacity = head_.block != nullptr ? kMaxSlices : kInlineSlices;
+  if (head_.first + head_.count < capacity) return;
+  if (head_.count == capacity) {
     Spill();
   } else {
     Compact();
@@ -40,7 +46,7 @@ void FrameChain::MakeRoom() {
 
 FrameChain FrameChain::Share() const {
   FrameChain other;
-  for (uint32_t i = first_; i < first_ + count_; ++i) {
+  for (uint32_t i = head_.first; i < head_.first + head_.count; ++i) {
     Ref(frames()[i]);
     other.Append(frames()[i], {static_cast<const std::byte*>(iov()[i].iov_base), iov()[i].iov_len});
   }
@@ -48,7 +54,7 @@ FrameChain FrameChain::Share() const {
 }
 
 void FrameChain::Append(FrameChain&& other) {
-  while (other.count_ > 0 && !full()) {
+  while (other.head_.count > 0 && !full()) {
     std::span<std::byte> bytes;
     Frame* frame = other.PopFront(&bytes);
     Append(frame, bytes);
@@ -56,24 +62,24 @@ void FrameChain::Append(FrameChain&& other) {
 }
 
 Frame* FrameChain::PopFront(std::span<std::byte>* bytes) {
-  WEIR_DCHECK(count_ > 0);
-  const iovec& slice = iov()[first_];
+  WEIR_DCHECK(head_.count > 0);
+  const iovec& slice = iov()[head_.first];
   *bytes = {static_cast<std::byte*>(slice.iov_base), slice.iov_len};
-  Frame* frame = frames()[first_];
-  size_ -= bytes->size();
-  ++first_;
-  --count_;
+  Frame* frame = frames()[head_.first];
+  head_.size -= bytes->size();
+  ++head_.first;
+  --head_.count;
   return frame;
 }
 
 void FrameChain::Consume(size_t n) {
-  WEIR_CHECK(n <= size_);
+  WEIR_CHECK(n <= head_.size);
   while (n > 0) {
-    iovec& slice = iov()[first_];
+    iovec& slice = iov()[head_.first];
     if (n < slice.iov_len) {
       slice.iov_base = static_cast<std::byte*>(slice.iov_base) + n;
       slice.iov_len -= n;
-      size_ -= n;
+      head_.size -= n;
       return;
     }
     n -= slice.iov_len;
@@ -83,11 +89,11 @@ void FrameChain::Consume(size_t n) {
 }
 
 FrameChain FrameChain::Split(size_t n) {
-  WEIR_CHECK(n <= size_);
-  if (n == size_) return std::move(*this);
+  WEIR_CHECK(n <= head_.size);
+  if (n == head_.size) return std::move(*this);
   FrameChain front;
   while (n > 0) {
-    const iovec& slice = iov()[first_];
+    const iovec& slice = iov()[head_.first];
     if (n < slice.iov_len) {
       Ref(front_frame());
       front.Append(front_frame(), {static_cast<const std::byte*>(slice.iov_base), n});

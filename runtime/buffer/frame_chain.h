@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <utility>
@@ -33,23 +34,21 @@ class FrameChain {
     }
     return *this;
   }
-  ~FrameChain() {
-    if (count_ > 0 || block_ != nullptr) Clear();
-  }
+  ~FrameChain() { Release(); }
 
   // The bytes, in order. Valid until the chain is changed, moved or destroyed.
-  std::span<const iovec> buffers() const { return {iov() + first_, count_}; }
-  size_t size() const { return size_; }
-  bool empty() const { return size_ == 0; }
-  bool full() const { return count_ == kMaxSlices; }
+  std::span<const iovec> buffers() const { return {iov() + head_.first, head_.count}; }
+  size_t size() const { return head_.size; }
+  bool empty() const { return head_.size == 0; }
+  bool full() const { return head_.count == kMaxSlices; }
 
   // Appends `bytes`, which lie in `frame`; the chain takes over one reference. Not to be called when full().
   void Append(Frame* frame, std::span<const std::byte> bytes) {
-    if (block_ != nullptr || first_ + count_ == kInlineSlices) [[unlikely]] MakeRoom();
-    const uint32_t at = first_ + count_++;
+    if (head_.block != nullptr || head_.first + head_.count == kInlineSlices) [[unlikely]] MakeRoom();
+    const uint32_t at = head_.first + head_.count++;
     iov()[at] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
     frames()[at] = frame;
-    size_ += bytes.size();
+    head_.size += bytes.size();
   }
   // Moves slices from the front of `other` to the end until this chain is full.
   void Append(FrameChain&& other);
@@ -62,16 +61,14 @@ class FrameChain {
   // Position of the first `byte` at or after `from`.
   std::optional<size_t> Find(std::byte byte, size_t from = 0) const;
   void Clear() {
-    Frame** frame = frames();
-    for (uint32_t i = first_; i < first_ + count_; ++i) Unref(frame[i]);
-    size_ = first_ = count_ = 0;
-    if (block_ != nullptr) [[unlikely]] FreeBlock();
+    Release();
+    head_ = Head();
   }
   // Another chain of the same bytes, with references of its own. Nothing may be written into either then.
   FrameChain Share() const;
 
   // The first slice's frame, without giving up its reference; the slice is buffers()[0].
-  Frame* front_frame() const { return frames()[first_]; }
+  Frame* front_frame() const { return frames()[head_.first]; }
   // Takes the first slice off; the caller gets its reference. The slice is not empty.
   Frame* PopFront(std::span<std::byte>* bytes);
 
@@ -81,30 +78,35 @@ class FrameChain {
     Frame* frames[kMaxSlices];
   };
 
-  const iovec* iov() const { return block_ != nullptr ? block_->iov : inline_iov_; }
-  iovec* iov() { return block_ != nullptr ? block_->iov : inline_iov_; }
-  Frame* const* frames() const { return block_ != nullptr ? block_->frames : inline_frames_; }
-  Frame** frames() { return block_ != nullptr ? block_->frames : inline_frames_; }
+  const iovec* iov() const { return head_.block != nullptr ? head_.block->iov : inline_iov_; }
+  iovec* iov() { return head_.block != nullptr ? head_.block->iov : inline_iov_; }
+  Frame* const* frames() const { return head_.block != nullptr ? head_.block->frames : inline_frames_; }
+  Frame** frames() { return head_.block != nullptr ? head_.block->frames : inline_frames_; }
   void MoveFrom(FrameChain& other) noexcept {
-    size_ = std::exchange(other.size_, 0);
-    first_ = std::exchange(other.first_, 0);
-    count_ = std::exchange(other.count_, 0);
-    block_ = std::exchange(other.block_, nullptr);
-    if (block_ != nullptr) return;
-    for (uint32_t i = first_; i < first_ + count_; ++i) {
-      inline_iov_[i] = other.inline_iov_[i];
-      inline_frames_[i] = other.inline_frames_[i];
-    }
+    head_ = std::exchange(other.head_, Head());
+    // All of them, used or not: less work than to see which.
+    std::memcpy(inline_iov_, other.inline_iov_, sizeof inline_iov_);
+    std::memcpy(inline_frames_, other.inline_frames_, sizeof inline_frames_);
   }
+  // Gives the frames back. Most chains have one slice, or none.
+  void Release() {
+    if (head_.block != nullptr || head_.count > 1) [[unlikely]] return ReleaseMany();
+    if (head_.count == 1) Unref(inline_frames_[head_.first]);
+  }
+  void ReleaseMany();
   void MakeRoom();
   void Spill();
   void Compact();
   void FreeBlock();
 
-  size_t size_ = 0;
-  uint32_t first_ = 0;  // slices before it are consumed
-  uint32_t count_ = 0;
-  Block* block_ = nullptr;
+  // Moved as one: a value that was written in pieces and is read whole makes a processor wait.
+  struct Head {
+    size_t size = 0;
+    uint32_t first = 0;  // slices before it are consumed
+    uint32_t count = 0;
+    Block* block = nullptr;
+  };
+  Head head_;
   iovec inline_iov_[kInlineSlices];
   Frame* inline_frames_[kInlineSlices];
 };

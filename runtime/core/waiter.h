@@ -24,11 +24,21 @@ class Waiter : public Resumable, public StopCallback {
   // and the awaiter must not suspend.
   template <typename Promise>
   bool Suspend(std::coroutine_handle<Promise> self) {
+    return Prepare(self) && (Listen(self), true);
+  }
+  // The same in two steps, for what mostly completes at once: Prepare before it is begun, and Listen when it turned out
+  // that it has to be waited for.
+  template <typename Promise>
+  bool Prepare(std::coroutine_handle<Promise> self) {
     handle = self;
-    self.promise().NoteWait(waits_for_);
     const TaskContext& context = *self.promise().context();
     scheduler_ = context.scheduler;
-    return Register(context.stop);
+    return !context.stop.stop_requested();
+  }
+  template <typename Promise>
+  void Listen(std::coroutine_handle<Promise> self) {
+    self.promise().NoteWait(waits_for_);
+    Register(self.promise().context()->stop);
   }
 
   // Queues the coroutine. The waiter may be destroyed once it is resumed, not before.

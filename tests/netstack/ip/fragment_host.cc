@@ -59,7 +59,7 @@ std::string FragmentHost::Take(const Bytes& frame) {
 
 Bytes FragmentHost::TakeDatagram() {
   if (!has_datagram()) return {};
-  const netstack::UdpDatagram datagram = sock_.receive_queue.Pop();
+  const netstack::Datagram datagram = sock_.receive_queue.Pop();
   EXPECT_TRUE(sock_.receive_queue.empty());
   Bytes bytes(datagram.data.size());
   datagram.data.CopyTo(bytes);

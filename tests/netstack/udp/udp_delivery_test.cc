@@ -20,7 +20,7 @@ namespace {
 using netstack::DropReason;
 using netstack::GroupCall;
 using netstack::UdpBindOptions;
-using netstack::UdpDatagram;
+using netstack::Datagram;
 using netstack::UdpSock;
 
 constexpr uint32_t kGroup = 0xef010101;  // 239.1.1.1
@@ -222,10 +222,10 @@ TEST_F(UdpDelivery, MembersShareTheFrame) {
   EXPECT_EQ(0u, host_.inet().ip.copied_bytes);
   std::set<const void*> places;
   for (int i : {0, 2, 3}) {
-    const UdpDatagram& datagram = socks_[static_cast<size_t>(i)]->receive_queue.Front();
+    const Datagram& datagram = socks_[static_cast<size_t>(i)]->receive_queue.Front();
     places.insert(datagram.data.buffers().front().iov_base);
     EXPECT_EQ(3, datagram.data.front_frame()->refs);
-    EXPECT_EQ(V4(kGroup), datagram.destination.ip);
+    EXPECT_EQ(V4(kGroup), datagram.local.ip);
     EXPECT_EQ(1u, datagram.interface);
     EXPECT_EQ(3, datagram.ttl);
     EXPECT_EQ(0x2c, datagram.tos);
@@ -413,7 +413,7 @@ TEST_F(UdpDelivery, WhatIsSentToAGroup) {
     EXPECT_EQ(0, Send(sender, {V4(kGroup), 7}, {.ttl = c.own_ttl}));
     if (!sender->receive_queue.empty()) {
       EXPECT_EQ(free - 1, host_.pool().free_count()) << "one frame for all";
-      EXPECT_EQ("10.0.0.1:7", sender->receive_queue.Front().source.ToString());
+      EXPECT_EQ("10.0.0.1:7", sender->receive_queue.Front().peer.ToString());
       Bytes bytes(5);
       sender->receive_queue.Front().data.CopyTo(bytes);
       EXPECT_EQ(Filler(5), bytes);

@@ -12,7 +12,7 @@ namespace {
 
 using netstack::DropReason;
 using netstack::ReadySock;
-using netstack::UdpDatagram;
+using netstack::Datagram;
 using netstack::UdpSock;
 
 const char* Name(DropReason reason) { return netstack::kDropReasonNames[static_cast<size_t>(reason)]; }
@@ -29,7 +29,7 @@ class Udp4 : public ::testing::Test {
 
   // The oldest datagram's bytes; gives its frame back.
   Bytes Take() {
-    const UdpDatagram datagram = sock_.receive_queue.Pop();
+    const Datagram datagram = sock_.receive_queue.Pop();
     Bytes bytes(datagram.data.size());
     datagram.data.CopyTo(bytes);
     return bytes;
@@ -47,9 +47,9 @@ TEST_F(Udp4, DatagramsArrive) {
     EXPECT_STREQ("kConsumed", Name(host_.last()));
     EXPECT_EQ(ReadySock::kReadable, events_);
     ASSERT_EQ(1u, sock_.receive_queue.size());
-    const UdpDatagram& datagram = sock_.receive_queue.Front();
-    EXPECT_EQ("10.0.0.2:4000", datagram.source.ToString());
-    EXPECT_EQ("10.0.0.1:7", datagram.destination.ToString());
+    const Datagram& datagram = sock_.receive_queue.Front();
+    EXPECT_EQ("10.0.0.2:4000", datagram.peer.ToString());
+    EXPECT_EQ("10.0.0.1:7", datagram.local.ToString());
     EXPECT_EQ(Filler(n), Take());
   }
 }
@@ -160,12 +160,12 @@ TEST_F(Udp4, NoChecksumIsNeverSent) {
 
 TEST_F(Udp4, ForwardingWhatWasReceivedCopiesNothing) {
   host_.Receive(Ethernet({}, Ipv4({}, Udp(4000, 7, Filler(1472)))));
-  UdpDatagram datagram = sock_.receive_queue.Pop();
+  Datagram datagram = sock_.receive_queue.Pop();
   std::span<std::byte> bytes;
   runtime::Frame* frame = datagram.data.PopFront(&bytes);
   frame->data = bytes.data();
   frame->len = static_cast<uint32_t>(bytes.size());
-  EXPECT_EQ(DropReason::kConsumed, UdpSendmsg(host_.inet().udp, sock_, frame, datagram.source, host_.now()));
+  EXPECT_EQ(DropReason::kConsumed, UdpSendmsg(host_.inet().udp, sock_, frame, datagram.peer, host_.now()));
   host_.Turn();
   const Packet packet = Parse(host_.TakeSent().frame);
   EXPECT_TRUE(packet.ok) << packet.problem;
