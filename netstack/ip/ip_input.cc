@@ -121,11 +121,9 @@ DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
     const DropReason verdict = LocalInHooks(inet.ip, packet, now_ns);
     if (verdict != DropReason::kConsumed) return verdict;
   }
+  if (packet.protocol == kProtocolTcp) [[likely]] return TcpRcv(inet.tcp, packet, now_ns);
+  if (packet.protocol == kProtocolUdp) [[likely]] return UdpRcv(inet.udp, packet, now_ns);
   switch (packet.protocol) {
-    case kProtocolTcp:
-      return TcpRcv(inet.tcp, packet, now_ns);
-    case kProtocolUdp:
-      return UdpRcv(inet.udp, packet, now_ns);
     case kProtocolIcmp:
       if (packet.is_v4()) return IcmpRcv(inet, packet, now_ns);
       break;
@@ -159,14 +157,16 @@ DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
   if (frame.len < header.total_length) [[unlikely]] return DropReason::kIpTruncated;
   if (IsMartianSource(inet.ip, header.source, header.protocol)) [[unlikely]] return DropReason::kIpMartianSource;
   bool router_alert = false;
-  if (bytes.size() > Ipv4Header::kMinSize && !CheckOptions(bytes.subspan(Ipv4Header::kMinSize), &router_alert)) {
-    return DropReason::kIpOptions;
+  if (bytes.size() > Ipv4Header::kMinSize) [[unlikely]] {
+    if (!CheckOptions(bytes.subspan(Ipv4Header::kMinSize), &router_alert)) return DropReason::kIpOptions;
   }
   frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
   if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
     const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});
     if (verdict != DropReason::kConsumed) return verdict;
-    header.Parse(frame.data);
+    Ipv4Header changed;
+    changed.Parse(frame.data);
+    header = changed;
   }
   frame.Pull(header.header_size);
   IpPacket packet{.frame = frame,

@@ -39,7 +39,7 @@ struct IpPacket {
   // Of transport header and payload.
   uint32_t length() const {
     uint32_t sum = frame.len;
-    for (const runtime::Frame* piece : more) sum += piece->len;
+    for (const runtime::Frame* piece : more) [[unlikely]] sum += piece->len;
     return sum;
   }
   // Cuts transport header and payload to `n` bytes, if they are longer.

@@ -5,6 +5,7 @@
 #include "netstack/ip/interface.h"
 #include "netstack/ip/ip_packet.h"
 #include "netstack/wire/checksum.h"
+#include "netstack/wire/ipv4.h"
 
 namespace weir::netstack {
 
@@ -15,14 +16,22 @@ inline ChecksumSum SumPacket(const IpPacket& packet) {
   return sum;
 }
 
+// Of the pseudo-header. The addresses of IPv4 are summed as they lie in the header, one behind the other.
+inline ChecksumSum PseudoHeaderSum(const IpPacket& packet, uint32_t length) {
+  if (!packet.is_v4()) return PseudoHeaderSum(packet.source, packet.destination, packet.protocol, length);
+  uint64_t addresses;
+  std::memcpy(&addresses, packet.header.data() + Ipv4Header::kSourceOffset, sizeof addresses);
+  return (addresses & 0xffffffff) + (addresses >> 32) + __builtin_bswap32(length) + __builtin_bswap32(packet.protocol);
+}
+
 // Whether the checksum at `field_offset` of the transport header is right, pseudo-header included. What was cut into
 // fragments has no partial checksum: a device could not have finished it (Linux: skb_checksum_help in ip_fragment).
 inline bool TransportChecksumOk(const IpPacket& packet, size_t field_offset) {
-  const auto pseudo = [&](uint32_t length) {
-    return PseudoHeaderSum(packet.source, packet.destination, packet.protocol, length);
-  };
-  if (!packet.more.empty()) [[unlikely]] return FoldSum(SumPacket(packet) + pseudo(packet.length())) == 0xffff;
-  return ChecksumOk(packet.frame.bytes(), field_offset, pseudo(packet.frame.len), packet.in.device.partial_checksums());
+  if (!packet.more.empty()) [[unlikely]] {
+    return FoldSum(SumPacket(packet) + PseudoHeaderSum(packet, packet.length())) == 0xffff;
+  }
+  return ChecksumOk(packet.frame.bytes(), field_offset, PseudoHeaderSum(packet, packet.frame.len),
+                    packet.in.device.partial_checksums());
 }
 
 }  // namespace weir::netstack

@@ -68,7 +68,8 @@ struct EthernetHeader {
     source = MacAddress::Load(frame.data() + 6);
     ether_type = runtime::LoadBe16(frame.data() + 12);
     size = kEthernetHeader;
-    for (int tag = 0; tag < 2 && (ether_type == kEtherTypeVlan || ether_type == kEtherTypeQinQ); ++tag) {
+    for (int tag = 0; tag < 2; ++tag) {
+      if (ether_type != kEtherTypeVlan && ether_type != kEtherTypeQinQ) [[likely]] break;
       if (frame.size() < size + kVlanTag) return false;
       const uint16_t vid = runtime::LoadBe16(frame.data() + size) & 0x0fff;
       if (vid != 0) vlan.vid[vlan.count++] = vid;

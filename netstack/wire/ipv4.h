@@ -16,6 +16,7 @@ inline constexpr uint8_t kProtocolUdp = 17;
 
 struct Ipv4Header {
   static constexpr size_t kMinSize = 20;
+  static constexpr size_t kSourceOffset = 12;  // the destination follows
   static constexpr uint16_t kDontFragment = 0x4000;
   static constexpr uint16_t kMoreFragments = 0x2000;
   static constexpr uint16_t kOffsetMask = 0x1fff;
