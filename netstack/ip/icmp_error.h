@@ -13,7 +13,6 @@ namespace weir::netstack {
 // The checksum is right. Redirects and source quench (RFC 6633 §3) are not looked at: kIcmpType, as for codes that
 // nobody knows.
 DropReason IcmpErrorRcv(Inet& inet, const IpPacket& packet, Nanos now_ns);
-DropReason Icmp6ErrorRcv(Inet& inet, const IpPacket& packet, Nanos now_ns);
 
 }  // namespace weir::netstack
 
