@@ -115,6 +115,9 @@ bool ParseError6(std::span<const std::byte> message, TransportError* error) {
 DropReason IcmpErrorRcv(Inet& inet, const IpPacket& packet, Nanos now_ns) {
   const std::span<const std::byte> message = packet.frame.bytes(), quote = message.subspan(kIcmpHeader);
   const bool v4 = packet.is_v4();
+  // Differs from Linux (accept_redirects), as for those of IPv6 (ndisc.cc): an honest one saves a hop, and anybody can
+  // send one in a router's name.
+  if (v4 && runtime::LoadU8(message.data()) == kIcmpRedirect) return DropReason::kIcmpRedirect;
   TransportError error{.in = packet.in};
   if (!(v4 ? ParseError4(message, &error) : ParseError6(message, &error))) return DropReason::kIcmpType;
   if (packet.to != IpDestination::kLocal) return DropReason::kIcmpBroadcast;
