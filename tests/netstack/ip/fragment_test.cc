@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "netstack/udp/udp_output.h"
 #include "tests/netstack/ip/fragment_host.h"
+#include "tests/support/ndp_packets.h"
 #include "tests/support/random.h"
 
 namespace weir::testing_support {
@@ -127,6 +128,35 @@ TEST(UdpFragments, WaitForTheNeighbour) {
   EXPECT_EQ("arp who-has 10.0.0.3 tell 10.0.0.1", host.Sent());
   host.Receive(Ethernet({.type = 0x0806}, Arp({.operation = 2, .sender_ip = other, .target_mac = kHostMac})));
   EXPECT_EQ(Udp(7, 4000, payload, {kHostIp, other}), host.Join());
+}
+
+// The same with the most fragments that there are: on the narrowest path that is believed in.
+TEST(UdpFragments, NarrowestPath) {
+  for (const bool v4 : kBoth) {
+    SCOPED_TRACE(v4);
+    FragmentHost host;
+    const uint32_t mtu = v4 ? netstack::PathMtuCache::kMin4 : netstack::PathMtuCache::kMin6;
+    const IpAddress other = v4 ? IpAddress::V4(kPeerIp + 1) : Ip6("fd00::3");
+    ASSERT_TRUE(host.inet().ip.path_mtu.Lower(other, mtu, 1500, 1500, host.now()));
+    const Bytes payload = Filler(v4 ? 65507 : 65527);
+    const iovec piece{const_cast<std::byte*>(payload.data()), payload.size()};
+    ASSERT_EQ("kConsumed", Name(UdpSendmsg(host.inet().udp, host.sock(), std::span(&piece, 1), {other, 4000},
+                                           host.now())));
+    host.Turn();
+    ASSERT_TRUE(host.has_sent());
+    host.TakeSent();
+    EXPECT_FALSE(host.has_sent()) << "only the question";
+    if (v4) {
+      host.Receive(Ethernet({.type = 0x0806}, Arp({.operation = 2, .sender_ip = kPeerIp + 1, .target_mac = kHostMac})));
+    } else {
+      host.Receive(Ndp({.source = other, .destination = Ip6(kHostIp6)}, NeighborAdvert("SO", other, kPeerMac)));
+    }
+    size_t frames = 0;
+    EXPECT_EQ(v4 ? Udp(7, 4000, payload, {kHostIp, kPeerIp + 1}) : Udp6(7, 4000, payload, kHostIp6, "fd00::3"),
+              host.Join(&frames));
+    EXPECT_EQ(v4 ? size_t{netstack::PathMtuCache::kMaxFragments} : 54, frames);
+    EXPECT_EQ(0u, host.counted(DropReason::kNeighbourQueueFull));
+  }
 }
 
 // Hooks see a datagram once, by its first fragment, which has the ports; what they say holds for all of it.
