@@ -118,7 +118,13 @@ DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flo
   } else {
     PushIpv6(*frame, flow, *hop.out);
   }
-  if (const DropReason verdict = LocalOutHooks(context, *frame, flow, &hop, now_ns); verdict != DropReason::kConsumed) {
+  DropReason verdict = LocalOutHooks(context, *frame, flow, &hop, now_ns);
+  // Differs from Linux, which would cut what may be cut only now (ip_finish_output).
+  if (verdict == DropReason::kConsumed && context.hooks.any(Hook::kLocalOut) &&
+      frame->len > PathMtu(context, DestinationOf(*frame), flow.out)) [[unlikely]] {
+    verdict = DropReason::kTxTooBig;
+  }
+  if (verdict != DropReason::kConsumed) {
     runtime::Unref(frame);
     return verdict;
   }
