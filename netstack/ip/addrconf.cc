@@ -62,8 +62,9 @@ bool Addrconf::Add(const IpPrefix& address, Nanos now_ns) { return Try({.prefix 
 bool Addrconf::Try(InterfaceAddress address, Nanos now_ns) {
   address.dad_until_ns = now_ns + interface_.retrans_timer6_ns;
   address.state = AddressState::kOptimistic;
+  address.dad_nonce = interface_.context.Draw() >> 16;  // 48 bits of it
   if (!interface_.context.AddAddress(interface_, address)) return false;
-  interface_.context.CountFailure(NdpProbe(interface_, address.prefix.ip, now_ns));
+  interface_.context.CountFailure(NdpProbe(interface_, address, now_ns));
   Arm();
   return true;
 }

@@ -1,6 +1,6 @@
 // Addrconf: the IPv6 addresses of one interface: how each is tried before it is kept (duplicate address detection,
-// RFC 4862 §5.4, in the optimistic form of RFC 4429), the link-local one, those that router advertisements bring
-// (RFC 4862 §5.5), and how they age (RFC 4862 §5.5.4). Linux: net/ipv6/addrconf.c.
+// RFC 4862 §5.4, in the optimistic form of RFC 4429, with the nonce of RFC 7527), the link-local one, those that router
+// advertisements bring (RFC 4862 §5.5), and how they age (RFC 4862 §5.5.4). Linux: net/ipv6/addrconf.c.
 //
 // Interface identifiers are opaque (RFC 7217): the same after each start on the same network, others on another. The
 // one made of the MAC address (RFC 4291 Appendix A) is the kernel's, which is on the same interface.

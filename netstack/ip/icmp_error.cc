@@ -75,7 +75,55 @@ bool ParseQuote6(IpContext& context, std::span<const std::byte> quote, Transport
   return context.IsLocal(error->source);
 }
 
-DropReason Notify(Inet& inet, const TransportError& error, uint8_t protocol, Nanos now_ns) {
+// What the message of IPv4 says: false when nothing that concerns a transport.
+bool ParseError4(std::span<const std::byte> message, TransportError* error) {
+  const uint8_t type = runtime::LoadU8(message.data()), code = runtime::LoadU8(message.data() + 1);
+  if (type == kIcmpUnreachable && code < std::size(kUnreachable)) {
+    error->error = kUnreachable[code].error;
+    error->hard = kUnreachable[code].hard;
+    error->too_big = code == kIcmpCodeFragmentationNeeded;
+    error->mtu = runtime::LoadBe16(message.data() + 6);  // RFC 1191 §4
+  } else if (type == kIcmpTimeExceeded) {
+    error->error = EHOSTUNREACH;
+  } else if (type == kIcmpParameterProblem) {
+    error->error = EPROTO;
+    error->hard = true;
+  }
+  return error->error != 0;
+}
+
+bool ParseError6(std::span<const std::byte> message, TransportError* error) {
+  const uint8_t type = runtime::LoadU8(message.data()), code = runtime::LoadU8(message.data() + 1);
+  if (type == kIcmp6Unreachable && code < std::size(kUnreachable6)) {
+    error->error = kUnreachable6[code].error;
+    error->hard = kUnreachable6[code].hard;
+  } else if (type == kIcmp6PacketTooBig) {
+    error->error = EMSGSIZE;
+    error->too_big = true;
+    error->mtu = runtime::LoadBe32(message.data() + 4);
+  } else if (type == kIcmp6TimeExceeded) {
+    error->error = EHOSTUNREACH;
+  } else if (type == kIcmp6ParameterProblem) {
+    error->error = EPROTO;
+    error->hard = true;
+  }
+  return error->error != 0;
+}
+
+}  // namespace
+
+DropReason IcmpErrorRcv(Inet& inet, const IpPacket& packet, Nanos now_ns) {
+  const std::span<const std::byte> message = packet.frame.bytes(), quote = message.subspan(kIcmpHeader);
+  const bool v4 = packet.is_v4();
+  // Differs from Linux (accept_redirects), as for those of IPv6 (ndisc.cc): an honest one saves a hop, and anybody can
+  // send one in a router's name.
+  if (v4 && runtime::LoadU8(message.data()) == kIcmpRedirect) return DropReason::kIcmpRedirect;
+  TransportError error{.in = packet.in};
+  if (!(v4 ? ParseError4(message, &error) : ParseError6(message, &error))) return DropReason::kIcmpType;
+  if (packet.to != IpDestination::kLocal) return DropReason::kIcmpBroadcast;
+  uint8_t protocol = 0;
+  const bool ours = v4 ? ParseQuote4(inet.ip, quote, &error, &protocol) : ParseQuote6(inet.ip, quote, &error, &protocol);
+  if (!ours) return DropReason::kIcmpQuote;
   switch (protocol) {
     case kProtocolTcp:
       return TcpErr(inet.tcp, error, now_ns);
@@ -84,56 +132,6 @@ DropReason Notify(Inet& inet, const TransportError& error, uint8_t protocol, Nan
     default:
       return DropReason::kIcmpNoSocket;
   }
-}
-
-}  // namespace
-
-DropReason IcmpErrorRcv(Inet& inet, const IpPacket& packet, Nanos now_ns) {
-  const std::span<const std::byte> message = packet.frame.bytes();
-  const uint8_t type = runtime::LoadU8(message.data()), code = runtime::LoadU8(message.data() + 1);
-  TransportError error{.in = packet.in};
-  if (type == kIcmpUnreachable && code < std::size(kUnreachable)) {
-    error.error = kUnreachable[code].error;
-    error.hard = kUnreachable[code].hard;
-    error.too_big = code == kIcmpCodeFragmentationNeeded;
-    error.mtu = runtime::LoadBe16(message.data() + 6);  // RFC 1191 §4
-  } else if (type == kIcmpTimeExceeded) {
-    error.error = EHOSTUNREACH;
-  } else if (type == kIcmpParameterProblem) {
-    error.error = EPROTO;
-    error.hard = true;
-  } else {
-    return DropReason::kIcmpType;
-  }
-  if (packet.to != IpDestination::kLocal) return DropReason::kIcmpBroadcast;
-  uint8_t protocol = 0;
-  if (!ParseQuote4(inet.ip, message.subspan(kIcmpHeader), &error, &protocol)) return DropReason::kIcmpQuote;
-  return Notify(inet, error, protocol, now_ns);
-}
-
-DropReason Icmp6ErrorRcv(Inet& inet, const IpPacket& packet, Nanos now_ns) {
-  const std::span<const std::byte> message = packet.frame.bytes();
-  const uint8_t type = runtime::LoadU8(message.data()), code = runtime::LoadU8(message.data() + 1);
-  TransportError error{.in = packet.in};
-  if (type == kIcmp6Unreachable && code < std::size(kUnreachable6)) {
-    error.error = kUnreachable6[code].error;
-    error.hard = kUnreachable6[code].hard;
-  } else if (type == kIcmp6PacketTooBig) {
-    error.error = EMSGSIZE;
-    error.too_big = true;
-    error.mtu = runtime::LoadBe32(message.data() + 4);
-  } else if (type == kIcmp6TimeExceeded) {
-    error.error = EHOSTUNREACH;
-  } else if (type == kIcmp6ParameterProblem) {
-    error.error = EPROTO;
-    error.hard = true;
-  } else {
-    return DropReason::kIcmpType;
-  }
-  if (packet.to != IpDestination::kLocal) return DropReason::kIcmpBroadcast;
-  uint8_t protocol = 0;
-  if (!ParseQuote6(inet.ip, message.subspan(kIcmpHeader), &error, &protocol)) return DropReason::kIcmpQuote;
-  return Notify(inet, error, protocol, now_ns);
 }
 
 }  // namespace weir::netstack

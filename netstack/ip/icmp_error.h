@@ -10,10 +10,9 @@
 
 namespace weir::netstack {
 
-// The checksum is right. Redirects and source quench (RFC 6633 §3) are not looked at: kIcmpType, as for codes that
-// nobody knows.
+// The checksum is right. Source quench (RFC 6633 §3) is not looked at: kIcmpType, as for codes that nobody knows; nor are
+// redirects.
 DropReason IcmpErrorRcv(Inet& inet, const IpPacket& packet, Nanos now_ns);
-DropReason Icmp6ErrorRcv(Inet& inet, const IpPacket& packet, Nanos now_ns);
 
 }  // namespace weir::netstack
 

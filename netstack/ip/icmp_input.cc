@@ -83,7 +83,7 @@ DropReason Icmp6Rcv(Inet& inet, IpPacket& packet, Nanos now_ns) {
     case kIcmp6MldV1Report:
       return MldRcv(packet, now_ns);
     default:
-      return Icmp6ErrorRcv(inet, packet, now_ns);
+      return IcmpErrorRcv(inet, packet, now_ns);
   }
 }
 

@@ -19,13 +19,7 @@ DropReason QueryRcv(Interface& in, std::span<const std::byte> message, Nanos now
   // Version 1 says nothing in its group field (RFC 1112, appendix I): its queries are general ones.
   const IpAddress group = IpAddress::V4(query.version == 1 ? 0 : query.group);
   if (!group.is_any() && !group.is_multicast()) return DropReason::kIgmpMalformed;
-  in.igmp.QueryRcv({.version = VersionOf(query),
-                    .max_response_ns = query.max_response_ms * kMillisecond,
-                    .group = group,
-                    .robustness = query.robustness,
-                    .query_interval_s = query.query_interval_s,
-                    .sources = query.sources},
-                   now_ns);
+  in.igmp.QueryRcv({query, VersionOf(query), group}, now_ns);
   return DropReason::kConsumed;
 }
 

@@ -33,6 +33,7 @@ struct InterfaceAddress {
   bool generated = false;   // made of a prefix and an identifier of ours
   uint8_t dad_counter = 0;  // RFC 7217 §5: identifiers that turned out to be another's
   Nanos dad_until_ns = 0;   // when nobody has objected
+  uint64_t dad_nonce = 0;   // of the probe (RFC 7527 §4)
   Nanos preferred_until_ns = kNever;
   Nanos valid_until_ns = kNever;
 };

@@ -1,6 +1,7 @@
 #include "netstack/ip/ip_fragment.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "netstack/wire/ipv4.h"
@@ -17,20 +18,28 @@ class Reader {
   // Appends the next `n` bytes, which are there, to `frame`.
   void Read(runtime::Frame& frame, size_t n) {
     while (n > 0) {
-      if (piece_.empty()) {
-        piece_ = {static_cast<const std::byte*>(data_.front().iov_base), data_.front().iov_len};
-        data_ = data_.subspan(1);
-        continue;
-      }
-      const size_t now = std::min(n, piece_.size());
-      std::memcpy(frame.data + frame.len, piece_.data(), now);
-      frame.len += static_cast<uint32_t>(now);
-      piece_ = piece_.subspan(now);
-      n -= now;
+      const std::span<const std::byte> bytes = Next(n);
+      std::memcpy(frame.data + frame.len, bytes.data(), bytes.size());
+      frame.len += static_cast<uint32_t>(bytes.size());
+      n -= bytes.size();
     }
+  }
+  void Skip(size_t n) {
+    while (n > 0) n -= Next(n).size();
   }
 
  private:
+  // At most `n` bytes, but some.
+  std::span<const std::byte> Next(size_t n) {
+    while (piece_.empty()) {
+      piece_ = {static_cast<const std::byte*>(data_.front().iov_base), data_.front().iov_len};
+      data_ = data_.subspan(1);
+    }
+    const std::span<const std::byte> bytes = piece_.first(std::min(n, piece_.size()));
+    piece_ = piece_.subspan(bytes.size());
+    return bytes;
+  }
+
   std::span<const std::byte> piece_;
   std::span<const iovec> data_;
 };
@@ -48,27 +57,11 @@ uint32_t Chunk(const IpContext& context, uint32_t mtu, uint32_t headers) {
 
 // A datagram of which a fragment is missing is useless work for everybody: all of them find room, or none is sent. The
 // pool's last eighth is not for senders (ARCHITECTURE.md).
-DropReason CheckRoom(const Interface& out, size_t fragments) {
+DropReason CheckRoom(const Interface& out, size_t length, uint32_t chunk) {
+  const size_t fragments = (length + chunk - 1) / chunk;
   const runtime::FramePool& pool = out.context.pool;
   if (pool.free_count() < fragments + pool.size() / 8) return DropReason::kTxNoFrame;
   if (out.device.tx_size() + fragments > NetDevice::kTxQueue) return DropReason::kTxQueueFull;
-  return DropReason::kConsumed;
-}
-
-// Cuts `length` bytes into chunks. `send` puts the header in front of a frame with its bytes, offset and whether more
-// follow, and sends it.
-template <typename Send>
-DropReason SendFragments(Interface& out, Reader reader, size_t length, uint32_t chunk, Send&& send) {
-  const DropReason room = CheckRoom(out, (length + chunk - 1) / chunk);
-  if (room != DropReason::kConsumed) return room;
-  for (size_t offset = 0; offset < length; offset += chunk) {
-    runtime::Frame* frame = out.context.pool.Alloc();
-    const size_t n = std::min<size_t>(chunk, length - offset);
-    reader.Read(*frame, n);
-    const DropReason reason = send(frame, static_cast<uint32_t>(offset), offset + n < length);
-    if (reason != DropReason::kConsumed) return reason;  // the others are of no use any more
-  }
-  out.context.copied_bytes += length;
   return DropReason::kConsumed;
 }
 
@@ -87,67 +80,120 @@ void BlankUncopiedOptions(std::span<std::byte> options) {
   }
 }
 
+// What is cut, and what its fragments have in common.
+struct Packet {
+  std::span<const std::byte> header;  // of IPv6 with the Fragment header
+  uint16_t field = 0;                 // IPv4: offset and More flag that the packet itself has
+  size_t length = 0;                  // behind the header
+};
+
+// Says in the header that `frame` begins with which part of `packet` it is.
+void SetFragment(runtime::Frame& frame, const Packet& packet, size_t offset) {
+  std::byte* at = frame.data;
+  const size_t size = packet.header.size();
+  const bool more = offset + frame.len - size < packet.length;
+  if (runtime::LoadU8(at) >> 4 == 6) {
+    runtime::StoreBe16(at + 4, static_cast<uint16_t>(frame.len - Ipv6Header::kSize));
+    runtime::StoreBe16(at + Ipv6Header::kSize + 2, static_cast<uint16_t>(offset | (more ? 1 : 0)));
+    return;
+  }
+  const uint16_t flag = more ? Ipv4Header::kMoreFragments : uint16_t{0};
+  runtime::StoreBe16(at + 2, static_cast<uint16_t>(frame.len));
+  runtime::StoreBe16(at + 6, static_cast<uint16_t>((packet.field + offset / 8) | flag));
+  if (offset > 0) BlankUncopiedOptions({at + Ipv4Header::kMinSize, size - Ipv4Header::kMinSize});
+  StoreChecksum(at + 10, 0);
+  StoreChecksum(at + 10, FinishChecksum(SumBytes({at, size})));
+}
+
+// Sends what `reader` is at, from byte `from` of the packet on, for which there is room.
+DropReason SendFragments(const NextHop& hop, const Packet& packet, Reader reader, size_t from, uint32_t chunk,
+                         Nanos now_ns) {
+  for (size_t offset = from; offset < packet.length; offset += chunk) {
+    runtime::Frame* frame = hop.out->context.pool.Alloc();
+    reader.Read(*frame, std::min<size_t>(chunk, packet.length - offset));
+    std::memcpy(frame->Push(static_cast<uint32_t>(packet.header.size())), packet.header.data(), packet.header.size());
+    SetFragment(*frame, packet, offset);
+    const DropReason reason = IpFinishOutput2(*hop.out, frame, hop.ip, now_ns);
+    if (reason != DropReason::kConsumed) return reason;  // the others are of no use any more
+  }
+  return DropReason::kConsumed;
+}
+
+// The header of a packet that will be cut, as of a fragment at its beginning.
+void PushHeader(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
+  const uint32_t id = out.context.fragment_ids.Next(flow.source, flow.destination, flow.protocol);
+  if (flow.destination.is_v4()) {
+    PushIpv4(frame, flow, out, static_cast<uint16_t>(id), Ipv4Header::kMoreFragments);
+    return;
+  }
+  const Ipv6FragmentHeader fragment{.next_header = flow.protocol, .offset = 0, .more = true, .id = id};
+  fragment.Emit(frame.Push(Ipv6FragmentHeader::kSize));
+  IpFlow fragment_flow = flow;
+  fragment_flow.protocol = kNextHeaderFragment;
+  PushIpv6(frame, fragment_flow, out);
+}
+
 }  // namespace
 
 DropReason IpFragmentOutput(IpContext& context, std::span<const std::byte> header, std::span<const iovec> data,
                             const IpFlow& flow, Nanos now_ns) {
-  const NextHop hop = RouteLookup(context, flow.destination, flow.out);
+  NextHop hop = RouteLookup(context, flow.destination, flow.out);
   if (hop.out == nullptr) return DropReason::kNoRoute;
-  Interface& out = *hop.out;
   const bool v4 = flow.destination.is_v4();
   const size_t length = LengthOf(header, data);
   if (length > 65535 - (v4 ? Ipv4Header::kMinSize : 0)) return DropReason::kTxTooBig;
   const uint32_t mtu = PathMtu(context, flow.destination, flow.out);
+  Reader reader(header, data);
   if (length + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) <= mtu) {
     runtime::Frame* frame = context.pool.Alloc();
     if (frame == nullptr) return DropReason::kTxNoFrame;
-    Reader(header, data).Read(*frame, length);
+    reader.Read(*frame, length);
     context.copied_bytes += length;
     return IpOutput(context, frame, flow, now_ns);
   }
-  const uint32_t id = context.fragment_ids.Next(flow.source, flow.destination, flow.protocol);
-  IpFlow fragment_flow = flow;
-  if (!v4) fragment_flow.protocol = kNextHeaderFragment;
-  const uint32_t chunk =
-      Chunk(context, mtu, v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize + Ipv6FragmentHeader::kSize);
-  return SendFragments(out, {header, data}, length, chunk, [&](runtime::Frame* frame, uint32_t offset, bool more) {
-    if (v4) {
-      const uint16_t flag = more ? Ipv4Header::kMoreFragments : uint16_t{0};
-      PushIpv4(*frame, flow, out, static_cast<uint16_t>(id), static_cast<uint16_t>(flag | offset / 8));
-    } else {
-      const Ipv6FragmentHeader fragment{
-          .next_header = flow.protocol, .offset = static_cast<uint16_t>(offset), .more = more, .id = id};
-      fragment.Emit(frame->Push(Ipv6FragmentHeader::kSize));
-      PushIpv6(*frame, fragment_flow, out);
-    }
-    return offset == 0 ? IpLocalOut(context, frame, flow, hop, now_ns)
-                       : IpFinishOutput2(out, frame, hop.ip, now_ns);
-  });
+  constexpr uint32_t kHeader6 = Ipv6Header::kSize + Ipv6FragmentHeader::kSize;
+  const uint32_t header_size = v4 ? uint32_t{Ipv4Header::kMinSize} : kHeader6;
+  uint32_t chunk = Chunk(context, mtu, header_size);
+  DropReason reason = CheckRoom(*hop.out, length, chunk);
+  if (reason != DropReason::kConsumed) return reason;
+  runtime::Frame* first = context.pool.Alloc();
+  Reader(reader).Read(*first, chunk);
+  PushHeader(*first, flow, *hop.out);
+  reason = LocalOutHooks(context, *first, flow, &hop, now_ns);
+  if (reason == DropReason::kConsumed && DestinationOf(*first) != flow.destination) {
+    chunk = std::min(chunk, Chunk(context, PathMtu(context, DestinationOf(*first), flow.out), header_size));
+    reason = CheckRoom(*hop.out, length, chunk);
+  }
+  if (reason == DropReason::kConsumed) reason = PostRoutingHooks(*hop.out, *first, now_ns);
+  if (reason != DropReason::kConsumed) {
+    runtime::Unref(first);
+    return reason;
+  }
+  std::array<std::byte, kHeader6> copy;
+  std::memcpy(copy.data(), first->data, header_size);
+  const Packet packet{.header = {copy.data(), header_size}, .length = length};
+  first->Trim(header_size + chunk);  // to another destination the path may be narrower
+  SetFragment(*first, packet, 0);
+  context.copied_bytes += length;
+  reason = IpFinishOutput2(*hop.out, first, hop.ip, now_ns);
+  if (reason != DropReason::kConsumed) return reason;
+  reader.Skip(chunk);
+  return SendFragments(hop, packet, reader, chunk, chunk, now_ns);
 }
 
 DropReason IpFragmentForward(Interface& out, runtime::Frame& packet, uint32_t header_size, const IpAddress& next_hop,
                              Nanos now_ns) {
-  if (out.context.hooks.any(Hook::kPostRouting)) [[unlikely]] {
-    const DropReason verdict =
-        out.context.hooks.Run(Hook::kPostRouting, {.frame = packet, .out = &out, .now_ns = now_ns});
-    if (verdict != DropReason::kConsumed) return verdict;
-  }
+  DropReason reason = PostRoutingHooks(out, packet, now_ns);
+  if (reason != DropReason::kConsumed) return reason;
   const std::span<const std::byte> header = packet.bytes().first(header_size);
-  const uint16_t was = runtime::LoadBe16(header.data() + 6);
   const iovec data{packet.data + header_size, packet.len - header_size};
   const uint32_t chunk = Chunk(out.context, out.mtu(/*v4=*/true), header_size);
-  const Reader reader({}, {&data, 1});
-  return SendFragments(out, reader, data.iov_len, chunk, [&](runtime::Frame* frame, uint32_t offset, bool more) {
-    std::byte* at = frame->Push(header_size);
-    std::memcpy(at, header.data(), header_size);
-    runtime::StoreBe16(at + 2, static_cast<uint16_t>(frame->len));
-    const uint16_t flag = more ? Ipv4Header::kMoreFragments : uint16_t{0};
-    runtime::StoreBe16(at + 6, static_cast<uint16_t>((was + offset / 8) | flag));
-    if (offset > 0) BlankUncopiedOptions({at + Ipv4Header::kMinSize, header_size - Ipv4Header::kMinSize});
-    StoreChecksum(at + 10, 0);
-    StoreChecksum(at + 10, FinishChecksum(SumBytes({at, header_size})));
-    return IpFinishOutput2(out, frame, next_hop, now_ns);
-  });
+  reason = CheckRoom(out, data.iov_len, chunk);
+  if (reason != DropReason::kConsumed) return reason;
+  out.context.copied_bytes += data.iov_len;
+  const uint16_t field = runtime::LoadBe16(header.data() + 6);
+  return SendFragments({&out, next_hop}, {.header = header, .field = field, .length = data.iov_len},
+                       Reader({}, {&data, 1}), /*from=*/0, chunk, now_ns);
 }
 
 }  // namespace weir::netstack

@@ -12,7 +12,8 @@
 namespace weir::netstack {
 
 // Sends a packet of `header`, which is the transport's, and `data`, copied into as few frames as the path allows. All
-// of it, or nothing when there is not enough room for all. Hooks see the first fragment and decide for all of them.
+// of it, or nothing when there is not enough room for all. Hooks see the first fragment: what they decide holds for all
+// of them, and what they make of its header is in all (Linux: they run before the packet is cut).
 DropReason IpFragmentOutput(IpContext& context, std::span<const std::byte> header, std::span<const iovec> data,
                             const IpFlow& flow, Nanos now_ns);
 

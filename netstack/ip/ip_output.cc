@@ -27,25 +27,12 @@ Interface* DefaultInterface(IpContext& context, const IpAddress& destination) {
   return context.interfaces.empty() ? nullptr : context.interfaces.front().get();
 }
 
+}  // namespace
+
 IpAddress DestinationOf(const runtime::Frame& frame) {
   if (runtime::LoadU8(frame.data) >> 4 == 4) return IpAddress::V4(runtime::LoadBe32(frame.data + 16));
   return LoadIpv6Address(frame.data + 24);
 }
-
-// A packet that was given another destination takes its way (ip_route_me_harder).
-DropReason LocalOutHooks(IpContext& context, runtime::Frame* frame, const IpFlow& flow, NextHop hop, Nanos now_ns) {
-  DropReason verdict = context.hooks.Run(Hook::kLocalOut, {.frame = *frame, .out = hop.out, .now_ns = now_ns});
-  if (verdict == DropReason::kConsumed) {
-    const IpAddress destination = DestinationOf(*frame);
-    if (destination != flow.destination) hop = RouteLookup(context, destination, flow.out);
-    if (hop.out != nullptr) return IpFinishOutput(*hop.out, frame, hop.ip, now_ns);
-    verdict = DropReason::kNoRoute;
-  }
-  runtime::Unref(frame);
-  return verdict;
-}
-
-}  // namespace
 
 NextHop RouteLookup(IpContext& context, const IpAddress& destination, Interface* out) {
   if (destination.is_multicast() || destination == IpAddress::V4(0xffffffff)) {
@@ -106,7 +93,7 @@ void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
 }
 
 DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns) {
-  const NextHop hop = RouteLookup(context, flow.destination, flow.out);
+  NextHop hop = RouteLookup(context, flow.destination, flow.out);
   if (hop.out == nullptr) {
     runtime::Unref(frame);
     return DropReason::kNoRoute;
@@ -131,22 +118,39 @@ DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flo
   } else {
     PushIpv6(*frame, flow, *hop.out);
   }
-  return IpLocalOut(context, frame, flow, hop, now_ns);
-}
-
-DropReason IpLocalOut(IpContext& context, runtime::Frame* frame, const IpFlow& flow, const NextHop& hop, Nanos now_ns) {
-  if (context.hooks.any(Hook::kLocalOut)) [[unlikely]] return LocalOutHooks(context, frame, flow, hop, now_ns);
+  DropReason verdict = LocalOutHooks(context, *frame, flow, &hop, now_ns);
+  // Differs from Linux, which would cut what may be cut only now (ip_finish_output).
+  if (verdict == DropReason::kConsumed && context.hooks.any(Hook::kLocalOut) &&
+      frame->len > PathMtu(context, DestinationOf(*frame), flow.out)) [[unlikely]] {
+    verdict = DropReason::kTxTooBig;
+  }
+  if (verdict != DropReason::kConsumed) {
+    runtime::Unref(frame);
+    return verdict;
+  }
   return IpFinishOutput(*hop.out, frame, hop.ip, now_ns);
 }
 
+DropReason LocalOutHooks(IpContext& context, runtime::Frame& frame, const IpFlow& flow, NextHop* hop, Nanos now_ns) {
+  if (!context.hooks.any(Hook::kLocalOut)) [[likely]] return DropReason::kConsumed;
+  const DropReason verdict =
+      context.hooks.Run(Hook::kLocalOut, {.frame = frame, .out = hop->out, .now_ns = now_ns});
+  if (verdict != DropReason::kConsumed) return verdict;
+  const IpAddress destination = DestinationOf(frame);
+  if (destination != flow.destination) *hop = RouteLookup(context, destination, flow.out);
+  return hop->out != nullptr ? DropReason::kConsumed : DropReason::kNoRoute;
+}
+
+DropReason PostRoutingHooks(Interface& out, runtime::Frame& frame, Nanos now_ns) {
+  const HookTable& hooks = out.context.hooks;
+  if (!hooks.any(Hook::kPostRouting)) [[likely]] return DropReason::kConsumed;
+  return hooks.Run(Hook::kPostRouting, {.frame = frame, .out = &out, .now_ns = now_ns});
+}
+
 DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
-  if (out.context.hooks.any(Hook::kPostRouting)) [[unlikely]] {
-    const DropReason verdict =
-        out.context.hooks.Run(Hook::kPostRouting, {.frame = *frame, .out = &out, .now_ns = now_ns});
-    if (verdict != DropReason::kConsumed) {
-      runtime::Unref(frame);
-      return verdict;
-    }
+  if (const DropReason verdict = PostRoutingHooks(out, *frame, now_ns); verdict != DropReason::kConsumed) {
+    runtime::Unref(frame);
+    return verdict;
   }
   return IpFinishOutput2(out, frame, next_hop, now_ns);
 }

@@ -34,6 +34,9 @@ struct NextHop {
   IpAddress ip;  // of the neighbour; for multicast and broadcast the destination itself
 };
 
+// Of the IP packet that `frame` begins with.
+IpAddress DestinationOf(const runtime::Frame& frame);
+
 NextHop RouteLookup(IpContext& context, const IpAddress& destination, Interface* out = nullptr);
 
 // The source address that a socket without one gets for `destination`: false when there is none, or no route.
@@ -50,8 +53,11 @@ DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flo
 void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_t id, uint16_t fragment);
 void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out);
 
-// `frame` begins at its complete IP header, which this host made: hook LOCAL_OUT, and on (ip_local_out).
-DropReason IpLocalOut(IpContext& context, runtime::Frame* frame, const IpFlow& flow, const NextHop& hop, Nanos now_ns);
+// Hooks, for a frame that begins at its complete IP header; not kConsumed: it goes no farther. LOCAL_OUT, for what this
+// host made: a packet that was given another destination takes its way (ip_local_out, ip_route_me_harder).
+DropReason LocalOutHooks(IpContext& context, runtime::Frame& frame, const IpFlow& flow, NextHop* hop, Nanos now_ns);
+// POST_ROUTING, for every packet.
+DropReason PostRoutingHooks(Interface& out, runtime::Frame& frame, Nanos now_ns);
 
 // Every packet: hook POST_ROUTING, and on (ip_output); to the neighbour, or to the link's group (ip_finish_output2).
 DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);

@@ -10,13 +10,8 @@ namespace {
 DropReason QueryRcv(Interface& in, std::span<const std::byte> message, Nanos now_ns) {
   MldQuery query;
   if (!query.Parse(message) || (!query.group.is_any() && !query.group.is_multicast())) return DropReason::kMldMalformed;
-  in.mld.QueryRcv({.version = query.version == 2 ? MulticastVersion::kCurrent : MulticastVersion::kOlder,
-                   .max_response_ns = query.max_response_ms * kMillisecond,
-                   .group = query.group,
-                   .robustness = query.robustness,
-                   .query_interval_s = query.query_interval_s,
-                   .sources = query.sources},
-                  now_ns);
+  const MulticastVersion version = query.version == 2 ? MulticastVersion::kCurrent : MulticastVersion::kOlder;
+  in.mld.QueryRcv({query, version, query.group}, now_ns);
   return DropReason::kConsumed;
 }
 

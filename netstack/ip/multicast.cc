@@ -125,15 +125,15 @@ void MulticastHost::QueryRcv(const MulticastQuery& query, Nanos now_ns) {
   } else {
     // RFC 3376 §7.2.1, §8.12; RFC 3810 §8.2.1, §9.12.
     Nanos& until_ns = query.version == MulticastVersion::kOlder ? older_until_ns_ : oldest_until_ns_;
-    until_ns = now_ns + robustness_ * query_interval_ns_ + query.max_response_ns;
+    until_ns = now_ns + robustness_ * query_interval_ns_ + query.max_response_ns();
   }
   FollowVersion(now_ns);
-  const Nanos deadline_ns = now_ns + Random(query.max_response_ns);
+  const Nanos deadline_ns = now_ns + Random(query.max_response_ns());
   if (version_ != MulticastVersion::kCurrent) {
     // RFC 2236 §3: a timer that runs is set anew when it has longer to run than the query allows.
     ForEachGroup([&](MulticastGroup& group) {
       if (!query.group.is_any() && query.group != group.group) return;
-      if (group.joined() && group.response_ns > now_ns + query.max_response_ns) group.response_ns = deadline_ns;
+      if (group.joined() && group.response_ns > now_ns + query.max_response_ns()) group.response_ns = deadline_ns;
     });
   } else if (general_ns_ > deadline_ns) {  // §5.2 rule 1: else the answer to a general query is an answer to this one
     if (query.group.is_any()) {

@@ -22,13 +22,11 @@ class Interface;
 // IGMPv3 or MLDv2; IGMPv2 or MLDv1, which are alike; IGMPv1.
 enum class MulticastVersion : uint8_t { kCurrent, kOlder, kOldest };
 
-struct MulticastQuery {
+struct MulticastQuery : MulticastQueryFields {
   MulticastVersion version = MulticastVersion::kCurrent;
-  Nanos max_response_ns = 0;  // 0: at once
-  IpAddress group;            // any: a general query
-  uint8_t robustness = 0;     // 0: not said
-  uint32_t query_interval_s = 0;
-  MulticastSources sources;  // of a query for a group and sources
+  IpAddress group;  // any: a general query
+
+  Nanos max_response_ns() const { return max_response_ms * kMillisecond; }
 };
 
 class MulticastHost final : runtime::Timer {

@@ -33,7 +33,10 @@ DropReason SolicitationRcv(Interface& in, const IpPacket& packet, Nanos now_ns) 
   }
   const InterfaceAddress* ours = in.FindAddress(message.target);
   if (ours == nullptr) return DropReason::kNdpNotForUs;
-  if (probe && ours->state == AddressState::kOptimistic) {  // RFC 4429 §3.3: another wants it as well; neither gets it
+  if (probe && ours->state == AddressState::kOptimistic) {
+    // RFC 7527 §4.2: our own, from a switch or an access point that sends back what it gets. Linux, too, asks once only.
+    if (message.nonce == ours->dad_nonce) return DropReason::kNdpLoopedBack;
+    // RFC 4429 §3.3: another wants it as well; neither gets it.
     in.addrconf.Duplicate(message.target, now_ns);
     return DropReason::kNdpConflict;
   }

@@ -44,8 +44,10 @@ DropReason NdpSolicit(Interface& out, const Neighbour& neighbour, Nanos now_ns) 
               unicast ? neighbour.ip : SolicitedNodeGroup(neighbour.ip), now_ns);
 }
 
-DropReason NdpProbe(Interface& out, const IpAddress& ip, Nanos now_ns) {
-  return Send(out, NeighborSolicitation{.target = ip, .source_mac = {}}, IpAddress(), SolicitedNodeGroup(ip), now_ns);
+DropReason NdpProbe(Interface& out, const InterfaceAddress& address, Nanos now_ns) {
+  const IpAddress& ip = address.prefix.ip;
+  return Send(out, NeighborSolicitation{.target = ip, .source_mac = {}, .nonce = address.dad_nonce}, IpAddress(),
+              SolicitedNodeGroup(ip), now_ns);
 }
 
 DropReason NdpAdvertise(Interface& out, const InterfaceAddress& ours, const IpAddress& asker, Nanos now_ns) {

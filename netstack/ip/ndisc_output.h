@@ -11,8 +11,8 @@ namespace weir::netstack {
 // Asks for the neighbour's address: its solicited-node group, or itself to see whether one still holds.
 DropReason NdpSolicit(Interface& out, const Neighbour& neighbour, Nanos now_ns);
 
-// Asks whether anybody has `ip`, without claiming it (RFC 4862 §5.4.2).
-DropReason NdpProbe(Interface& out, const IpAddress& ip, Nanos now_ns);
+// Asks whether anybody has the address, without claiming it (RFC 4862 §5.4.2, with the nonce of RFC 7527 §4).
+DropReason NdpProbe(Interface& out, const InterfaceAddress& address, Nanos now_ns);
 
 // Answers whoever asked for our address `ours`; asker any: everybody is told (RFC 4861 §7.2.4).
 DropReason NdpAdvertise(Interface& out, const InterfaceAddress& ours, const IpAddress& asker, Nanos now_ns);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "netstack/drop_reason.h"
+#include "netstack/ip/path_mtu.h"
 #include "netstack/wire/ethernet.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
@@ -29,9 +30,9 @@ enum class NeighbourState : uint8_t { kFree, kIncomplete, kReachable, kStale, kD
 struct NeighbourUse;  // list tag: least recently used first
 
 struct Neighbour : runtime::Timer, runtime::ListNode<NeighbourUse> {
-  // Linux keeps 101 packets for an unresolved neighbour; a frame pool is dearer than kernel memory, and the fragments
-  // of one datagram of 64 KiB, of 1480 bytes each, fit in 48.
-  static constexpr size_t kMaxPending = 48;
+  // The fragments of any one datagram: one that loses some while its neighbour is asked for never arrives, however often
+  // it is sent. Linux keeps 101 packets of the usual size (unres_qlen_bytes).
+  static constexpr size_t kMaxPending = PathMtuCache::kMaxFragments;
 
   Neighbour() : Timer(&OnTimer) {}
 

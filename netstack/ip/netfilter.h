@@ -37,9 +37,10 @@ enum class Verdict : uint8_t {
 
 // A packet at a hook. Its bytes may be changed, addresses and ports too, with the checksums that cover them; a packet that
 // was forwarded or received is alone in its frame. What lies in `frame` when the function returns is what goes on, so it
-// has to be a whole IP packet of the same version.
+// has to be a whole IP packet of the same version. Of a packet in several frames they see the first piece: with its
+// transport header, and with the IP header of all.
 struct HookPacket {
-  runtime::Frame& frame;      // begins at the IP header; of a reassembled packet the first piece
+  runtime::Frame& frame;      // begins at the IP header; of one that was, or will be, in fragments the first piece
   Interface* in = nullptr;    // nullptr: this host made it
   Interface* out = nullptr;   // nullptr: not known yet
   Nanos now_ns = 0;

@@ -39,6 +39,9 @@ class PathMtuCache {
   // net.ipv4.route.min_pmtu: below it a claim is more likely an attack on us than a link.
   static constexpr uint32_t kMin4 = 552;
   static constexpr uint32_t kMin6 = 1280;  // RFC 8200 §5
+  // Of the longest datagram on the narrowest path: 65,535 bytes of IPv4, its header among them, 528 in each fragment.
+  // IPv6, with 1232 in each, makes fewer.
+  static constexpr uint32_t kMaxFragments = (65535 - 20 + ((kMin4 - 20) & ~7u) - 1) / ((kMin4 - 20) & ~7u);
 
   PathMtuCache(runtime::TimerWheel& timers, const runtime::SipKey& secret);
   PathMtuCache(const PathMtuCache&) = delete;

@@ -84,18 +84,20 @@ size_t Reassembly::Bucket(const Key& key) const {
   return runtime::SipHash(context_.secret, words) % kMaxDatagrams;
 }
 
-Reassembly::Datagram& Reassembly::FindOrCreate(const Key& key, Nanos now_ns) {
-  const size_t bucket = Bucket(key);
-  for (Datagram* at = buckets_[bucket]; at != nullptr; at = at->hash_next) {
-    if (at->key == key) return *at;
-  }
+Reassembly::Datagram* Reassembly::Find(const Key& key) const {
+  Datagram* at = buckets_[Bucket(key)];
+  while (at != nullptr && at->key != key) at = at->hash_next;
+  return at;
+}
+
+Reassembly::Datagram& Reassembly::Create(const Key& key, Nanos now_ns) {
   if (free_.empty()) Evict(by_age_.front());
   Datagram& datagram = *free_.PopFront();
   datagram.key = key;
   datagram.bytes = datagram.length = 0;
   datagram.ecn_seen = 0;
   datagram.refused = false;
-  datagram.hash_next = std::exchange(buckets_[bucket], &datagram);
+  datagram.hash_next = std::exchange(buckets_[Bucket(key)], &datagram);
   by_age_.PushBack(datagram);
   ++datagrams_in_use_;
   context_.timers.Arm(datagram, now_ns + (key.source.is_v4() ? kTimeout4 : kTimeout6));
@@ -171,6 +173,10 @@ DropReason Reassembly::Place(Datagram& datagram, Frame* previous, Frame& frame, 
     runtime::Unref(datagram.pieces.RemoveAfter(piece));
     --frames_held_;
   }
+  // Room for another: fragments of which one fills more than half of a frame do not share frames by themselves.
+  if (datagram.pieces.count() == ReassembledPacket::kMaxFrames) {
+    for (Frame* at = datagram.pieces.head(); at != nullptr; at = at->next) Fill(datagram, at, kMaxPacket);
+  }
   return DropReason::kConsumed;
 }
 
@@ -205,52 +211,61 @@ DropReason Reassembly::Insert(Datagram& datagram, const IpPacket& packet, const 
 }
 
 DropReason Reassembly::Add(const IpPacket& packet, const IpFragment& fragment, ReassembledPacket& whole, Nanos now_ns) {
-  const uint32_t length = packet.frame.len;
-  // RFC 791 §3.2, RFC 8200 §4.5: all but the last are multiples of eight bytes. The Fragment header and the fixed one
-  // do not count in the length of an IPv6 packet; a longer one is the ping of death.
-  const size_t uncounted = packet.is_v4() ? 0 : Ipv6Header::kSize + Ipv6FragmentHeader::kSize;
-  const size_t unfragmented = packet.header.size() - uncounted;
-  if (length == 0 || (fragment.more && length % 8 != 0) || unfragmented + fragment.offset + length > kMaxPacket) {
-    return DropReason::kIpFragmentMalformed;
-  }
+  Frame& frame = packet.frame;
   const Key key{.source = packet.source,
                 .destination = packet.destination,
                 .id = fragment.id,
                 .scope = ScopeOf(packet.source, packet.in),
                 .protocol = packet.is_v4() ? packet.protocol : uint8_t{0}};
-  Datagram& datagram = FindOrCreate(key, now_ns);
-  if (datagram.refused) return DropReason::kIpFragmentOverlap;
+  Datagram* known = Find(key);
+  if (known != nullptr && known->refused) return DropReason::kIpFragmentOverlap;
+  // RFC 791 §3.2: all but the last are multiples of eight bytes. Of IPv4 the rest is cut off, as Linux does
+  // (ip_frag_queue); of IPv6 no others come here (RFC 8200 §4.5).
+  if (fragment.more) frame.Trim(frame.len & ~7u);
+  // The Fragment header and the fixed one do not count in the length of an IPv6 packet; a longer one is the ping of
+  // death. Nothing good can come of the datagram then (ip_frag_queue; for the length ip_frag_reasm, when all is there).
+  const size_t uncounted = packet.is_v4() ? 0 : Ipv6Header::kSize + Ipv6FragmentHeader::kSize;
+  const size_t unfragmented = packet.header.size() - uncounted;
+  if (frame.len == 0 || unfragmented + fragment.offset + frame.len > kMaxPacket) {
+    if (known != nullptr) Remove(*known);
+    return DropReason::kIpFragmentMalformed;
+  }
+  Datagram& datagram = known != nullptr ? *known : Create(key, now_ns);
   const DropReason reason = Insert(datagram, packet, fragment);
   if (reason == DropReason::kIpFragmentOverlap) Refuse(datagram);
   if (reason != DropReason::kConsumed || datagram.bytes != datagram.length) return reason;
   return Finish(datagram, whole);
 }
 
-// The transport's header into the first frame. Whole eights are moved, so that pieces go on beginning at even offsets.
-void Reassembly::PullUp(Datagram& datagram) {
-  Frame* first = datagram.pieces.head();
-  while (first->len < kTransportHeader && first->next != nullptr) {
-    Frame* next = first->next;
-    const uint32_t n = std::min({kTransportHeader - first->len, next->len, first->tailroom() & ~7u});
+// Moves bytes of what follows `piece` without a hole into it, until it has `wanted` bytes or is full. Whole eights are
+// moved, so that pieces go on beginning at even offsets.
+void Reassembly::Fill(Datagram& datagram, Frame* piece, uint32_t wanted) {
+  while (piece->len < wanted && piece->next != nullptr && Begin(piece->next) == End(piece)) {
+    Frame* next = piece->next;
+    const uint32_t n = std::min({wanted - piece->len, next->len, piece->tailroom() & ~7u});
     if (n == 0) return;
-    std::memcpy(first->data + first->len, next->data, n);
-    first->len += n;
-    next->Pull(n);
-    context_.copied_bytes += n;
+    std::memcpy(piece->data + piece->len, next->data, n);
+    piece->len += n;
+    context_.copied_bytes += next->len;
+    next->len -= n;
+    std::memmove(next->data, next->data + n, next->len);  // so that it has room for more, in its turn
+    next->Cb<PieceCb>().offset += n;
     if (next->len > 0) return;
-    runtime::Unref(datagram.pieces.RemoveAfter(first));
+    runtime::Unref(datagram.pieces.RemoveAfter(piece));
     --frames_held_;
   }
 }
 
 DropReason Reassembly::Finish(Datagram& datagram, ReassembledPacket& whole) {
   // RFC 3168 §5.3: congestion met by one fragment was met by all; but not when one says that it does not know of ECN.
+  // Differs from Linux (ip_frag_ecn_table), which drops all mixtures of fragments that know of it and that do not: where
+  // there was no congestion nothing is lost by taking them.
   const bool congested = (datagram.ecn_seen >> kCe & 1) != 0;
   if (congested && (datagram.ecn_seen >> kNotEct & 1) != 0) {
     Remove(datagram);
     return DropReason::kIpFragmentOverlap;
   }
-  PullUp(datagram);
+  Fill(datagram, datagram.pieces.head(), kTransportHeader);
   whole.packet.emplace(*datagram.first);
   if (congested) whole.packet->tos |= kCe;
   frames_held_ -= datagram.pieces.count();

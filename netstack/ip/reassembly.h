@@ -2,8 +2,11 @@
 //
 // Fragments stay in the frames they came in, sorted by their offset (RFC 815 has the idea: nothing but what is there
 // and where it ends). Nothing may overlap: a fragment that contradicts another ends its datagram, with what still comes
-// of it (RFC 5722 §4, here for IPv4 too, where Linux does the same). Peers send fragments and never the rest, so all of
-// it is bounded (RFC 8900 §3.6); the bounds are below. Linux: inet_fragment.c, ip_fragment.c, ipv6/reassembly.c.
+// of it (RFC 5722 §4, here for IPv4 too). Peers send fragments and never the rest, so all of it is bounded (RFC 8900
+// §3.6); the bounds are below. Linux: inet_fragment.c, ip_fragment.c, ipv6/reassembly.c.
+//
+// Differs from Linux: there what still comes after a contradiction begins another datagram; and one is given up when 64
+// others of its source overtook it (ipfrag_max_dist), for which the table is small enough here.
 #ifndef NETSTACK_IP_REASSEMBLY_H_
 #define NETSTACK_IP_REASSEMBLY_H_
 
@@ -35,7 +38,8 @@ struct IpFragment {
 // A complete datagram. `packet` is the first fragment's, with the other frames as `more`; the references on all of them
 // go with this object. Lives on the stack of IpRcv.
 struct ReassembledPacket {
-  // What a RecvBuffer holds. A datagram of 65,535 bytes fits when its frames hold 1024 bytes each on average.
+  // What a RecvBuffer holds. A datagram of 65,535 bytes fits, however it was cut, unless it comes with more holes: each
+  // frame is filled up with what follows (Fill), and holds 1024 bytes or more.
   static constexpr size_t kMaxFrames = runtime::FrameChain::kMaxSlices;
 
   ReassembledPacket() = default;
@@ -65,7 +69,9 @@ class Reassembly {
   ~Reassembly();
 
   // Takes in a fragment that `packet` is at the payload of; `packet.header` is all of its header, up to the payload.
-  // kConsumed: kept, or, when `whole.packet` says so, the last one that was missing (inet_frag_queue_insert).
+  // Of IPv6, what RFC 8200 §4.5 wants told to the source is the caller's: lengths that are no multiples of eight, or are
+  // too much in all. kConsumed: kept, or, when `whole.packet` says so, the last one that was missing
+  // (inet_frag_queue_insert).
   DropReason Add(const IpPacket& packet, const IpFragment& fragment, ReassembledPacket& whole, Nanos now_ns);
 
   size_t datagrams() const { return datagrams_in_use_; }
@@ -97,7 +103,8 @@ class Reassembly {
 
   static void OnTimer(runtime::Timer& timer, Nanos now_ns);
   size_t Bucket(const Key& key) const;
-  Datagram& FindOrCreate(const Key& key, Nanos now_ns);
+  Datagram* Find(const Key& key) const;
+  Datagram& Create(const Key& key, Nanos now_ns);
   void Remove(Datagram& datagram);
   void Evict(Datagram& datagram);
   void Refuse(Datagram& datagram);
@@ -107,7 +114,7 @@ class Reassembly {
   bool Append(runtime::Frame* piece, const runtime::Frame& frame, uint32_t offset);
   bool MakeRoom(const Datagram& wanting);
   DropReason Finish(Datagram& datagram, ReassembledPacket& whole);
-  void PullUp(Datagram& datagram);
+  void Fill(Datagram& datagram, runtime::Frame* piece, uint32_t wanted);
 
   IpContext& context_;
   std::vector<Datagram> datagrams_;

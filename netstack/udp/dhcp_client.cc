@@ -22,6 +22,19 @@ std::optional<IpPrefix> PrefixOf(const DhcpReply& reply) {
   return IpPrefix{IpAddress::V4(reply.yiaddr), std::popcount(mask)};
 }
 
+// RFC 3442: with classless routes the router option is ignored.
+void AddRoutes(const DhcpReply& reply, DhcpLease* lease) {
+  for (const DhcpRoute& route : std::span(reply.routes).first(reply.route_count)) {
+    if (route.router != 0 && !IsHost(route.router)) continue;
+    lease->routes[lease->route_count++] = {{IpAddress::V4(route.destination), route.length},
+                                           IpAddress::V4(route.router)};
+  }
+  lease->routes_left_out = reply.routes_left_out;
+  if (reply.route_count == 0 && reply.router && IsHost(*reply.router)) {
+    lease->routes[lease->route_count++] = {{IpAddress::V4(0), 0}, IpAddress::V4(*reply.router)};
+  }
+}
+
 uint16_t Seconds(Nanos ns) { return static_cast<uint16_t>(std::min<Nanos>(ns / kSecond, 0xffff)); }
 
 }  // namespace
@@ -229,7 +242,7 @@ std::optional<DhcpLease> DhcpClient::LeaseOf(const DhcpReply& reply, Nanos sent_
   if (!prefix || seconds < kMinLeaseSeconds || !IsHost(reply.server_id.value_or(0))) return std::nullopt;
   DhcpLease lease{.address = *prefix, .server = IpAddress::V4(*reply.server_id)};
   // What is wrong among the rest is left out.
-  if (reply.router && IsHost(*reply.router)) lease.router = IpAddress::V4(*reply.router);
+  AddRoutes(reply, &lease);
   if (reply.broadcast && prefix->Contains(IpAddress::V4(*reply.broadcast))) {
     lease.broadcast = IpAddress::V4(*reply.broadcast);
   }

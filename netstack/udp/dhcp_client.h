@@ -25,9 +25,18 @@
 namespace weir::netstack {
 
 struct DhcpLease {
+  struct Route {
+    IpPrefix network;
+    IpAddress gateway;  // any: on the link
+    friend bool operator==(const Route&, const Route&) = default;
+  };
+
   IpPrefix address;
   IpAddress server;  // its identifier
-  std::optional<IpAddress> router;
+  // Classless routes, or, without such, the one to everywhere through the router (RFC 3442).
+  std::array<Route, DhcpReply::kMaxRoutes> routes;
+  size_t route_count = 0;
+  bool routes_left_out = false;  // the server said more
   std::optional<IpAddress> broadcast;  // within the prefix
   std::optional<uint16_t> mtu;
   std::array<IpAddress, DhcpReply::kMaxDnsServers> dns_servers;

@@ -15,8 +15,8 @@ namespace {
 // Above a route that the user set, as what routers advertise is (IP6_RT_PRIO_USER of Linux, and dhclient's habit).
 constexpr uint32_t kRouteMetric = 1024;
 
-Route DefaultRoute(Interface& out, const IpAddress& router) {
-  return {.prefix = {IpAddress::V4(0), 0}, .out = &out, .gateway = router, .metric = kRouteMetric};
+Route RouteOf(Interface& out, const DhcpLease::Route& route) {
+  return {.prefix = route.network, .out = &out, .gateway = route.gateway, .metric = kRouteMetric};
 }
 
 }  // namespace
@@ -83,7 +83,8 @@ void DhcpInterface::EndProbe(bool conflict, Nanos now_ns) {
 void DhcpInterface::Configure(const DhcpLease& lease, Nanos now_ns) {
   IpContext& context = interface_.context;
   interface_.mtu4 = lease.mtu.has_value() && *lease.mtu < interface_.device.mtu() ? *lease.mtu : 0;
-  SetRoute(lease.router);
+  SetRoutes(std::span(lease.routes).first(lease.route_count));
+  if (lease.routes_left_out) context.outcomes.Count(DropReason::kAutoconfTableFull);
   if (address_ == lease.address) return;
   if (address_.has_value()) context.RemoveAddress(interface_, address_->ip);  // renewed with another mask
   address_.reset();
@@ -96,19 +97,21 @@ void DhcpInterface::Configure(const DhcpLease& lease, Nanos now_ns) {
 void DhcpInterface::Deconfigure(Nanos) {
   if (releasing_) return;
   interface_.context.timers.Cancel(*this);
-  SetRoute(std::nullopt);
+  SetRoutes({});
   interface_.mtu4 = 0;
   if (address_.has_value()) interface_.context.RemoveAddress(interface_, address_->ip);
   address_.reset();
 }
 
-void DhcpInterface::SetRoute(const std::optional<IpAddress>& router) {
-  if (router == router_) return;
-  RouteTable& routes = interface_.context.routes;
-  if (router_.has_value()) routes.Remove(DefaultRoute(interface_, *router_));
-  router_ = router;
-  if (router_.has_value() && !routes.Add(DefaultRoute(interface_, *router_))) {
-    interface_.context.outcomes.Count(DropReason::kAutoconfTableFull);
+void DhcpInterface::SetRoutes(std::span<const DhcpLease::Route> routes) {
+  const std::span<const DhcpLease::Route> before(routes_.data(), route_count_);
+  if (std::ranges::equal(routes, before)) return;
+  IpContext& context = interface_.context;
+  for (const DhcpLease::Route& route : before) context.routes.Remove(RouteOf(interface_, route));
+  std::ranges::copy(routes, routes_.begin());
+  route_count_ = routes.size();
+  for (const DhcpLease::Route& route : routes) {
+    if (!context.routes.Add(RouteOf(interface_, route))) context.outcomes.Count(DropReason::kAutoconfTableFull);
   }
 }
 

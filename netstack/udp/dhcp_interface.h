@@ -1,9 +1,10 @@
 // DhcpInterface: an interface whose IPv4 address comes from a DHCP server: what DhcpClient asks of its owner. Sends
-// its messages, looks whether an offered address is free (RFC 5227 §2.1), gives the interface the address, default route
-// and MTU of the lease, and takes them away with it. Linux has this in user space (systemd-networkd, dhclient).
+// its messages, looks whether an offered address is free (RFC 5227 §2.1), gives the interface the address, routes and
+// MTU of the lease, and takes them away with it. Linux has this in user space (systemd-networkd, dhclient).
 #ifndef NETSTACK_UDP_DHCP_INTERFACE_H_
 #define NETSTACK_UDP_DHCP_INTERFACE_H_
 
+#include <array>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -50,15 +51,16 @@ class DhcpInterface final : DhcpPort, runtime::Timer {
   void NextProbe(Nanos now_ns);
   void EndProbe(bool conflict, Nanos now_ns);
   void NextAnnouncement(Nanos now_ns);
-  void SetRoute(const std::optional<IpAddress>& router);
+  void SetRoutes(std::span<const DhcpLease::Route> routes);
 
   Interface& interface_;
   DhcpClient client_;
   bool releasing_ = false;
   int probes_ = 0;         // still to be sent, while Interface::arp_probe has an address
   int announcements_ = 0;  // still to be sent
-  std::optional<IpPrefix> address_;   // what the interface has from us
-  std::optional<IpAddress> router_;
+  std::optional<IpPrefix> address_;   // what the interface has from us, as are the following
+  std::array<DhcpLease::Route, DhcpReply::kMaxRoutes> routes_;
+  size_t route_count_ = 0;
 };
 
 }  // namespace weir::netstack

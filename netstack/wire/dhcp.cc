@@ -52,11 +52,13 @@ enum Option : uint8_t {
   kRenewalTime = 58,
   kRebindingTime = 59,
   kClientId = 61,
+  kClasslessRoutes = 121,  // RFC 3442
   kEnd = 255,
 };
 
-constexpr uint8_t kParameters[] = {kSubnetMask,  kRouter,      kDnsServers,   kInterfaceMtu, kBroadcastAddress,
-                                   kLeaseTime,   kRenewalTime, kRebindingTime};
+// RFC 3442: the classless routes before the router.
+constexpr uint8_t kParameters[] = {kSubnetMask,       kClasslessRoutes, kRouter,      kDnsServers,   kInterfaceMtu,
+                                   kBroadcastAddress, kLeaseTime,       kRenewalTime, kRebindingTime};
 
 // Calls `option(code, value)` for each up to the end option or the end of `field`; false when one goes beyond it.
 template <typename Each>
@@ -112,6 +114,46 @@ void TakeOption(DhcpReply& reply, uint8_t code, std::span<const std::byte> value
   }
 }
 
+// Classless routes: each is the length of its prefix, as many bytes of the prefix as that takes, and the router.
+class RouteBytes {
+ public:
+  // RFC 3396 §7: pieces in the order in which they are met. What no route is made of is not kept.
+  void Append(std::span<const std::byte> piece) {
+    const size_t n = std::min(piece.size(), bytes_.size() - size_);
+    std::copy_n(piece.begin(), n, bytes_.begin() + static_cast<ptrdiff_t>(size_));
+    size_ += n;
+    cut_ |= n < piece.size();
+  }
+
+  // Without any effect when the bytes are no routes.
+  void Parse(DhcpReply& reply) const {
+    std::span<const std::byte> rest(bytes_.data(), size_);
+    size_t count = 0;
+    while (!rest.empty() && count < DhcpReply::kMaxRoutes) {
+      const uint8_t length = LoadU8(rest.data());
+      const size_t octets = (length + 7u) / 8;
+      if (length > 32) return;
+      if (rest.size() < 1 + octets + 4) {
+        if (!cut_) return;
+        break;
+      }
+      DhcpRoute& route = reply.routes[count++];
+      route = {.destination = 0, .length = length, .router = LoadBe32(&rest[1 + octets])};
+      for (size_t i = 0; i < octets; ++i) route.destination |= uint32_t{LoadU8(&rest[1 + i])} << (24 - 8 * i);
+      rest = rest.subspan(1 + octets + 4);
+    }
+    reply.route_count = count;
+    reply.routes_left_out = cut_ || !rest.empty();
+  }
+
+ private:
+  static constexpr size_t kLongest = 1 + 4 + 4;
+
+  std::array<std::byte, DhcpReply::kMaxRoutes * kLongest> bytes_;
+  size_t size_ = 0;
+  bool cut_ = false;
+};
+
 class OptionWriter {
  public:
   explicit OptionWriter(std::byte* p) : p_(p) {}
@@ -154,15 +196,21 @@ bool DhcpReply::Parse(std::span<const std::byte> payload) {
   chaddr = MacAddress::Load(&payload[kChaddrOffset]);
 
   uint8_t overload = 0;
-  auto take = [this](uint8_t code, std::span<const std::byte> value) { TakeOption(*this, code, value); };
+  RouteBytes route_bytes;
+  auto take = [&](uint8_t code, std::span<const std::byte> value) {
+    if (code == kClasslessRoutes) route_bytes.Append(value);
+    TakeOption(*this, code, value);
+  };
   auto take_main = [&](uint8_t code, std::span<const std::byte> value) {
     if (code == kOverload && value.size() == 1) overload = LoadU8(value.data());
     take(code, value);
   };
   // RFC 2131 §4.1: `file` before `sname`; an overload option in there means nothing.
-  return ForEachOption(payload.subspan(kOptionsOffset), take_main) &&
-         ((overload & 1) == 0 || ForEachOption(payload.subspan(kFileOffset, kFileSize), take)) &&
-         ((overload & 2) == 0 || ForEachOption(payload.subspan(kSnameOffset, kSnameSize), take));
+  if (!ForEachOption(payload.subspan(kOptionsOffset), take_main)) return false;
+  if ((overload & 1) != 0 && !ForEachOption(payload.subspan(kFileOffset, kFileSize), take)) return false;
+  if ((overload & 2) != 0 && !ForEachOption(payload.subspan(kSnameOffset, kSnameSize), take)) return false;
+  route_bytes.Parse(*this);
+  return true;
 }
 
 size_t DhcpRequest::Emit(std::byte* p) const {

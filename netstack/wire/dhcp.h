@@ -30,10 +30,19 @@ enum class DhcpType : uint8_t {
 
 inline constexpr uint32_t kDhcpInfiniteLease = 0xffffffff;  // seconds; RFC 2131 §3.3
 
+// A classless static route (RFC 3442); addresses in host order.
+struct DhcpRoute {
+  uint32_t destination = 0;
+  uint8_t length = 0;
+  uint32_t router = 0;  // 0: the destination is on the link
+};
+
 // Addresses of IPv4 in host order.
 struct DhcpReply {
   // As many as a resolver asks (MAXNS of glibc).
   static constexpr size_t kMaxDnsServers = 3;
+  // Sites have a handful; a full table of them would be the work of a router.
+  static constexpr size_t kMaxRoutes = 32;
 
   uint32_t xid = 0;
   uint32_t yiaddr = 0;
@@ -51,12 +60,15 @@ struct DhcpReply {
   std::optional<uint16_t> mtu;
   std::array<uint32_t, kMaxDnsServers> dns_servers{};
   size_t dns_server_count = 0;
+  std::array<DhcpRoute, kMaxRoutes> routes{};
+  size_t route_count = 0;        // 0: without the option, or it says nonsense
+  bool routes_left_out = false;  // there were more
   absl::string_view message;  // why, in a NAK: the peer's bytes, any of them; a view of the payload
 
   // Takes the payload of a UDP datagram. False when it is no BOOTREPLY for Ethernet with the magic cookie, or an option
   // goes beyond its field. Options are also read from `file` and `sname` when the overload option says so (RFC 2131
-  // §4.1). The first of each kind counts; one of a wrong length does not. Long options in pieces (RFC 3396) are not
-  // put together: none of those that are read is long.
+  // §4.1). The first of each kind counts; one of a wrong length does not. Classless routes may come in pieces, which are
+  // put together (RFC 3396 §7, RFC 3442); none of the others that are read is long.
   bool Parse(std::span<const std::byte> payload);
 };
 
@@ -67,7 +79,7 @@ struct DhcpRequest {
   static constexpr size_t kMaxHostname = 63;
   // Behind the cookie: message type, client identifier, requested address, server identifier, maximum message size,
   // parameter request list, host name, end.
-  static constexpr size_t kMaxOptions = 3 + 9 + 6 + 6 + 4 + (2 + 8) + (2 + kMaxHostname) + 1;
+  static constexpr size_t kMaxOptions = 3 + 9 + 6 + 6 + 4 + (2 + 9) + (2 + kMaxHostname) + 1;
   static constexpr size_t kMaxSize = 240 + kMaxOptions;
 
   DhcpType type = DhcpType::kDiscover;

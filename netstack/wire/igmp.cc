@@ -6,10 +6,10 @@
 namespace weir::netstack {
 namespace {
 
-using runtime::LoadBe16, runtime::LoadBe32, runtime::LoadU8;
+using runtime::LoadBe32, runtime::LoadU8;
 
 constexpr size_t kV2Query = 8;
-constexpr size_t kV3Query = 12;
+constexpr size_t kV3Query = kV2Query + MulticastQueryFields::kRest;
 constexpr uint32_t kTenthMs = 100;
 constexpr uint32_t kV1MaxResponseMs = 10'000;  // RFC 2236 §4
 constexpr int kMantissaBits = 4;
@@ -28,14 +28,7 @@ bool IgmpQuery::Parse(std::span<const std::byte> message) {
   if (message.size() < kV3Query) return false;
   version = 3;
   max_response_ms = DecodeMulticastCode(code, kMantissaBits) * kTenthMs;
-  const uint8_t flags = LoadU8(&message[8]);
-  suppress = (flags & 0x08) != 0;
-  robustness = flags & 0x07;
-  query_interval_s = DecodeMulticastCode(LoadU8(&message[9]), kMantissaBits);
-  const size_t sources_size = size_t{4} * LoadBe16(&message[10]);
-  if (message.size() - kV3Query < sources_size) return false;
-  sources = MulticastSources(message.subspan(kV3Query, sources_size), 4);
-  return true;
+  return ParseRest(message.subspan(kV2Query), 4);
 }
 
 bool IgmpMessage::Parse(std::span<const std::byte> message) {

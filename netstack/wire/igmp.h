@@ -21,14 +21,9 @@ inline constexpr uint8_t kIgmpV3Report = 0x22;
 
 inline constexpr size_t kIgmpChecksumOffset = 2;
 
-struct IgmpQuery {
+struct IgmpQuery : MulticastQueryFields {
   uint8_t version = 3;
-  uint32_t max_response_ms = 0;  // 0: at once
-  uint32_t group = 0;            // host order; 0 in a general query
-  bool suppress = false;         // S: only for routers
-  uint8_t robustness = 0;        // QRV; 0: not said, as in versions 1 and 2
-  uint32_t query_interval_s = 0;
-  MulticastSources sources;  // of a group-and-source-specific query; a view of the message
+  uint32_t group = 0;  // host order; 0 in a general query
 
   // Takes the whole message, whose checksum the caller has verified. False when it is no query or must be ignored
   // (RFC 3376 §7.1: by its length), or has fewer sources than it says.

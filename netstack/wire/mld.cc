@@ -10,7 +10,7 @@ using runtime::LoadBe16, runtime::LoadU8;
 
 constexpr size_t kGroupOffset = 8;
 constexpr size_t kV1Query = 24;
-constexpr size_t kV2Query = 28;
+constexpr size_t kV2Query = kV1Query + MulticastQueryFields::kRest;
 
 }  // namespace
 
@@ -26,14 +26,7 @@ bool MldQuery::Parse(std::span<const std::byte> message) {
   if (message.size() < kV2Query) return false;
   version = 2;
   max_response_ms = DecodeMulticastCode(code, 12);
-  const uint8_t flags = LoadU8(&message[24]);
-  suppress = (flags & 0x08) != 0;
-  robustness = flags & 0x07;
-  query_interval_s = DecodeMulticastCode(LoadU8(&message[25]), 4);
-  const size_t sources_size = size_t{16} * LoadBe16(&message[26]);
-  if (message.size() - kV2Query < sources_size) return false;
-  sources = MulticastSources(message.subspan(kV2Query, sources_size), 16);
-  return true;
+  return ParseRest(message.subspan(kV1Query), 16);
 }
 
 bool MldV1Message::Parse(std::span<const std::byte> message) {

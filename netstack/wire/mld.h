@@ -14,14 +14,9 @@
 
 namespace weir::netstack {
 
-struct MldQuery {
+struct MldQuery : MulticastQueryFields {
   uint8_t version = 2;
-  uint32_t max_response_ms = 0;  // 0: at once
-  IpAddress group;               // :: in a general query
-  bool suppress = false;         // S: only for routers
-  uint8_t robustness = 0;        // QRV; 0: not said, as in version 1
-  uint32_t query_interval_s = 0;
-  MulticastSources sources;  // of a multicast address and source specific query; a view of the message
+  IpAddress group;  // :: in a general query
 
   // Takes the whole message, whose checksum the caller has verified. False when it is no query or must be ignored
   // (RFC 3810 §8.1: by its length), or has fewer sources than it says.

@@ -13,6 +13,17 @@ IpAddress MulticastSources::operator[](size_t i) const {
   return address_size_ == 4 ? IpAddress::V4(runtime::LoadBe32(p)) : LoadIpv6Address(p);
 }
 
+bool MulticastQueryFields::ParseRest(std::span<const std::byte> rest, size_t address_size) {
+  const uint8_t flags = runtime::LoadU8(&rest[0]);
+  suppress = (flags & 0x08) != 0;
+  robustness = flags & 0x07;
+  query_interval_s = DecodeMulticastCode(runtime::LoadU8(&rest[1]), 4);  // RFC 3376 §4.1.7, RFC 3810 §5.1.9
+  const size_t sources_size = address_size * runtime::LoadBe16(&rest[2]);
+  if (rest.size() - kRest < sources_size) return false;
+  sources = MulticastSources(rest.subspan(kRest, sources_size), address_size);
+  return true;
+}
+
 MulticastReportWriter::MulticastReportWriter(std::span<std::byte> out, uint8_t type, size_t address_size)
     : out_(out), address_size_(address_size) {
   runtime::StoreBe32(out_.data(), uint32_t{type} << 24);

@@ -47,6 +47,21 @@ class MulticastSources {
   size_t address_size_ = 4;
 };
 
+// What a query of either protocol says, but for the version and the group.
+struct MulticastQueryFields {
+  uint32_t max_response_ms = 0;  // 0: at once
+  bool suppress = false;         // S: only for routers
+  uint8_t robustness = 0;        // QRV; 0: not said, as in the versions before
+  uint32_t query_interval_s = 0;
+  MulticastSources sources;  // of a query for a group and sources; a view of the message
+
+  // Takes what stands behind the group in IGMPv3 (RFC 3376 §4.1) and MLDv2 (RFC 3810 §5.1), at least kRest bytes. False
+  // when there are fewer sources than it says.
+  bool ParseRest(std::span<const std::byte> rest, size_t address_size);
+
+  static constexpr size_t kRest = 4;
+};
+
 // Writes a report into memory of the caller, as large as one packet may be: RFC 3376 §4.2.16 wants reports that are
 // too long split.
 class MulticastReportWriter {

@@ -17,10 +17,12 @@ constexpr uint8_t kSourceLinkLayerAddress = 1;
 constexpr uint8_t kTargetLinkLayerAddress = 2;
 constexpr uint8_t kPrefixInformation = 3;
 constexpr uint8_t kMtu = 5;
+constexpr uint8_t kNonce = 14;  // RFC 3971 §5.3.2
 
 constexpr size_t kLinkLayerOption = 8;
 constexpr size_t kPrefixOption = 32;
 constexpr size_t kMtuOption = 8;
+constexpr size_t kNonceOption = 8;  // as long as RFC 7527 §4 has it; Linux knows no other
 
 // Calls `option(type, bytes)` for each option, its header included; false when one is of length 0 or cut off, or when
 // the callback says so.
@@ -97,14 +99,25 @@ constexpr uint32_t kOverrideFlag = 0x20000000;
 }  // namespace
 
 bool NeighborSolicitation::Parse(std::span<const std::byte> message) {  // RFC 4861 §4.3, §7.1.1
-  return HasHeader(message, kIcmp6NeighborSolicitation, kTargetEnd) && ParseTarget(message, target) &&
-         ParseOnlyMac(message.subspan(kTargetEnd), kSourceLinkLayerAddress, source_mac);
+  if (!HasHeader(message, kIcmp6NeighborSolicitation, kTargetEnd) || !ParseTarget(message, target)) return false;
+  return ForEachOption(message.subspan(kTargetEnd), [&](uint8_t type, std::span<const std::byte> option) {
+    if (type == kSourceLinkLayerAddress) return ParseMac(option, source_mac);
+    if (type == kNonce && option.size() == kNonceOption && !nonce) {
+      nonce = uint64_t{LoadBe16(&option[2])} << 32 | LoadBe32(&option[4]);
+    }
+    return true;
+  });
 }
 
 size_t NeighborSolicitation::Emit(std::byte* p) const {
   EmitHeader(p, kIcmp6NeighborSolicitation, 0);
   StoreIpv6Address(p + kTargetOffset, target);
-  return kTargetEnd + EmitMac(p + kTargetEnd, kSourceLinkLayerAddress, source_mac);
+  const size_t size = kTargetEnd + EmitMac(p + kTargetEnd, kSourceLinkLayerAddress, source_mac);
+  if (!nonce) return size;
+  runtime::StoreBe16(p + size, kNonce << 8 | 1);
+  runtime::StoreBe16(p + size + 2, static_cast<uint16_t>(*nonce >> 32));
+  runtime::StoreBe32(p + size + 4, static_cast<uint32_t>(*nonce));
+  return size + kNonceOption;
 }
 
 bool NeighborAdvertisement::Parse(std::span<const std::byte> message) {  // RFC 4861 §4.4, §7.1.2

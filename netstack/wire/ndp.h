@@ -19,12 +19,14 @@
 
 namespace weir::netstack {
 
-// Type, code, checksum, flags, target, and one link-layer address option.
-inline constexpr size_t kMaxNdpMessage = 32;
+// Type, code, checksum, flags, target, and two options of eight bytes.
+inline constexpr size_t kMaxNdpMessage = 40;
 
 struct NeighborSolicitation {
   IpAddress target;
   std::optional<MacAddress> source_mac;
+  // Six bytes, as the low 48 bits (RFC 3971 §5.3.2); what tells a probe of our own that comes back (RFC 7527 §4).
+  std::optional<uint64_t> nonce = {};
 
   bool Parse(std::span<const std::byte> message);
   size_t Emit(std::byte* p) const;

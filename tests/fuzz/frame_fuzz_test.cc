@@ -28,6 +28,8 @@ TEST(FrameFuzz, AMillionFrames) {
   for (DropReason reason :
        {DropReason::kConsumed, DropReason::kArpMalformed, DropReason::kIpFragmentOverlap, DropReason::kIpMartianSource,
         DropReason::kIpFragmentMalformed, DropReason::kIpFragmentDuplicate, DropReason::kIpReassemblyFull,
+        DropReason::kNdpMalformed, DropReason::kNdpNotForUs, DropReason::kNdpUnsolicited, DropReason::kNdpConflict,
+        DropReason::kNdpRouterIgnored, DropReason::kNdpRedirect, DropReason::kMldMalformed, DropReason::kIpOptions,
         DropReason::kIcmpQuote, DropReason::kIcmpNoSocket, DropReason::kIcmpIgnored,
         DropReason::kUdpNoSocket, DropReason::kUdpQueueFull, DropReason::kTcpHeaderLength, DropReason::kTcpChecksum,
         DropReason::kTcpBadFlags, DropReason::kTcpSynQueueFull, DropReason::kTcpOutOfWindow, DropReason::kTcpOldAck,

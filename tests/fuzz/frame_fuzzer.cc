@@ -6,6 +6,8 @@
 #include <cstdio>
 
 #include "netstack/tcp/tcp_user_calls.h"
+#include "tests/support/mutate.h"
+#include "tests/support/ndp_packets.h"
 #include "tests/support/packets6.h"
 
 namespace weir::testing_support {
@@ -34,12 +36,33 @@ constexpr DropReason kOfOutput[] = {
     DropReason::kTxNoFrame,          DropReason::kTxTooBig,           DropReason::kIpReassemblyFull,
     DropReason::kIpReassemblyTimeout};
 
+// FixChecksums of an IPv6 packet.
+void FixChecksum6(Bytes& frame) {
+  uint8_t protocol = std::to_integer<uint8_t>(frame[20]);
+  size_t at = 54;
+  const size_t end = std::min<size_t>(frame.size(), at + Get16(frame, 18));
+  while ((protocol == 0 || protocol == 43 || protocol == 60) && at + 8 <= end) {
+    protocol = std::to_integer<uint8_t>(frame[at]);
+    at += 8 + 8 * std::to_integer<size_t>(frame[at + 1]);
+  }
+  const size_t field = protocol == 6 ? 16 : protocol == 17 ? 6 : 2;
+  if ((protocol != 6 && protocol != 17 && protocol != 58) || at + field + 2 > end) return;
+  Bytes pseudo(frame.begin() + 22, frame.begin() + 54);
+  Append32(pseudo, static_cast<uint32_t>(end - at));
+  Append32(pseudo, protocol);
+  Put16(frame, at + field, 0);
+  Put16(frame, at + field, static_cast<uint16_t>(~NaiveSum(View(frame).subspan(at, end - at), NaiveSum(pseudo))));
+}
+
 }  // namespace
 
 FrameFuzzer::FrameFuzzer(uint64_t seed) : random_(seed), host_(HostOptions()) {
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
   host_.Learn();
   ++received_;
+  netstack::Interface& interface = host_.interface();
+  netstack::Neighbour& peer = interface.neighbours.FindOrCreate(interface, Ip6(kPeerIp6));
+  NeighbourUpdate(interface, peer, {kPeerMac}, /*confirmed=*/true, host_.now());
   EXPECT_EQ(0, TcpListen(host_.inet().tcp, listener_, {{}, 80}, 8));
   EXPECT_EQ(0, host_.inet().udp.Bind(udp_, {{}, 7}));
 }
@@ -69,11 +92,19 @@ void FrameFuzzer::ReceiveRaw(std::span<const uint8_t> bytes) {
   Receive(Bytes(view.begin(), view.end()));
 }
 
+// A packet of the peer with a TCP segment.
+Bytes FrameFuzzer::TcpFrame(bool v4, const TcpSpec& spec, View payload) {
+  if (v4) return Ethernet({}, Ipv4({.protocol = 6}, Tcp(spec, payload)));
+  return Ethernet({.type = 0x86dd}, Ipv6({.protocol = 6, .extensions = Extensions()}, Tcp6(spec, payload)));
+}
+
 void FrameFuzzer::Connect(size_t slot) {
   Forget(socks_[slot]);
+  const bool v4 = !OneIn(4);
+  const IpAddress peer = v4 ? IpAddress::V4(kPeerIp) : Ip6(kPeerIp6);
   if (OneIn(4)) {  // an active one, which may stay in SYN-SENT
     int error = 0;
-    socks_[slot] = TcpConnect(host_.inet().tcp, {IpAddress::V4(kPeerIp), next_port_++}, host_.now(), &error);
+    socks_[slot] = TcpConnect(host_.inet().tcp, {peer, next_port_++}, host_.now(), &error);
     if (socks_[slot] == nullptr) return;
     socks_[slot]->owner = this;
     if (OneIn(4)) return;
@@ -83,18 +114,18 @@ void FrameFuzzer::Connect(size_t slot) {
                          .seq = static_cast<uint32_t>(random_()),
                          .ack = sock.snd.nxt.value(),
                          .flags = kSyn | kAck};
-    Receive(Ethernet({}, Ipv4({.protocol = 6}, Tcp(answer, {}))));
+    Receive(TcpFrame(v4, answer, {}));
     return;
   }
   TcpSpec spec{.source_port = next_port_++, .seq = static_cast<uint32_t>(random_()), .flags = kSyn};
   if (OneIn(2)) spec.options = {std::byte{2}, std::byte{4}, std::byte{2}, std::byte{24},
                                 std::byte{1}, std::byte{3}, std::byte{3}, std::byte{7}};
-  Receive(Ethernet({}, Ipv4({.protocol = 6}, Tcp(spec, {}))));
-  const TcpSock* half_open =
-      host_.inet().tcp.demux.Find({IpAddress::V4(kHostIp), 80}, {IpAddress::V4(kPeerIp), spec.source_port});
+  Receive(TcpFrame(v4, spec, {}));
+  const TcpSock* half_open = host_.inet().tcp.demux.Find({v4 ? IpAddress::V4(kHostIp) : Ip6(kHostIp6), 80},
+                                                         {peer, spec.source_port});
   if (half_open == nullptr || OneIn(8)) return;
   spec = {.source_port = spec.source_port, .seq = spec.seq + 1, .ack = half_open->snd.nxt.value(), .flags = kAck};
-  Receive(Ethernet({}, Ipv4({.protocol = 6}, Tcp(spec, {}))));
+  Receive(TcpFrame(v4, spec, {}));
   if (OneIn(8)) return;
   socks_[slot] = TcpAccept(listener_);
   if (socks_[slot] != nullptr) socks_[slot]->owner = this;
@@ -160,7 +191,8 @@ Bytes FrameFuzzer::TcpSegmentFor(const TcpSock& sock) {
   if (OneIn(32)) spec.flags |= kSyn;
   if (OneIn(64)) spec.flags ^= kRst;
   if (OneIn(64)) spec.flags = static_cast<uint8_t>(random_());
-  return Tcp(spec, Bytes(OneIn(3) ? 0 : Below(1461), std::byte{0x5a}));
+  const bool v4 = sock.remote.ip.is_v4();
+  return TcpFrame(v4, spec, Bytes(OneIn(3) ? 0 : Below(v4 ? 1461 : 1401), std::byte{0x5a}));
 }
 
 Bytes FrameFuzzer::ValidTcp() {
@@ -175,12 +207,95 @@ Bytes FrameFuzzer::ValidTcp() {
     if (other != nullptr) return TcpSegmentFor(*other);
   }
   const uint16_t ports[] = {80, 81, 7};
-  return Tcp({.source_port = static_cast<uint16_t>(OneIn(2) ? next_port_ - Below(100) : random_()),
-              .destination_port = ports[Below(3)],
-              .seq = static_cast<uint32_t>(random_()),
-              .ack = static_cast<uint32_t>(random_()),
-              .flags = static_cast<uint8_t>(OneIn(8) ? kSyn : random_())},
-             Bytes(Below(100)));
+  return TcpFrame(OneIn(2),
+                  {.source_port = static_cast<uint16_t>(OneIn(2) ? next_port_ - Below(100) : random_()),
+                   .destination_port = ports[Below(3)],
+                   .seq = static_cast<uint32_t>(random_()),
+                   .ack = static_cast<uint32_t>(random_()),
+                   .flags = static_cast<uint8_t>(OneIn(8) ? kSyn : random_())},
+                  Bytes(Below(100)));
+}
+
+// Extension headers in front of the transport of an IPv6 packet (RFC 8200 §4), mostly none.
+std::vector<Extension6> FrameFuzzer::Extensions() {
+  constexpr uint8_t kHopByHop = 0, kRouting = 43, kDestinationOptions = 60;
+  std::vector<Extension6> all;
+  if (OneIn(16)) all.push_back({kHopByHop, Hex("00 0502 0000 0100")});  // router alert, PadN
+  if (OneIn(8)) all.push_back({kDestinationOptions, Hex("00 0104 00000000")});
+  if (OneIn(16)) all.push_back({kDestinationOptions, Hex("01 1e0c 000000000000000000000000")});  // unknown, skipped
+  if (OneIn(32)) all.push_back({kDestinationOptions, Hex("00 9e04 00000000")});                 // unknown, refused
+  if (OneIn(32)) all.push_back({kRouting, Bytes{{}, std::byte(Below(4)), std::byte(Below(2)), {}, {}, {}, {}}});
+  return all;
+}
+
+// Neighbor Discovery of all kinds, by and about hosts that exist and that do not.
+Bytes FrameFuzzer::ValidNdp() {
+  const IpAddress ours = Ip6(kHostIp6), nodes = Ip6("ff02::1"), router = Ip6("fe80::1");
+  const IpAddress peers[] = {Ip6(kPeerIp6), Ip6("fe80::2"), Ip6("fd00::77"), ours, IpAddress()};
+  const IpAddress peer = peers[Below(5)], target = OneIn(4) ? peer : ours;
+  const std::optional<Mac> mac = OneIn(4) ? std::nullopt : std::optional(OneIn(8) ? kHostMac : kPeerMac);
+  const IpAddress destination = OneIn(2) ? netstack::SolicitedNodeGroup(target) : OneIn(2) ? ours : nodes;
+  switch (Below(6)) {
+    case 0:
+      return Ndp({peer, destination}, NeighborSolicit(target, peer.is_any() ? std::nullopt : mac));
+    case 1:
+      return Ndp({IpAddress(), destination}, NeighborSolicit(target, std::nullopt, static_cast<uint32_t>(Below(3))));
+    case 2: {
+      const char* flags[] = {"", "S", "O", "SO", "RSO"};
+      return Ndp({peer, destination}, NeighborAdvert(flags[Below(5)], target, mac));
+    }
+    case 3: {
+      RouterAdvertSpec spec{.source_mac = mac, .mtu = static_cast<uint32_t>(Below(3000))};
+      for (uint64_t n = Below(4); n > 0; --n) spec.prefixes.push_back({{Ip6("2001:db8::"), static_cast<int>(Below(129))}});
+      return Ndp({router, nodes}, RouterAdvert(spec));
+    }
+    default: {  // a redirect, or a router solicitation
+      Bytes message = NeighborSolicit(peer);
+      message[0] = std::byte(OneIn(2) ? 137 : 133);
+      if (message[0] == std::byte{137}) Append(message, std::as_bytes(std::span(ours.bytes())));
+      return Ndp({router, ours}, message);
+    }
+  }
+}
+
+// Queries of both versions and reports (RFC 3810 §5.1, RFC 2710 §3).
+Bytes FrameFuzzer::ValidMld() {
+  const std::string source = "fe80::2", group = OneIn(2) ? "ff02::1:ff00:1" : "ff15::1", all = "ff02::1";
+  const bool general = OneIn(2);
+  const Icmp6Spec spec{.type = static_cast<uint8_t>(OneIn(4) ? 131 : 130),
+                       .word = static_cast<uint32_t>(Below(5000)) << 16,
+                       .source = source,
+                       .destination = general ? all : group};
+  Bytes body;
+  Append(body, std::as_bytes(std::span(Ip6(general && spec.type == 130 ? "::" : group).bytes())));
+  if (OneIn(2)) {
+    const auto sources = static_cast<uint16_t>(Below(4));
+    Append16(body, static_cast<uint16_t>(random_()));
+    Append16(body, sources);
+    body.resize(body.size() + size_t{16} * sources, std::byte{0xfd});
+  }
+  return Ethernet({.type = 0x86dd}, Ipv6({.protocol = 58,
+                                          .source = source,
+                                          .destination = spec.destination,
+                                          .extensions = {{0, Hex("00 0502 0000 0100")}},
+                                          .hop_limit = 1},
+                                         Icmp6(spec, body)));
+}
+
+Bytes FrameFuzzer::ValidIpv6() {
+  switch (Below(6)) {
+    case 0:
+      return ValidMld();
+    case 1:
+    case 2:
+      return ValidNdp();
+    case 3:
+      return Ethernet({.type = 0x86dd},
+                      Ipv6({.protocol = 58, .extensions = Extensions()}, Icmp6({}, Bytes(Below(1300)))));
+    default:
+      return Ethernet({.type = 0x86dd},
+                      Ipv6({.extensions = Extensions()}, Udp6(5000, OneIn(4) ? 9 : 7, Bytes(Below(1300)))));
+  }
 }
 
 // A piece of one of a few datagrams of either version: with the others that come, in whatever order, some get complete.
@@ -215,6 +330,15 @@ Bytes FrameFuzzer::ValidIcmpError() {
             .destination_port = sock->remote.port,
             .seq = sock->snd.una.value() + static_cast<uint32_t>(OneIn(2) ? 0 : Below(3000))};
   }
+  if (sock != nullptr && !sock->local.ip.is_v4()) {
+    const Bytes packet = Ipv6({.protocol = 6, .source = kHostIp6, .destination = kPeerIp6},
+                              Tcp6(spec, Bytes(Below(1300)), kHostIp6, kPeerIp6));
+    const Icmp6Spec error{.type = static_cast<uint8_t>(1 + Below(4)),
+                          .code = static_cast<uint8_t>(OneIn(2) ? 0 : Below(8)),
+                          .word = static_cast<uint32_t>(Below(2000))};
+    const View quote = View(packet).first(std::min<size_t>(packet.size(), 48 + Below(500)));
+    return Ethernet({.type = 0x86dd}, Ipv6({.protocol = 58}, Icmp6(error, quote)));
+  }
   const Bytes segment = Tcp(spec, Bytes(Below(1461)), {kHostIp, kPeerIp});
   const Bytes packet = Ipv4({.protocol = 6, .source = kHostIp, .destination = kPeerIp, .fragment = 0x4000}, segment);
   const uint8_t types[] = {3, 3, 3, 11, 12};
@@ -229,6 +353,7 @@ Bytes FrameFuzzer::ValidIcmpError() {
 Bytes FrameFuzzer::Valid() {
   if (OneIn(4)) return ValidFragment();
   if (OneIn(16)) return ValidIcmpError();
+  if (OneIn(8)) return ValidIpv6();
   switch (Below(16)) {
     case 0: {
       ArpSpec arp{.operation = static_cast<uint16_t>(1 + Below(2))};
@@ -244,12 +369,13 @@ Bytes FrameFuzzer::Valid() {
       return Ethernet({}, Ipv4({.protocol = static_cast<uint8_t>(random_()),
                                 .options = Bytes(4 * Below(11), std::byte{1})}, Bytes(Below(100))));
     default:
-      return Ethernet({}, Ipv4({.protocol = 6}, ValidTcp()));
+      return ValidTcp();
   }
 }
 
 // Makes the checksums fit the changed bytes, where the lengths allow it, so that the change is seen further up.
 void FrameFuzzer::FixChecksums(Bytes& frame) {
+  if (frame.size() >= 54 && Get16(frame, 12) == 0x86dd) return FixChecksum6(frame);
   if (frame.size() < 34 || Get16(frame, 12) != 0x0800) return;
   const size_t header = size_t{4} * (std::to_integer<size_t>(frame[14]) & 15);
   const size_t end = std::min<size_t>(frame.size(), size_t{14} + Get16(frame, 16));

@@ -13,6 +13,7 @@
 #include "netstack/tcp/tcp_sock.h"
 #include "netstack/udp/udp_table.h"
 #include "tests/support/inet_test_host.h"
+#include "tests/support/packets6.h"
 
 namespace weir::testing_support {
 
@@ -44,7 +45,12 @@ class FrameFuzzer {
   Bytes ValidFragment();
   Bytes ValidIcmpError();
   Bytes ValidTcp();
+  Bytes ValidIpv6();
+  Bytes ValidNdp();
+  Bytes ValidMld();
   Bytes TcpSegmentFor(const netstack::TcpSock& sock);
+  Bytes TcpFrame(bool v4, const TcpSpec& spec, View payload);
+  std::vector<Extension6> Extensions();
   void Mutate(Bytes& frame);
   void FixChecksums(Bytes& frame);
   void Receive(const Bytes& frame);

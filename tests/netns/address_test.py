@@ -89,6 +89,23 @@ class AddressTest(harness.NetnsTest):
             server.stop()
             harness.wait_until(lambda: f"DHCPRELEASE({DEVICE}) {ip}" in log(), "the release")
 
+    def test_classless_routes(self):
+        """RFC 3442: as the server says, and not through the router that it names besides."""
+        far = "198.51.100.1"
+        run("ip", "-n", self.client, "addr", "add", f"{far}/32", "dev", "lo")
+        # Many, so that dnsmasq needs more than one option for them (RFC 3396).
+        others = "".join(f",10.{number}.0.0/16,{CLIENT_IP}" for number in range(100, 130))
+        with self.dnsmasq(f"--dhcp-range={LEASES}", "--dhcp-option=option:router,10.91.0.250",
+                          f"--dhcp-option=option:classless-static-route{others},{FAR_IP}/32,{CLIENT_IP}"):
+            server = self.weir("--address=dhcp")
+            self.addCleanup(server.kill)
+            ip = self.address_of(server, r"weir: ready: .* (10\.91\.0\.100)/24")
+            run_in(self.client, "ping", "-c1", "-W5", "-I", FAR_IP, ip)
+            done = run_in(self.client, "ping", "-c1", "-W2", "-I", far, ip, check=False)
+            self.assertIn("100% packet loss", done.stdout)
+            self.assertLess(0, server.metrics()['weir_packets_total outcome="NoRoute"'])
+            server.stop()
+
     def test_a_leased_address_that_another_host_has(self):
         """RFC 5227 §2.1.1, RFC 2131 §3.1.5: declined, and another is asked for."""
         run("ip", "-n", self.client, "addr", "add", "10.91.0.100/24", "dev", DEVICE)

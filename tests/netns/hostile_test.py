@@ -95,7 +95,7 @@ class HostileTest(harness.NetnsTest):
                 "IpVersion": [self.ipv4(17, b"x" * 20, first=0x55)],
                 "IpMartianSource": [self.ipv4(17, b"x" * 20, source=source)
                                     for source in ("127.0.0.1", WEIR_IP, "224.0.0.1", "255.255.255.255")],
-                "IpFragmentMalformed": [self.ipv4(17, b"x" * 25, fragment=0x2000), self.ipv4(17, b"x" * 24, fragment=0x1fff)],
+                "IpFragmentMalformed": [self.ipv4(17, b"x" * 7, fragment=0x2000), self.ipv4(17, b"x" * 24, fragment=0x1fff)],
                 "IpProtocol": [self.ipv4(200, b"x" * 20)],
                 "UdpChecksum": [self.udp(b"data", wrong=1)],
                 "UdpTruncated": [self.udp(b"data", length=7), self.udp(b"data", length=100)],
@@ -105,7 +105,8 @@ class HostileTest(harness.NetnsTest):
                 "TcpNoSocket": [self.tcp(syn), self.tcp(0x10)],
                 "IcmpChecksum": [self.icmp(wrong=0x10)],
                 "IcmpTruncated": [self.ipv4(1, b"\x08\0\0\0")],
-                "IcmpType": [self.icmp(kind=0), self.icmp(kind=5), self.icmp(kind=13)],
+                "IcmpType": [self.icmp(kind=0), self.icmp(kind=13)],
+                "IcmpRedirect": [self.icmp(kind=5)],
                 "ArpMalformed": [self.arp(operation=9), self.arp(operation=0)],
                 "ArpUnsolicited": [self.arp(operation=2)],
             }

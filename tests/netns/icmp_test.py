@@ -4,9 +4,11 @@ import re
 import socket
 import struct
 import tempfile
+import threading
+import time
 
 import harness
-from harness import CLIENT_IP, DEVICE, WEIR_IP, run, run_in
+from harness import CLIENT_IP, DEVICE, WEIR_IP, binary, run, run_in
 
 CLIENT_IP6, WEIR_IP6 = "fd91::1", "fd91::2"
 FAR_IP, FAR_IP6 = "10.92.0.2", "fd92::2"
@@ -98,6 +100,45 @@ class IcmpTest(BothVersions):
                 udp.send(b"anybody?")
                 with self.assertRaises(ConnectionRefusedError):
                     udp.recv(100)
+
+
+class ClientTest(BothVersions):
+    """weir asks, and the kernel answers."""
+
+    def ask(self, server, *flags, stack="xdp"):
+        own = self.xdp_flags() if stack == "xdp" else ["--stack=kernel"]
+        return run_in(self.server, binary("udp_client"), *own, f"--server={server}", *flags, check=False)
+
+    @harness.both_stacks
+    def test_an_answer(self, stack):
+        run("ip", "-n", self.server, "-6", "addr", "replace", "fd91::3/64", "dev", DEVICE, "nodad")
+        for ip in (CLIENT_IP, CLIENT_IP6):
+            with harness.inside(self.client):
+                server = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM)
+            with server:
+                server.bind((ip, 4000))
+
+                def answer_one():
+                    data, peer = server.recvfrom(100)
+                    server.sendto(b"well, " + data, peer)
+
+                answer = threading.Thread(target=answer_one)
+                answer.start()
+                done = self.ask(f"[{ip}]:4000" if ":" in ip else f"{ip}:4000", "--say=hello", stack=stack)
+                answer.join()
+                self.assertEqual(0, done.returncode, done.stderr)
+                self.assertEqual("well, hello", done.stdout.splitlines()[-1])
+
+    @harness.both_stacks
+    def test_nobody_listens(self, stack):
+        """RFC 1122 §4.1.3.3: the port unreachable of the kernel is an error of the socket, at once."""
+        run("ip", "-n", self.server, "-6", "addr", "replace", "fd91::3/64", "dev", DEVICE, "nodad")
+        for ip in (CLIENT_IP, f"[{CLIENT_IP6}]"):
+            begun = time.monotonic()
+            done = self.ask(f"{ip}:4001", "--tries=30", stack=stack)
+            self.assertGreater(25, time.monotonic() - begun)
+            self.assertEqual(1, done.returncode, done.stdout)
+            self.assertIn("ECONNREFUSED", done.stderr)
 
 
 class PathMtuTest(BothVersions):

@@ -194,6 +194,25 @@ class LifecycleTest(harness.NetnsTest):
         self.assertIn("ICMP echo request", text)
         self.assertIn("ICMP echo reply", text)
 
+    def test_udp_spreads_over_shards(self):
+        """Each has a socket on the port (SO_REUSEPORT), and a flow stays with one of them."""
+        with self.serve("udp_echo", "--port=7", "--shards=2", stack="kernel") as server:
+            def resumes():
+                page = run_in(self.server, "curl", "-sS", f"http://{harness.METRICS}/metrics").stdout
+                return [int(n) for n in re.findall(r'weir_resumes_total\{shard="\d"\} (\d+)', page)]
+
+            before = resumes()
+            self.assertEqual(2, len(before))
+            for number in range(40):
+                with harness.inside(self.client), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+                    udp.settimeout(20)
+                    udp.connect((server.ip, 7))
+                    for _ in range(5):
+                        udp.send(b"%d" % number)
+                        self.assertEqual(udp.recv(100), b"%d" % number)
+            for was, now in zip(before, resumes()):
+                self.assertGreater(now - was, 25)  # of 200 datagrams, in 40 flows
+
     def test_two_shards_on_kernel_sockets(self):
         with self.serve("tcp_echo", "--port=7", "--shards=2", stack="kernel") as server:
             for _ in range(20):

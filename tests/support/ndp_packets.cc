@@ -43,9 +43,10 @@ uint32_t PseudoHeader(const NdpSpec& spec, size_t length) {
   return NaiveSum(header);
 }
 
-// " from 020000000001", or nothing without the option.
+// " from 020000000001", or nothing without the option; a nonce, which is random, is left out.
 std::string DescribeMac(View message, size_t at, const char* word) {
-  if (message.size() < at + 8) return "";
+  constexpr int kNonce = 14;
+  if (message.size() < at + 8 || Get16(message, at) >> 8 == kNonce) return "";
   return absl::StrCat(" ", word, " ", absl::Hex(Get16(message, at + 2), absl::kZeroPad4),
                       absl::Hex(Get32(message, at + 4), absl::kZeroPad8));
 }
@@ -97,10 +98,14 @@ Bytes Ndp(const NdpSpec& spec, Bytes message) {
                        message));
 }
 
-Bytes NeighborSolicit(const IpAddress& target, std::optional<Mac> source_mac) {
+Bytes NeighborSolicit(const IpAddress& target, std::optional<Mac> source_mac, std::optional<uint32_t> nonce) {
   Bytes message = Message(kNeighborSolicit, 0);
   AppendIp(message, target);
   AppendMacOption(message, 1, source_mac);
+  if (nonce.has_value()) {
+    Append32(message, 0x0e010000);
+    Append32(message, *nonce);
+  }
   return message;
 }
 

@@ -29,7 +29,8 @@ struct NdpSpec {
 // The Ethernet frame of an IPv6 packet with an ICMPv6 message, whose checksum is filled in.
 Bytes Ndp(const NdpSpec& spec, Bytes message);
 
-Bytes NeighborSolicit(const IpAddress& target, std::optional<Mac> source_mac = std::nullopt);
+Bytes NeighborSolicit(const IpAddress& target, std::optional<Mac> source_mac = std::nullopt,
+                      std::optional<uint32_t> nonce = std::nullopt);
 // `flags`: of 'R', 'S' and 'O'.
 Bytes NeighborAdvert(absl::string_view flags, const IpAddress& target, std::optional<Mac> target_mac = std::nullopt);
 

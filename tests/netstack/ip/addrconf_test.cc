@@ -99,6 +99,37 @@ TEST_F(AddrconfTest, AConflictTakesAStaticAddressAway) {
   }
 }
 
+// RFC 7527 §4: a probe that the link sends back is known by its nonce; one of another host has another, or none.
+TEST_F(AddrconfTest, AProbeThatComesBack) {
+  std::set<Bytes> nonces;
+  for (const std::optional<Bytes>& other : {std::optional<Bytes>(), {Probe(kStatic)},
+                                            {Ndp({IpAddress(), netstack::SolicitedNodeGroup(kStatic)},
+                                                 NeighborSolicit(kStatic, std::nullopt, /*nonce=*/7))}}) {
+    EXPECT_TRUE(interface().addrconf.Add({kStatic, 64}, host.now()));
+    host.Turn();
+    const Bytes probe = host.TakeSent().frame;
+    ASSERT_EQ(14u + 40 + 32, probe.size());
+    EXPECT_EQ(0x0e01, Get16(probe, 14 + 40 + 24)) << "RFC 3971 §5.3.2: a nonce of six bytes";
+    EXPECT_TRUE(nonces.insert(Bytes(probe.end() - 6, probe.end())).second) << "twice the same";
+    for (int i = 0; i < 3; ++i) {
+      host.Receive(probe);
+      EXPECT_EQ(DropReason::kNdpLoopedBack, host.last());
+    }
+    EXPECT_NE(nullptr, interface().FindAddress(kStatic));
+    if (other.has_value()) {
+      host.Receive(*other);
+      EXPECT_EQ(DropReason::kNdpConflict, host.last());
+      EXPECT_EQ(nullptr, interface().FindAddress(kStatic));
+      continue;
+    }
+    host.Advance(1100 * kMillisecond);
+    EXPECT_EQ(AddressState::kPreferred, interface().FindAddress(kStatic)->state);
+    EXPECT_TRUE(listener.duplicates.empty());
+    host.inet().ip.RemoveAddress(interface(), kStatic);
+  }
+  EXPECT_EQ("", SentNdp(host));
+}
+
 TEST_F(AddrconfTest, AnAddressThatIsOursStays) {  // RFC 4862 §5.4.4: what is assigned is not given up
   EXPECT_TRUE(interface().addrconf.Add({kStatic, 64}, host.now()));
   host.Advance(2 * kSecond);

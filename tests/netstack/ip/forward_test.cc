@@ -182,5 +182,38 @@ TEST_F(ForwardTest, PartialChecksums) {
   }
 }
 
+// Fragments have no partial checksum, whatever they look like: of the first the rest is missing, and at the beginning of
+// the others is no header.
+TEST_F(ForwardTest, NoPartialChecksumsInFragments) {
+  Start(true, 1500, /*partial_checksums=*/true);
+  const auto partial = [](const IpAddress& source, const IpAddress& destination) {
+    Bytes bytes = Udp(4000, 7, Filler(16));
+    const auto pseudo = netstack::PseudoHeaderSum(source, destination, 17, static_cast<uint32_t>(bytes.size()));
+    netstack::StoreChecksum(bytes.data() + 6, netstack::FoldSum(pseudo));
+    return bytes;
+  };
+  const Bytes v4 = partial(IpAddress::V4(kPeerIp), IpAddress::V4(kFarIp));
+  const Bytes v6 = partial(*IpAddress::Parse(kPeerIp6), *IpAddress::Parse("fd00:1::2"));
+  struct {
+    const char* name;
+    uint16_t offset;
+    bool more;
+  } const cases[] = {{"first", 0, true}, {"middle", 800, true}, {"last", 800, false}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
+    const auto field = static_cast<uint16_t>(c.offset / 8 | (c.more ? 0x2000 : 0));
+    EXPECT_STREQ("kConsumed", Name(Receive(Ethernet({}, Ipv4({.destination = kFarIp, .fragment = field}, v4)))));
+    const Bytes sent = Sent(1);
+    EXPECT_EQ(v4, Bytes(sent.begin() + 34, sent.end()));
+    Bytes rest(1);
+    Append16(rest, static_cast<uint16_t>(c.offset | (c.more ? 1 : 0)));
+    Append32(rest, 1);
+    EXPECT_STREQ("kConsumed", Name(Receive(Ethernet({.type = 0x86dd}, Ipv6({.destination = "fd00:1::2",
+                                                                            .extensions = {{44, rest}}}, v6)))));
+    const Bytes sent6 = Sent(1);
+    EXPECT_EQ(v6, Bytes(sent6.begin() + 14 + 48, sent6.end()));
+  }
+}
+
 }  // namespace
 }  // namespace weir::testing_support

@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "netstack/udp/udp_output.h"
 #include "tests/netstack/ip/fragment_host.h"
+#include "tests/support/ndp_packets.h"
 #include "tests/support/random.h"
 
 namespace weir::testing_support {
@@ -129,6 +131,35 @@ TEST(UdpFragments, WaitForTheNeighbour) {
   EXPECT_EQ(Udp(7, 4000, payload, {kHostIp, other}), host.Join());
 }
 
+// The same with the most fragments that there are: on the narrowest path that is believed in.
+TEST(UdpFragments, NarrowestPath) {
+  for (const bool v4 : kBoth) {
+    SCOPED_TRACE(v4);
+    FragmentHost host;
+    const uint32_t mtu = v4 ? netstack::PathMtuCache::kMin4 : netstack::PathMtuCache::kMin6;
+    const IpAddress other = v4 ? IpAddress::V4(kPeerIp + 1) : Ip6("fd00::3");
+    ASSERT_TRUE(host.inet().ip.path_mtu.Lower(other, mtu, 1500, 1500, host.now()));
+    const Bytes payload = Filler(v4 ? 65507 : 65527);
+    const iovec piece{const_cast<std::byte*>(payload.data()), payload.size()};
+    ASSERT_EQ("kConsumed", Name(UdpSendmsg(host.inet().udp, host.sock(), std::span(&piece, 1), {other, 4000},
+                                           host.now())));
+    host.Turn();
+    ASSERT_TRUE(host.has_sent());
+    host.TakeSent();
+    EXPECT_FALSE(host.has_sent()) << "only the question";
+    if (v4) {
+      host.Receive(Ethernet({.type = 0x0806}, Arp({.operation = 2, .sender_ip = kPeerIp + 1, .target_mac = kHostMac})));
+    } else {
+      host.Receive(Ndp({.source = other, .destination = Ip6(kHostIp6)}, NeighborAdvert("SO", other, kPeerMac)));
+    }
+    size_t frames = 0;
+    EXPECT_EQ(v4 ? Udp(7, 4000, payload, {kHostIp, kPeerIp + 1}) : Udp6(7, 4000, payload, kHostIp6, "fd00::3"),
+              host.Join(&frames));
+    EXPECT_EQ(v4 ? size_t{netstack::PathMtuCache::kMaxFragments} : 54, frames);
+    EXPECT_EQ(0u, host.counted(DropReason::kNeighbourQueueFull));
+  }
+}
+
 // Hooks see a datagram once, by its first fragment, which has the ports; what they say holds for all of it.
 TEST(UdpFragments, HooksDecideForAll) {
   for (const netstack::Hook hook : {netstack::Hook::kLocalOut, netstack::Hook::kPostRouting}) {
@@ -150,6 +181,61 @@ TEST(UdpFragments, HooksDecideForAll) {
     EXPECT_EQ("kConsumed", Send(host, true, Filler(8000)));
     EXPECT_EQ(Expected(true, Filler(8000)), host.Join());
     EXPECT_EQ(2, state.calls);
+  }
+}
+
+// Writes an address into the IP header.
+struct Readdress {
+  bool v4;
+  bool destination;
+  IpAddress to;
+
+  static netstack::Verdict OnPacket(void* arg, netstack::HookPacket& packet) {
+    const auto& self = *static_cast<Readdress*>(arg);
+    Bytes header(packet.frame.data, packet.frame.data + 40);
+    const auto ip = std::as_bytes(std::span(self.to.bytes())).subspan(self.v4 ? 12 : 0);
+    std::copy(ip.begin(), ip.end(), header.begin() + (self.v4 ? 12 : 8) + (self.destination ? ip.size() : 0));
+    if (self.v4) Put16(header, 10, 0);
+    if (self.v4) Put16(header, 10, static_cast<uint16_t>(~NaiveSum(View(header).first(20))));
+    std::copy(header.begin(), header.end(), packet.frame.data);
+    return netstack::Verdict::kAccept;
+  }
+};
+
+// What a hook makes of the addresses holds for all fragments, and where they lead, too: by a narrower path here.
+TEST(UdpFragments, HooksChangeAll) {
+  for (const bool v4 : kBoth) {
+    for (const bool destination : kBoth) {
+      SCOPED_TRACE(absl::StrCat(v4 ? "IPv4" : "IPv6", destination ? ", destination" : ", source"));
+      FragmentHost host;
+      const Mac other_mac = {2, 0, 0, 0, 0, 3};
+      Readdress change{v4, destination, v4 ? IpAddress::V4(kPeerIp + 1) : Ip6("fd00::3")};
+      netstack::Neighbour& other = host.interface().neighbours.FindOrCreate(host.interface(), change.to);
+      NeighbourUpdate(host.interface(), other, {other_mac}, /*confirmed=*/true, host.now());
+      ASSERT_TRUE(host.inet().ip.path_mtu.Lower(change.to, 1280, 1500, 1500, host.now()));
+      ASSERT_TRUE(host.inet().ip.hooks.Register(
+          destination ? netstack::Hook::kLocalOut : netstack::Hook::kPostRouting, 0, &Readdress::OnPacket, &change));
+      ASSERT_EQ("kConsumed", Send(host, v4, Filler(8000)));
+      std::vector<Bytes> pieces;
+      Bytes whole;
+      while (host.has_sent()) {
+        pieces.push_back(host.TakeSent().frame);
+        const View ip = View(pieces.back()).subspan(14);
+        if (v4) EXPECT_EQ(0xffff, NaiveSum(ip.first(20)));
+        EXPECT_GE(destination ? 1280u : 1500u, ip.size());
+        const size_t at = (v4 ? 12 : 8) + (destination ? v4 ? 4 : 16 : 0), size = v4 ? 4 : 16;
+        const auto expected = std::as_bytes(std::span(change.to.bytes())).last(size);
+        EXPECT_TRUE(std::ranges::equal(expected, ip.subspan(at, size)));
+        EXPECT_TRUE(std::ranges::equal(std::as_bytes(std::span(destination ? other_mac : kPeerMac)),
+                                       View(pieces.back()).first(6)));
+        EXPECT_EQ(whole.size(), v4 ? size_t{8} * (Get16(ip, 6) & 0x1fff) : size_t{Get16(ip, 42)} & 0xfff8);
+        Append(whole, ip.subspan(v4 ? 20 : 48));
+      }
+      EXPECT_EQ(destination ? 7u : 6u, pieces.size());
+      EXPECT_EQ(Expected(v4, Filler(8000)), whole);
+      const Bytes& last = pieces.back();
+      EXPECT_EQ(0, v4 ? Get16(last, 20) & 0x2000 : Get16(last, 56) & 1) << "More in the last";
+    }
   }
 }
 

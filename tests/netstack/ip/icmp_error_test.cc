@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "tests/netstack/ip/fragment_host.h"
 #include "tests/support/mutate.h"
@@ -185,6 +186,37 @@ std::string Take(TcpTrace& t, const Bytes& frame) {
 }
 
 // RFC 5927 §4.1: only what is under way.
+// RFC 792, RFC 1122 §3.2.2.2; RFC 4861 §8: redirects change nothing, not even in the router's name and about a packet
+// that was sent, but each is counted.
+TEST(IcmpErrors, RedirectsAreIgnored) {
+  for (const bool v4 : kBoth) {
+    ConnectedUdp host(v4);
+    const IpAddress to = host.sock().remote.ip;
+    const netstack::NextHop before = netstack::RouteLookup(host.inet().ip, to);
+    const size_t routes = host.inet().ip.routes.routes().size();
+    const DropReason reason = v4 ? DropReason::kIcmpRedirect : DropReason::kNdpRedirect;
+    for (uint8_t code = 0; code < (v4 ? 4 : 1); ++code) {
+      Bytes frame = Error(true, 5, code, OurUdp(true, 20), kPeerIp + 1);
+      if (!v4) {
+        Bytes targets;  // RFC 4861 §4.5: the better hop, and whom it is for
+        for (const char* ip : {"fe80::9", kPeerIp6}) {
+          Append(targets, std::as_bytes(std::span(IpAddress::Parse(ip)->bytes())));
+        }
+        const std::string router = "fe80::2";
+        frame = Ethernet({.type = 0x86dd}, Ipv6({.protocol = 58, .source = router, .hop_limit = 255},
+                                                Icmp6({.type = 137, .source = router}, targets)));
+      }
+      host.Receive(frame);
+      EXPECT_EQ(reason, host.last()) << int{code};
+    }
+    EXPECT_EQ(v4 ? 4u : 1u, host.counted(reason));
+    EXPECT_EQ(before.ip, RouteLookup(host.inet().ip, to).ip);
+    EXPECT_EQ(routes, host.inet().ip.routes.routes().size());
+    EXPECT_EQ(0, host.TakeError());
+    EXPECT_FALSE(host.has_sent());
+  }
+}
+
 TEST(TcpErrors, SequenceNumber) {
   TcpTrace t;
   t.Establish();

@@ -2,37 +2,20 @@
 // in multicast_test.cc.
 #include <gtest/gtest.h>
 
-#include "tests/netstack/ip/group_host.h"
+#include "tests/netstack/ip/group_fixture.h"
 
 namespace weir::testing_support {
 namespace {
 
-using netstack::UdpSock;
 using enum netstack::GroupCall;
 
-class IgmpTest : public ::testing::Test {
+class IgmpTest : public GroupTest {
  protected:
-  IgmpTest() : host_(/*v4=*/true), sock_(host_.Bind()) {
-    EXPECT_EQ(0, host_.Call(sock_, kJoin, 1));
-    host_.Advance(30 * kSecond);
-    host_.TakeMessages();
-  }
-  std::string Within(Nanos ns) {
-    host_.Advance(ns);
-    return host_.Sent();
-  }
-  const char* Last() { return netstack::kDropReasonNames[static_cast<size_t>(host_.host().last())]; }
-
-  GroupHost host_;
-  UdpSock* sock_;
+  IgmpTest() : GroupTest(/*v4=*/true) {}
 };
 
 TEST_F(IgmpTest, WhichQueriesAreTaken) {
-  struct {
-    const char* name;
-    GroupQuery query;
-    const char* reason;
-  } const cases[] = {
+  const QueryCase cases[] = {
       {"right", {}, "kConsumed"},
       {"without router alert, as from some switches", {.router_alert = false}, "kConsumed"},
       {"§4.1.12: to our own address", {.destination = "10.0.0.1"}, "kConsumed"},
@@ -46,13 +29,7 @@ TEST_F(IgmpTest, WhichQueriesAreTaken) {
       {"§7.1: 9 bytes", {.cut = 9}, "kIgmpChecksum"},
       {"a group that is not joined, to it", {.group = 2}, "kIpNotLocal"},
   };
-  for (const auto& c : cases) {
-    GroupQuery query = c.query;
-    query.max_response_ns = kSecond;
-    host_.Query(query);
-    EXPECT_STREQ(c.reason, Last()) << c.name;
-    EXPECT_EQ(std::string(c.reason) == "kConsumed" ? "is_ex g1 {}" : "", Within(2 * kSecond)) << c.name;
-  }
+  for (const QueryCase& c : cases) ExpectTaken(c);
 }
 
 TEST_F(IgmpTest, WhichMessagesAreTaken) {

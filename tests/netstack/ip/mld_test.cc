@@ -2,38 +2,21 @@
 // spoken of. The rest is in multicast_test.cc.
 #include <gtest/gtest.h>
 
-#include "tests/netstack/ip/group_host.h"
+#include "tests/netstack/ip/group_fixture.h"
 #include "tests/support/packets6.h"
 
 namespace weir::testing_support {
 namespace {
 
-using netstack::UdpSock;
 using enum netstack::GroupCall;
 
-class MldTest : public ::testing::Test {
+class MldTest : public GroupTest {
  protected:
-  MldTest() : host_(/*v4=*/false), sock_(host_.Bind()) {
-    EXPECT_EQ(0, host_.Call(sock_, kJoin, 1));
-    host_.Advance(30 * kSecond);
-    host_.TakeMessages();
-  }
-  std::string Within(Nanos ns) {
-    host_.Advance(ns);
-    return host_.Sent();
-  }
-  const char* Last() { return netstack::kDropReasonNames[static_cast<size_t>(host_.host().last())]; }
-
-  GroupHost host_;
-  UdpSock* sock_;
+  MldTest() : GroupTest(/*v4=*/false) {}
 };
 
 TEST_F(MldTest, WhichQueriesAreTaken) {
-  struct {
-    const char* name;
-    GroupQuery query;
-    const char* reason;
-  } const cases[] = {
+  const QueryCase cases[] = {
       {"right", {}, "kConsumed"},
       {"§5.1.15: to our own address", {.destination = "fe80::1"}, "kConsumed"},
       {"for the group, to it", {.group = 1}, "kConsumed"},
@@ -48,13 +31,7 @@ TEST_F(MldTest, WhichQueriesAreTaken) {
       {"more sources than bytes", {.group = 1, .sources = {1, 2}, .cut = 28 + 16}, "kMldMalformed"},
       {"a group that is not joined, to it", {.group = 2}, "kIpNotLocal"},
   };
-  for (const auto& c : cases) {
-    GroupQuery query = c.query;
-    query.max_response_ns = kSecond;
-    host_.Query(query);
-    EXPECT_STREQ(c.reason, Last()) << c.name;
-    EXPECT_EQ(std::string(c.reason) == "kConsumed" ? "is_ex g1 {}" : "", Within(2 * kSecond)) << c.name;
-  }
+  for (const QueryCase& c : cases) ExpectTaken(c);
 }
 
 // RFC 3810 §6: all-nodes, and groups of scope 0 and 1, which do not leave the host.

@@ -182,6 +182,24 @@ TEST(Netfilter, AnotherDestinationIsRoutedAnew) {
   EXPECT_EQ(std::byte{9}, sent[5]);
 }
 
+// And is not sent when that way is too narrow for it.
+TEST(Netfilter, AnotherDestinationHasItsOwnPathMtu) {
+  InetTestHost host;
+  host.Learn();
+  host.Learn(0x0a000009, {2, 0, 0, 0, 0, 9});
+  ASSERT_TRUE(host.inet().ip.path_mtu.Lower(IpAddress::V4(0x0a000009), 600, 1500, 1500, host.now()));
+  ASSERT_TRUE(host.inet().ip.hooks.Register(Hook::kLocalOut, 0, [](void*, HookPacket& packet) {
+    Readdress(packet.frame, 16, 0x0a000009);
+    return Verdict::kAccept;
+  }, nullptr));
+  for (const size_t n : {572u, 573u}) {
+    host.Receive(Ethernet({}, Ipv4({.protocol = 1}, IcmpEcho(8, 1, 2, Filler(n)))));
+    EXPECT_STREQ(n == 572 ? "kConsumed" : "kTxTooBig", Name(host.last()));
+    ASSERT_EQ(n == 572, host.has_sent());
+    if (n == 572) EXPECT_EQ(14u + 600, host.TakeSent().frame.size());
+  }
+}
+
 // The filter at its hooks, on packets of both versions.
 TEST(FilterHook, RulesDecide) {
   InetTestHost host({.ip6 = *IpPrefix::Parse("fd00::1/64")});

@@ -418,27 +418,6 @@ TEST(DhcpClient, MasksThatCanBe) {
   }
 }
 
-// The other options of RFC 2132; those that cannot be are left out.
-TEST(DhcpClient, WhatALeaseHas) {
-  Trace t;
-  t.Bind({.type = kAck, .options = {{3, Be32(0x0a000002)}, {6, Hex("0a00000a e0000001 0a00000b")}, {26, Hex("05dc")},
-                                    {28, Be32(0x0a0000ff)}}});
-  const DhcpLease& lease = t.client.lease();
-  EXPECT_EQ(IpAddress::V4(0x0a000002), lease.router);
-  EXPECT_EQ(IpAddress::V4(0x0a0000ff), lease.broadcast);
-  EXPECT_EQ(1500, lease.mtu);
-  ASSERT_EQ(2u, lease.dns_server_count);
-  EXPECT_EQ("10.0.0.10", lease.dns_servers[0].ToString());
-  EXPECT_EQ("10.0.0.11", lease.dns_servers[1].ToString());
-
-  Trace odd;
-  odd.Bind({.type = kAck, .options = {{3, Be32(0xe0000001)}, {6, Be32(0)}, {26, Hex("0044")}, {28, Be32(0xc0a80001)}}});
-  EXPECT_FALSE(odd.client.lease().router);
-  EXPECT_FALSE(odd.client.lease().broadcast);
-  EXPECT_FALSE(odd.client.lease().mtu);
-  EXPECT_EQ(0u, odd.client.lease().dns_server_count);
-}
-
 TEST(DhcpClient, WithoutTheBroadcastFlag) {  // RFC 2131 §4.1: a host that takes unicast before it has an address
   Trace t(1, {.broadcast = false});
   t.client.Start(0);

@@ -179,6 +179,36 @@ TEST_F(DhcpInterfaceTest, WhatChangesWithARenewal) {
   Sent();
 }
 
+TEST_F(DhcpInterfaceTest, ClasslessRoutes) {  // RFC 3442
+  const auto next_hop = [&](uint32_t ip) { return RouteLookup(host.inet().ip, IpAddress::V4(ip)); };
+  const auto ack = [](const char* routes) {
+    return Answer{.type = kAck, .options = {{3, Be32(kServer)}, {121, Hex(routes)}}};
+  };
+  Bind(ack("10ac10 0a000009 10ac11 00000000"));
+  EXPECT_EQ(IpAddress::V4(kOtherServer), next_hop(0xac100001).ip);
+  EXPECT_EQ(IpAddress::V4(0xac110001), next_hop(0xac110001).ip) << "on the link";
+  EXPECT_EQ(nullptr, RouteLookup(host.inet().ip, kFar).out) << "the router option is ignored";
+  EXPECT_EQ(3u, host.inet().ip.routes.routes().size());
+  Renewing();
+  Answers(ack("10ac10 0a000008 00 0a000009"));
+  EXPECT_EQ(IpAddress::V4(0x0a000008), next_hop(0xac100001).ip);
+  EXPECT_EQ(IpAddress::V4(kOtherServer), next_hop(0xac110001).ip);
+  EXPECT_EQ(3u, host.inet().ip.routes.routes().size());
+  EXPECT_EQ(0u, host.counted(DropReason::kAutoconfTableFull));
+  Sent();
+  host.Advance(3700 * kSecond);
+  EXPECT_TRUE(host.inet().ip.routes.routes().empty());
+  Sent();
+}
+
+TEST_F(DhcpInterfaceTest, MoreRoutesThanAreTaken) {
+  std::string routes;
+  for (int i = 0; i < 40; ++i) routes += "00 0a000001";
+  Bind({.type = kAck, .options = {{121, Hex(routes)}}});
+  EXPECT_EQ(1u, host.counted(DropReason::kAutoconfTableFull));
+  Sent();
+}
+
 TEST_F(DhcpInterfaceTest, TheEndOfALease) {  // RFC 2131 §4.4.5: it must not be used any more
   Bind({.type = kAck, .options = {{3, Be32(kServer)}, {26, Hex("0514")}}});
   host.Advance(3700 * kSecond);

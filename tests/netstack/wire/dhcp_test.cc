@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -45,6 +46,11 @@ std::string Describe(const DhcpReply& r) {
   add_ip("broadcast", r.broadcast);
   add("mtu", r.mtu);
   for (size_t i = 0; i < r.dns_server_count; ++i) add_ip("dns", r.dns_servers[i]);
+  for (size_t i = 0; i < r.route_count; ++i) {
+    absl::StrAppend(&text, " route ", Ip(r.routes[i].destination), "/", r.routes[i].length, " via ",
+                    Ip(r.routes[i].router));
+  }
+  if (r.routes_left_out) text += " and more";
   if (!r.message.empty()) absl::StrAppend(&text, " '", r.message, "'");
   return text;
 }
@@ -78,6 +84,17 @@ const OptionCase kCases[] = {
     {"RFC 2131 §4.1: overload, both, file first", Reply("340103 350105 ff", "330400000001 ff", "330400000002 ff"),
      "type 5 lease 1"},
     {"no overload: file is a file name", Reply("350102 ff", "3302"), "type 2"},
+    {"RFC 3442: prefixes of all lengths of bytes",
+     Reply("350102 792300 0a000001 080a 0a000002 0f0a0a 0a000003 170a0102 0a000004 200a010203 00000000 ff"),
+     "type 2 route 0.0.0.0/0 via 10.0.0.1 route 10.0.0.0/8 via 10.0.0.2 route 10.10.0.0/15 via 10.0.0.3 "
+     "route 10.1.2.0/23 via 10.0.0.4 route 10.1.2.3/32 via 0.0.0.0"},
+    {"RFC 3396 §7: in pieces, cut anywhere", Reply("350102 7904 00 0a0000 7901 01 7906 080a 0a000002 ff"),
+     "type 2 route 0.0.0.0/0 via 10.0.0.1 route 10.0.0.0/8 via 10.0.0.2"},
+    {"RFC 3396 §5: options, then file, then sname",
+     Reply("340103 7902 10ac ff", "7902 100a ff", "7903 000002 350105 ff"), "type 5 route 172.16.0.0/16 via 10.0.0.2"},
+    {"a prefix longer than an address", Reply("350102 790a 00 0a000001 21 0a000002 ff"), "type 2"},
+    {"half a route behind a whole one", Reply("350102 7908 00 0a000001 08 0a 0a ff"), "type 2"},
+    {"no routes", Reply("350102 7900 ff"), "type 2"},
     {"overload within file means nothing", Reply("340101 ff", "340103 ff", "350102 ff"), "type 0"},
 };
 
@@ -91,6 +108,29 @@ TEST(DhcpReply, Options) {
     EXPECT_EQ("10.0.0.100", Ip(reply.yiaddr));
     EXPECT_EQ("10.0.0.3", Ip(reply.siaddr));
     EXPECT_EQ(kHostMac, reply.chaddr.bytes);
+  }
+}
+
+// Short ones and long ones, up to what is kept and beyond it, in pieces as large as they can be.
+TEST(DhcpReply, ManyRoutes) {
+  for (const std::string route : {"00 0a000001", "20 0a000002 0a000001"}) {
+    for (const size_t n : {DhcpReply::kMaxRoutes - 1, DhcpReply::kMaxRoutes, DhcpReply::kMaxRoutes + 1, size_t{200}}) {
+      SCOPED_TRACE(absl::StrCat(n, " of ", route));
+      Bytes value;
+      for (size_t i = 0; i < n; ++i) Append(value, Hex(route));
+      Bytes bytes = Reply("350102");
+      for (size_t at = 0; at < value.size(); at += 255) {
+        const View piece = View(value).subspan(at, std::min<size_t>(255, value.size() - at));
+        bytes.push_back(std::byte{121});
+        bytes.push_back(std::byte(piece.size()));
+        Append(bytes, piece);
+      }
+      DhcpReply reply;
+      ASSERT_TRUE(reply.Parse(bytes));
+      EXPECT_EQ(std::min(n, DhcpReply::kMaxRoutes), reply.route_count);
+      EXPECT_EQ(n > DhcpReply::kMaxRoutes, reply.routes_left_out);
+      EXPECT_EQ(0x0a000001u, reply.routes[reply.route_count - 1].router);
+    }
   }
 }
 
@@ -125,6 +165,7 @@ TEST(DhcpReply, Mutated) {
       DhcpReply reply;
       if (reply.Parse(bytes)) Describe(reply);
       ASSERT_LE(reply.dns_server_count, DhcpReply::kMaxDnsServers);
+      ASSERT_LE(reply.route_count, DhcpReply::kMaxRoutes);
     });
     ForEachMutation(view.subspan(240), 3000, random, [&](const Bytes& options) {  // all changes where it matters
       Bytes bytes(view.begin(), view.begin() + 240);
@@ -159,7 +200,7 @@ DhcpRequest Full(DhcpType type) {
 
 // RFC 2131 §4.4.1, table 5: all fields are set, and each message carries what it may.
 TEST(DhcpRequest, Table5) {
-  const std::string id = "3d07 01020000000001", list = "3708 0103061a1c333a3b", name = "0c04 77656972";
+  const std::string id = "3d07 01020000000001", list = "3709 017903061a1c333a3b", name = "0c04 77656972";
   EXPECT_EQ(Expected("01010600 12345678 0007 8000 00000000 00000000 00000000 00000000 020000000001",
                      "350101" + id + "32040a000064 390205c0" + list + name + "ff"),
             Emit(Full(DhcpType::kDiscover)));

@@ -54,6 +54,22 @@ TEST(Ndp, NeighborSolicitation) {  // RFC 4861 §4.3
   EXPECT_EQ(Bytes(kSolicit.begin(), kSolicit.begin() + 24), emitted);
 }
 
+TEST(Ndp, Nonce) {  // RFC 3971 §5.3.2, RFC 7527 §4
+  const auto parsed = [](const char* options) {
+    NeighborSolicitation message;
+    EXPECT_TRUE(message.Parse(Joined(Bytes(kSolicit.begin(), kSolicit.begin() + 24), Hex(options))));
+    return message.nonce;
+  };
+  EXPECT_EQ(std::nullopt, parsed(""));
+  EXPECT_EQ(0x010203040506u, parsed("0e01 010203040506"));
+  EXPECT_EQ(0x010203040506u, parsed("0e01 010203040506 0e01 000000000007")) << "the first counts";
+  EXPECT_EQ(std::nullopt, parsed("0e02 0102030405060708090a0b0c0d0e")) << "of another length";
+  Bytes emitted(netstack::kMaxNdpMessage);
+  const NeighborSolicitation both{.target = kTarget, .source_mac = MacAddress{kPeerMac}, .nonce = 0x010203040506};
+  emitted.resize(both.Emit(emitted.data()));
+  EXPECT_EQ(Joined(kSolicit, Hex("0e01 010203040506")), emitted);
+}
+
 TEST(Ndp, NeighborAdvertisement) {  // RFC 4861 §4.4
   NeighborAdvertisement message;
   ASSERT_TRUE(message.Parse(kAdvert));
