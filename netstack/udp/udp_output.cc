@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "netstack/ip/ip_fragment.h"
+#include "netstack/ip/ip_loopback.h"
 #include "netstack/udp/udp_input.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
@@ -30,21 +31,6 @@ int FindSource(UdpTable& table, const UdpSock& sock, const UdpSendOptions& optio
   if (unicast && flow->source.is_v4() != flow->destination.is_v4()) return EINVAL;
   if (!unicast && !SelectSource(table.ip(), flow->destination, flow->out, &flow->source)) return ENETUNREACH;
   return 0;
-}
-
-// Members on this host get what is sent before its headers are in front of it: the frames are the same.
-void DeliverHere(UdpTable& table, const UdpSock& sock, runtime::FrameChain&& data, const UdpRoute& route,
-                 Nanos now_ns) {
-  const IpFlow& flow = route.flow;
-  Datagram datagram{.data = RecvBuffer(std::move(data)),
-                    .peer = {flow.source, sock.local.port, ScopeOf(flow.source, *flow.out)},
-                    .local = {flow.destination, route.port},
-                    .interface = flow.out->index,
-                    .ttl = flow.ttl,
-                    .tos = flow.tos,
-                    .received_ns = now_ns};
-  // That nobody here wants it is no drop: it goes to the link.
-  static_cast<void>(UdpDeliverToMembers(table, *flow.out, datagram));
 }
 
 // `data` in frames of its own; as much of it as there are frames for.
@@ -82,6 +68,73 @@ void EmitHeader(std::byte* at, const UdpSock& sock, const UdpRoute& route, size_
   StoreChecksum(at + UdpHeader::kChecksumOffset, checksum);
 }
 
+DropReason ToLink(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const UdpRoute& route, Nanos now_ns) {
+  const ChecksumSum payload = SumBytes(frame->bytes());
+  std::byte* header = frame->Push(UdpHeader::kSize);
+  EmitHeader(header, sock, route, frame->len, payload);
+  return IpOutput(table.ip(), frame, route.flow, now_ns);
+}
+
+// Lets the hooks see the datagram as a packet of its own, and takes over what they made of it. False: refused, counted.
+bool PassHooks(UdpTable& table, const UdpSock& sock, const UdpRoute& route, Datagram* datagram) {
+  IpContext& ip = table.ip();
+  const bool v4 = route.flow.destination.is_v4();
+  runtime::Frame* frame = ip.pool.Alloc();
+  if (frame == nullptr) {
+    ip.outcomes.Count(DropReason::kTxNoFrame);
+    return false;
+  }
+  const size_t length = UdpHeader::kSize + datagram->data.size();
+  frame->len = static_cast<uint32_t>(std::min<size_t>(datagram->data.size(), frame->tailroom()));
+  datagram->data.CopyTo(frame->bytes());
+  const size_t copied = frame->len;
+  EmitHeader(frame->Push(UdpHeader::kSize), sock, route, length, SumPieces(datagram->data.buffers()));
+  const bool whole = frame->len == length;
+  if (v4) {
+    PushIpv4(*frame, route.flow, *route.flow.out, 0, whole ? Ipv4Header::kDontFragment : Ipv4Header::kMoreFragments);
+  } else {
+    PushIpv6(*frame, route.flow, *route.flow.out);
+  }
+  const DropReason verdict = LoopbackHooks(*route.flow.out, *frame, !route.to_link, datagram->received_ns);
+  if (verdict != DropReason::kConsumed) {
+    ip.outcomes.Count(verdict);
+    runtime::Unref(frame);
+    return false;
+  }
+  const uint32_t headers = (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) + UdpHeader::kSize;
+  UdpHeader header;
+  header.Parse(frame->data + headers - UdpHeader::kSize);
+  datagram->peer = {v4 ? IpAddress::V4(runtime::LoadBe32(frame->data + Ipv4Header::kSourceOffset))
+                       : LoadIpv6Address(frame->data + 8),
+                    header.source_port, datagram->peer.scope_id};
+  datagram->local = {DestinationOf(*frame), header.destination_port};
+  datagram->data.Consume(copied);
+  runtime::FrameChain changed;
+  changed.Append(frame, frame->bytes().subspan(headers));
+  changed.Append(std::move(datagram->data));
+  datagram->data = RecvBuffer(std::move(changed));
+  return true;
+}
+
+// Members on this host get what is sent as it lies in its frames, headers or not: nothing is copied without hooks.
+void DeliverHere(UdpTable& table, const UdpSock& sock, runtime::FrameChain&& data, const UdpRoute& route,
+                 Nanos now_ns) {
+  const IpFlow& flow = route.flow;
+  Datagram datagram{.data = RecvBuffer(std::move(data)),
+                    .peer = {flow.source, sock.local.port, ScopeOf(flow.source, *flow.out)},
+                    .local = {flow.destination, route.port},
+                    .interface = flow.out->index,
+                    .ttl = flow.ttl,
+                    .tos = flow.tos,
+                    .received_ns = now_ns};
+  if (HasLoopbackHooks(table.ip().hooks) && !PassHooks(table, sock, route, &datagram)) [[unlikely]] return;
+  // That nobody here wants it is no drop: it goes to the link.
+  static_cast<void>(UdpDeliverToMembers(table, *flow.out, datagram));
+}
+
+// What was refused on its way to the link comes to nobody here either: LOCAL_OUT comes before both (ip_local_out).
+bool GoesOn(DropReason sent) { return sent != DropReason::kHookDropped && sent != DropReason::kHookStolen; }
+
 }  // namespace
 
 int UdpFindRoute(UdpTable& table, const UdpSock& sock, const Endpoint& peer, const UdpSendOptions& options,
@@ -109,20 +162,18 @@ int UdpFindRoute(UdpTable& table, const UdpSock& sock, const Endpoint& peer, con
 
 DropReason UdpTransmit(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const UdpRoute& route,
                        Nanos now_ns) {
-  if (route.to_host) {
-    runtime::FrameChain data;
-    runtime::Ref(frame);
-    data.Append(frame, frame->bytes());
-    DeliverHere(table, sock, std::move(data), route, now_ns);
-  }
-  if (!route.to_link) {
+  if (!route.to_host && route.to_link) [[likely]] return ToLink(table, sock, frame, route, now_ns);
+  runtime::FrameChain here;
+  runtime::Ref(frame);
+  here.Append(frame, frame->bytes());
+  DropReason sent = DropReason::kConsumed;
+  if (route.to_link) {
+    sent = ToLink(table, sock, frame, route, now_ns);
+  } else {
     runtime::Unref(frame);
-    return DropReason::kConsumed;
   }
-  const ChecksumSum payload = SumBytes(frame->bytes());
-  std::byte* header = frame->Push(UdpHeader::kSize);
-  EmitHeader(header, sock, route, frame->len, payload);
-  return IpOutput(table.ip(), frame, route.flow, now_ns);
+  if (route.to_host && GoesOn(sent)) DeliverHere(table, sock, std::move(here), route, now_ns);
+  return sent;
 }
 
 DropReason UdpTransmit(UdpTable& table, const UdpSock& sock, std::span<const iovec> data, const UdpRoute& route,
@@ -130,14 +181,17 @@ DropReason UdpTransmit(UdpTable& table, const UdpSock& sock, std::span<const iov
   size_t length = UdpHeader::kSize;
   for (const iovec& piece : data) length += piece.iov_len;
   if (length > UdpHeader::kSize + UdpMaxDatagram(route.flow.destination)) return DropReason::kTxTooBig;
-  if (route.to_host) {
+  DropReason sent = DropReason::kConsumed;
+  if (route.to_link) {
+    std::byte header[UdpHeader::kSize];
+    EmitHeader(header, sock, route, length, SumPieces(data));
+    sent = IpFragmentOutput(table.ip(), header, data, route.flow, now_ns);
+  }
+  if (route.to_host && GoesOn(sent)) {
     runtime::FrameChain copy = CopyToFrames(table.ip(), data);
     if (copy.size() + UdpHeader::kSize == length) DeliverHere(table, sock, std::move(copy), route, now_ns);
   }
-  if (!route.to_link) return DropReason::kConsumed;
-  std::byte header[UdpHeader::kSize];
-  EmitHeader(header, sock, route, length, SumPieces(data));
-  return IpFragmentOutput(table.ip(), header, data, route.flow, now_ns);
+  return sent;
 }
 
 DropReason UdpSendmsg(UdpTable& table, const UdpSock& sock, runtime::Frame* frame, const Endpoint& peer,

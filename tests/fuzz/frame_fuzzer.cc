@@ -252,7 +252,7 @@ Bytes FrameFuzzer::ValidNdp() {
     default: {  // a redirect, or a router solicitation
       Bytes message = NeighborSolicit(peer);
       message[0] = std::byte(OneIn(2) ? 137 : 133);
-      if (message[0] == std::byte{137}) Append(message, std::as_bytes(std::span(ours.bytes())));
+      if (message[0] == std::byte{137}) Append(message, Address(ours.bytes()));
       return Ndp({router, ours}, message);
     }
   }
@@ -267,7 +267,7 @@ Bytes FrameFuzzer::ValidMld() {
                        .source = source,
                        .destination = general ? all : group};
   Bytes body;
-  Append(body, std::as_bytes(std::span(Ip6(general && spec.type == 130 ? "::" : group).bytes())));
+  Append(body, Address(Ip6(general && spec.type == 130 ? "::" : group).bytes()));
   if (OneIn(2)) {
     const auto sources = static_cast<uint16_t>(Below(4));
     Append16(body, static_cast<uint16_t>(random_()));

@@ -10,10 +10,7 @@ namespace {
 
 constexpr uint8_t kRouterSolicit = 133, kRouterAdvert = 134, kNeighborSolicit = 135, kNeighborAdvert = 136;
 
-void AppendIp(Bytes& bytes, const IpAddress& ip) {
-  const std::array<uint8_t, 16> address = ip.bytes();
-  Append(bytes, std::as_bytes(std::span(address)));
-}
+void AppendIp(Bytes& bytes, const IpAddress& ip) { Append(bytes, Address(ip.bytes())); }
 
 IpAddress GetIp(View bytes, size_t at) {
   std::array<uint8_t, 16> ip;

@@ -107,6 +107,11 @@ void Append32(Bytes& bytes, uint32_t value) {
 }
 void Append(Bytes& bytes, View more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
 
+Bytes Address(const std::array<uint8_t, 16>& bytes) {
+  const auto view = std::as_bytes(std::span(bytes));
+  return {view.begin(), view.end()};
+}
+
 Bytes Text(absl::string_view text) {
   const auto* p = reinterpret_cast<const std::byte*>(text.data());
   return Bytes(p, p + text.size());

@@ -38,6 +38,8 @@ void Append16(Bytes& bytes, uint16_t value);
 void Append32(Bytes& bytes, uint32_t value);
 void Append(Bytes& bytes, View more);
 Bytes Text(absl::string_view text);
+// The bytes of an address.
+Bytes Address(const std::array<uint8_t, 16>& bytes);
 // `n` bytes that differ from their neighbours.
 Bytes Filler(size_t n);
 

@@ -193,7 +193,8 @@ struct Readdress {
   static netstack::Verdict OnPacket(void* arg, netstack::HookPacket& packet) {
     const auto& self = *static_cast<Readdress*>(arg);
     Bytes header(packet.frame.data, packet.frame.data + 40);
-    const auto ip = std::as_bytes(std::span(self.to.bytes())).subspan(self.v4 ? 12 : 0);
+    const Bytes address = Address(self.to.bytes());
+    const auto ip = View(address).subspan(self.v4 ? 12 : 0);
     std::copy(ip.begin(), ip.end(), header.begin() + (self.v4 ? 12 : 8) + (self.destination ? ip.size() : 0));
     if (self.v4) Put16(header, 10, 0);
     if (self.v4) Put16(header, 10, static_cast<uint16_t>(~NaiveSum(View(header).first(20))));
@@ -224,7 +225,8 @@ TEST(UdpFragments, HooksChangeAll) {
         if (v4) EXPECT_EQ(0xffff, NaiveSum(ip.first(20)));
         EXPECT_GE(destination ? 1280u : 1500u, ip.size());
         const size_t at = (v4 ? 12 : 8) + (destination ? v4 ? 4 : 16 : 0), size = v4 ? 4 : 16;
-        const auto expected = std::as_bytes(std::span(change.to.bytes())).last(size);
+        const Bytes address = Address(change.to.bytes());
+        const auto expected = View(address).last(size);
         EXPECT_TRUE(std::ranges::equal(expected, ip.subspan(at, size)));
         EXPECT_TRUE(std::ranges::equal(std::as_bytes(std::span(destination ? other_mac : kPeerMac)),
                                        View(pieces.back()).first(6)));

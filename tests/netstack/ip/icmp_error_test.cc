@@ -200,7 +200,7 @@ TEST(IcmpErrors, RedirectsAreIgnored) {
       if (!v4) {
         Bytes targets;  // RFC 4861 §4.5: the better hop, and whom it is for
         for (const char* ip : {"fe80::9", kPeerIp6}) {
-          Append(targets, std::as_bytes(std::span(IpAddress::Parse(ip)->bytes())));
+          Append(targets, testing_support::Address(IpAddress::Parse(ip)->bytes()));
         }
         const std::string router = "fe80::2";
         frame = Ethernet({.type = 0x86dd}, Ipv6({.protocol = 58, .source = router, .hop_limit = 255},

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "netstack/ip/filter_hook.h"
+#include "netstack/udp/udp_multicast.h"
 #include "netstack/udp/udp_output.h"
 #include "netstack/udp/udp_table.h"
 #include "netstack/wire/checksum.h"
@@ -197,6 +198,71 @@ TEST(Netfilter, AnotherDestinationHasItsOwnPathMtu) {
     EXPECT_STREQ(n == 572 ? "kConsumed" : "kTxTooBig", Name(host.last()));
     ASSERT_EQ(n == 572, host.has_sent());
     if (n == 572) EXPECT_EQ(14u + 600, host.TakeSent().frame.size());
+  }
+}
+
+// What this host sends to a group that it is a member of, or to all hosts: once out, and a copy out and in again
+// (ip_mc_output, ip_rcv). A hook that refuses it on the way in refuses the copy, on the way out both.
+TEST(Netfilter, WhatComesBackToThisHost) {
+  struct {
+    const char* name;
+    const char* to;
+    size_t length;
+    const char* version;  // as Watcher writes it
+    bool to_link = true;
+  } const targets[] = {{"IPv4 group", "239.1.1.1", 5, ""},
+                       {"IPv6 group", "ff15::1", 5, "6"},
+                       {"broadcast", "255.255.255.255", 5, ""},
+                       {"group, in fragments", "239.1.1.1", 4000, ""},
+                       {"group, TTL 0", "239.1.1.1", 5, "", false}};
+  struct {
+    const char* drop_at;
+    bool out, in;
+  } const verdicts[] = {{"", true, true},          {"LOCAL_OUT", false, false}, {"POST_ROUTING", false, false},
+                        {"PRE_ROUTING", true, false}, {"LOCAL_IN", true, false}};
+  for (const auto& target : targets) {
+    for (const auto& c : verdicts) {
+      SCOPED_TRACE(std::string(target.name) + ", refused at " + c.drop_at);
+      InetTestHost host({.ip6 = *IpPrefix::Parse("fd00::1/64")});
+      netstack::UdpSock sock;
+      ASSERT_EQ(0, host.inet().udp.Bind(sock, {{}, 7}));
+      sock.broadcast = true;
+      if (!target.to_link) sock.multicast_ttl = 0;
+      const IpAddress to = *IpAddress::Parse(target.to);
+      if (to.is_multicast()) {
+        ASSERT_EQ(0, UdpGroupCall(host.inet().udp, sock, netstack::GroupCall::kJoin, to, {}, 0));
+      }
+      host.Advance(30 * kSecond);  // reports are sent
+      host.Sent();
+      {
+        Watcher watcher(host.inet().ip.hooks);
+        watcher.drop_at = c.drop_at;
+        Bytes payload = Filler(target.length);
+        const iovec piece{payload.data(), payload.size()};
+        (void)UdpSendmsg(host.inet().udp, sock, std::span(&piece, 1), {to, 7}, host.now());
+        host.Turn();
+        const std::string v = target.version;
+        const std::string out = "LOCAL_OUT" + v + " out POST_ROUTING" + v + " out",
+                          in = " POST_ROUTING" + v + " out PRE_ROUTING" + v + " in LOCAL_IN" + v + " in";
+        if (*c.drop_at == 0) EXPECT_EQ(target.to_link ? out + in : "LOCAL_OUT out" + in, watcher.Seen());
+        EXPECT_EQ(c.out && target.to_link, host.has_sent());
+        ASSERT_EQ(c.in ? 1u : 0u, sock.receive_queue.size());
+        const bool copy_refused = !c.in && (c.out || !target.to_link);  // the other is the caller's to count
+        EXPECT_EQ(copy_refused ? 1u : 0u, host.counted(DropReason::kHookDropped));
+        if (c.in) {
+          Bytes bytes(target.length);
+          const netstack::Datagram datagram = sock.receive_queue.Pop();
+          EXPECT_EQ(target.length, datagram.data.size());
+          datagram.data.CopyTo(bytes);
+          EXPECT_EQ(payload, bytes);
+          EXPECT_EQ(to, datagram.local.ip);
+        }
+        while (host.has_sent()) host.TakeSent();
+      }
+      host.inet().udp.Unbind(sock);
+      host.Advance(30 * kSecond);
+      host.Sent();
+    }
   }
 }
 
