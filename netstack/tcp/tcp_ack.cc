@@ -5,6 +5,7 @@
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_timer.h"
+#include "netstack/tcp/tcp_timestamps.h"
 
 namespace weir::netstack {
 namespace {
@@ -79,6 +80,7 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     return DropReason::kTcpOldAck;
   }
   if (segment.ack < sock.snd.una) return DropReason::kConsumed;  // an old ACK; its data may still count
+  TcpUpdateTsRecent(sock, segment, now_ns);
   const uint32_t window = uint32_t{segment.header.window} << sock.snd.wscale;
   const bool same_window = window == sock.snd.wnd;
   UpdateWindow(sock, segment, window);
@@ -96,8 +98,10 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   sock.snd.una = segment.ack;
   const Nanos sent_ns = CleanSendQueue(sock);
   sock.retries = 0;
-  if (sent_ns != 0) {
-    TcpRttSample(sock, now_ns - sent_ns);
+  // RFC 7323 §4.1: an echo tells which transmission it answers, where the time of sending does not.
+  const Nanos rtt_ns = sent_ns != 0 ? now_ns - sent_ns : TcpTimestampRtt(sock, segment, now_ns);
+  if (rtt_ns != 0) {
+    TcpRttSample(sock, rtt_ns);
     sock.backoff = 0;  // not before something was measured (RFC 6298 §5, note to §5.5)
   }
   const bool partial = sock.congestion.OnAck(sock.snd.una, acked, sock.snd.mss);

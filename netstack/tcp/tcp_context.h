@@ -18,6 +18,12 @@ struct TcpSettings {
   uint32_t receive_buffer = 512 << 10;
   // Unacknowledged and unsent bytes that a connection may hold.
   uint32_t send_buffer = 512 << 10;
+  // Options to offer and to take, by their Linux names: tcp_timestamps (0: off, 1: on, 2: on without a secret offset),
+  // tcp_sack, tcp_dsack, tcp_window_scaling.
+  uint8_t timestamps = 1;
+  bool sack = true;
+  bool dsack = true;
+  bool window_scaling = true;
   // Header prediction; off only to show that it changes nothing.
   bool prediction = true;
 };

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
@@ -27,10 +28,13 @@ void Send(IpContext& ip, runtime::Frame* frame, const IpAddress& source, const E
 
 // Header in front of `frame`, which begins at its payload and of which one reference is taken over. What the segment
 // says about receiving is then said: no ACK is owed any more (tcp_transmit_skb).
-void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, const TcpOptions& options, Nanos now_ns) {
+void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nanos now_ns) {
   TcpContext& context = sock.context;
-  std::byte option_bytes[TcpHeader::kMaxSize - TcpHeader::kMinSize];
-  const size_t option_size = options.Emit(option_bytes);
+  std::byte option_bytes[TcpOptions::kMaxSize];
+  bool sack_left = false;
+  const size_t option_size = (flags & kTcpSyn) != 0
+                                 ? TcpWriteSynOptions(sock, option_bytes, now_ns)
+                                 : TcpWriteOptions(sock, option_bytes, frame->len, now_ns, &sack_left);
   TcpHeader header{.source_port = sock.local.port,
                    .destination_port = sock.remote.port,
                    .seq = seq.value(),
@@ -40,7 +44,8 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, cons
     sock.rcv.wnd = TcpSelectWindow(sock);
     sock.rcv.wup = sock.rcv.nxt;
     header.ack = sock.rcv.nxt.value();
-    sock.ack_now = sock.ack_delayed = false;
+    sock.ack_now = sock.ack_now && sack_left;
+    sock.ack_delayed = false;
     context.ip.timers.Cancel(sock.delack_timer);
   }
   // RFC 7323 §2.2: the window of a SYN is never scaled, and no more than its field says is promised.
@@ -54,13 +59,13 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, cons
 }
 
 // A segment without data. Without a frame nothing is sent: the timer, or the peer, asks again.
-void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, const TcpOptions& options, Nanos now_ns) {
+void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, Nanos now_ns) {
   runtime::Frame* frame = sock.context.ip.pool.Alloc();
   if (frame == nullptr) {
     sock.context.ip.outcomes.Count(DropReason::kTxNoFrame);
     return;
   }
-  Transmit(sock, frame, seq, flags, options, now_ns);
+  Transmit(sock, frame, seq, flags, now_ns);
 }
 
 // Sends one frame of the send queue, the last one together with the FIN when `fin` says so. The frame stays in the
@@ -79,7 +84,7 @@ bool TransmitFrame(TcpSock& sock, runtime::Frame* frame, bool fin, Nanos now_ns)
   frame->data = frame->base + cb.offset;
   frame->len = cb.length;
   runtime::Ref(frame);
-  Transmit(sock, frame, cb.seq, flags, {}, now_ns);
+  Transmit(sock, frame, cb.seq, flags, now_ns);
   return true;
 }
 
@@ -149,6 +154,7 @@ void TcpSyncMss(TcpSock& sock) {
   const size_t headers = TcpHeader::kMinSize + (sock.remote.ip.is_v4() ? Ipv4Header::kMinSize : Ipv6Header::kSize);
   sock.snd.mss = sock.snd.peer_mss;
   if (mtu > headers) sock.snd.mss = static_cast<uint16_t>(std::min<size_t>(sock.snd.mss, mtu - headers));
+  sock.snd.mss = static_cast<uint16_t>(sock.snd.mss - std::min(TcpFixedOptions(sock), sock.snd.mss));
   sock.snd.path_generation = ip.path_mtu.generation();
 }
 
@@ -178,23 +184,18 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
 
 // snd.max, not snd.nxt: while old data is sent again snd.nxt is a number that the peer no longer accepts. Two hosts
 // that both answered such ACKs would go on for ever. Linux's snd_nxt never goes back.
-void TcpSendAck(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.max, kTcpAck, {}, now_ns); }
+void TcpSendAck(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.max, kTcpAck, now_ns); }
 
 void TcpSendSyn(TcpSock& sock, Nanos now_ns) {
   const bool answer = sock.state == TcpState::kSynReceived;
-  const TcpOptions options{.has_mss = true,
-                           // RFC 7323 §1.3: in an answer only when the SYN had it; wscale 0 then says so.
-                           .has_window_scale = !answer || sock.rcv.wscale != 0,
-                           .mss = sock.rcv.advmss,
-                           .window_scale = sock.rcv.wscale};
-  TransmitControl(sock, sock.snd.iss, answer ? kTcpSyn | kTcpAck : kTcpSyn, options, now_ns);
+  TransmitControl(sock, sock.snd.iss, answer ? kTcpSyn | kTcpAck : kTcpSyn, now_ns);
 }
 
-void TcpSendProbe(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.una - 1, kTcpAck, {}, now_ns); }
+void TcpSendProbe(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.una - 1, kTcpAck, now_ns); }
 
 void TcpSendReset(TcpSock& sock, Nanos now_ns) {
   ++sock.context.counters.resets_out;
-  TransmitControl(sock, sock.snd.max, kTcpRst | kTcpAck, {}, now_ns);
+  TransmitControl(sock, sock.snd.max, kTcpRst | kTcpAck, now_ns);
 }
 
 void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
@@ -225,7 +226,7 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
     const uint32_t usable = window > flight ? window - flight : 0;
     if (usable == 0) break;
     if (sock.send_head == nullptr) {  // only the FIN is left
-      TransmitControl(sock, snd.nxt, kTcpFin | kTcpAck, {}, now_ns);
+      TransmitControl(sock, snd.nxt, kTcpFin | kTcpAck, now_ns);
       snd.nxt += 1;
     } else {
       runtime::Frame* frame = sock.send_head;
@@ -260,7 +261,7 @@ void TcpRetransmit(TcpSock& sock, Nanos now_ns) {
     (void)TransmitFrame(sock, frame, frame->next == nullptr && frame->Cb<TcpTxCb>().end() < sock.snd.max, now_ns);
   } else if (sock.snd.fin) {
     ++sock.context.counters.retransmits;
-    TransmitControl(sock, sock.snd.write_seq - 1, kTcpFin | kTcpAck, {}, now_ns);
+    TransmitControl(sock, sock.snd.write_seq - 1, kTcpFin | kTcpAck, now_ns);
   }
 }
 

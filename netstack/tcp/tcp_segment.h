@@ -3,7 +3,6 @@
 #define NETSTACK_TCP_TCP_SEGMENT_H_
 
 #include <cstdint>
-#include <span>
 
 #include "netstack/tcp/seq.h"
 #include "netstack/wire/tcp.h"
@@ -18,7 +17,7 @@ struct TcpSegment {
   Seq ack;
   uint32_t payload = 0;  // bytes of data
   runtime::Frame& frame;
-  std::span<const std::byte> options;
+  TcpOptions options;
   Endpoint source;
   Endpoint destination;
 

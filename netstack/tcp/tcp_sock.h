@@ -101,7 +101,7 @@ struct TcpSock : ReadySock,
     uint32_t wnd = 0;  // scaled
     uint32_t max_wnd = 0;
     uint16_t peer_mss = 536;  // what the peer takes; RFC 9293 §3.7.1: the default for IPv4
-    uint16_t mss = 536;       // what is sent: not more than the path takes either
+    uint16_t mss = 536;       // data in a segment: not more than the path takes either, less options (RFC 6691 §2)
     uint32_t path_generation = 0;  // of the path MTUs when that was looked up
     uint8_t wscale = 0;
     bool fin = false;  // a FIN is the last thing before write_seq
@@ -119,6 +119,23 @@ struct TcpSock : ReadySock,
     uint8_t wscale = 0;
     bool fin = false;  // the peer's FIN was received in order
   } rcv;
+
+  // Timestamps (RFC 7323 §3), once negotiated.
+  struct {
+    bool ok = false;
+    uint32_t offset = 0;    // of our clock, in ms
+    uint32_t recent = 0;    // TS.Recent: what is echoed
+    uint32_t recent_s = 0;  // the second in which it came
+  } ts;
+
+  // Selective acknowledgment (RFC 2018), once negotiated, and what our ACKs tell of: tcp_sack.h.
+  struct {
+    bool ok = false;
+    bool has_dsack = false;
+    uint8_t count = 0;
+    SeqRange blocks[4];  // newest first
+    SeqRange dsack;      // received twice
+  } sack;
 
   runtime::FrameQueue send_queue;
   runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send

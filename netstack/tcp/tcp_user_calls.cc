@@ -8,6 +8,7 @@
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_timer.h"
 
@@ -149,7 +150,7 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
   sock->remote = remote;
   sock->rcv.advmss = TcpMss(context.ip, remote);
   sock->state = TcpState::kSynSent;
-  sock->rcv.wscale = kTcpWindowScale;
+  TcpOfferOptions(*sock);
   sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled
   TcpInitSend(*sock, now_ns);
   context.demux.Insert(*sock);

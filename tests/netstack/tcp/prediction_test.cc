@@ -41,9 +41,10 @@ std::string State(TcpSock& sock) {
 // One run: what was done, what came out, and the state after every step.
 class Conversation {
  public:
-  Conversation(uint64_t seed, bool prediction) : random_(seed), trace_(Options(seed, prediction)) {
-    if (Below(2) == 0) trace_.Establish({.quick = Below(2) == 0});
-    else trace_.Establish({.wscale = 7, .quick = Below(2) == 0});
+  Conversation(uint64_t seed, bool prediction) : random_(seed), trace_(TraceOptions(seed, prediction)) {
+    const bool quick = Below(2) == 0, sack = Below(2) == 0, timestamps = Below(2) == 0;
+    if (Below(2) == 0) trace_.Establish({.quick = quick, .timestamps = timestamps, .sack = sack});
+    else trace_.Establish({.wscale = 7, .quick = quick, .timestamps = timestamps, .sack = sack});
   }
 
   std::vector<std::string> Steps(int n) {
@@ -58,7 +59,7 @@ class Conversation {
   const netstack::TcpCounters& counters() { return trace_.tcp().counters; }
 
  private:
-  static TcpTrace::Options Options(uint64_t seed, bool prediction) {
+  static TcpTrace::Options TraceOptions(uint64_t seed, bool prediction) {
     TcpTrace::Options options;
     options.host.tcp.prediction = prediction;
     options.host.tcp.receive_buffer = seed % 2 == 0 ? 6000 : 100000;
@@ -106,7 +107,19 @@ class Conversation {
     // Of resets and SYNs only those that do not end the run.
     if (extra == "R") seq += 70000000;
     seq = std::max<int64_t>(seq, 1);
-    return absl::StrCat("A", extra, " ", seq, ":", seq + static_cast<int64_t>(length), " ack ", ack, " win ", window_);
+    return absl::StrCat("A", extra, " ", seq, ":", seq + static_cast<int64_t>(length), " ack ", ack, " win ", window_,
+                        Options(sock));
+  }
+
+  // Sometimes blocks of what is outstanding, or near it, and timestamps of before.
+  std::string Options(const TcpSock& sock) {
+    std::string options;
+    if (sock.ts.ok && Below(12) == 0) options = absl::StrCat("ts ", ms_ - static_cast<double>(Below(4)), " ecr 1, ");
+    if (Below(6) == 0) {
+      const int64_t start = sock.snd.una - sock.snd.iss + static_cast<int64_t>(Below(4000)) - 1000;
+      absl::StrAppend(&options, "sack ", start, ":", start + static_cast<int64_t>(Below(4000)));
+    }
+    return options.empty() ? "" : absl::StrCat(" <", options, ">");
   }
 
   std::mt19937_64 random_;
@@ -141,21 +154,23 @@ TEST(Prediction, ChangesNothing) {
   EXPECT_LT(1000u, predicted);
 }
 
-// In order and nothing else, the fast path takes everything.
+// In order and nothing else, the fast path takes everything; with timestamps and SACK agreed on, too.
 TEST(Prediction, TakesWhatIsInOrder) {
-  TcpTrace t;
-  t.Establish();
-  for (int i = 0; i < 10; ++i) {
-    t.In(i, absl::StrCat("A ", 1 + i * 100, ":", 101 + i * 100, " ack 1 win 65535"));
-    t.Read(100);
+  for (bool options : {false, true}) {
+    TcpTrace t;
+    t.Establish({.timestamps = options, .sack = options});
+    for (int i = 0; i < 10; ++i) {
+      t.In(i, absl::StrCat("A ", 1 + i * 100, ":", 101 + i * 100, " ack 1 win 65535"));
+      t.Read(100);
+      t.Drain();
+    }
+    EXPECT_EQ(10u, t.tcp().counters.predicted_data);
+    t.Send(1000);
     t.Drain();
+    t.In(20, "A 1001:1001 ack 1001 win 65535");
+    EXPECT_EQ(1u, t.tcp().counters.predicted_acks);
+    EXPECT_EQ(0u, t.tcp().counters.slow_path);
   }
-  EXPECT_EQ(10u, t.tcp().counters.predicted_data);
-  t.Send(1000);
-  t.Drain();
-  t.In(20, "A 1001:1001 ack 1001 win 65535");
-  EXPECT_EQ(1u, t.tcp().counters.predicted_acks);
-  EXPECT_EQ(0u, t.tcp().counters.slow_path);
 }
 
 }  // namespace
