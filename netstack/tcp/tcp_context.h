@@ -24,6 +24,9 @@ struct TcpSettings {
   bool sack = true;
   bool dsack = true;
   bool window_scaling = true;
+  // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
+  bool frto = true;
+  bool early_retrans = true;
   // Header prediction; off only to show that it changes nothing.
   bool prediction = true;
 };
@@ -34,6 +37,11 @@ struct TcpCounters {
   uint64_t slow_path = 0;
   uint64_t segments_out = 0;
   uint64_t retransmits = 0;
+  uint64_t fast_recoveries = 0;
+  uint64_t timeouts = 0;
+  uint64_t spurious_timeouts = 0;   // found by F-RTO
+  uint64_t undone_reductions = 0;
+  uint64_t loss_probes = 0;
   uint64_t resets_out = 0;
   uint64_t accepted = 0;
   uint64_t time_wait_recycled = 0;
