@@ -13,11 +13,15 @@
 namespace weir::netstack {
 namespace {
 
-// The sender says where it is (RFC 4861 §7.2.3, §6.3.4). An entry that is confirmed is not overwritten by that.
+// The sender says where it is (RFC 4861 §7.2.3, §6.3.4). An entry that is confirmed is not overwritten by that, and none
+// changes that says so already.
 void LearnSource(Interface& in, const IpAddress& sender, const std::optional<MacAddress>& mac, Nanos now_ns) {
   if (!mac.has_value() || mac->is_zero() || mac->is_multicast()) return;
   Neighbour* known = in.neighbours.Find(sender);
-  if (known != nullptr && known->state == NeighbourState::kReachable) return;
+  if (known != nullptr && known->state != NeighbourState::kIncomplete &&
+      (known->state == NeighbourState::kReachable || known->mac == *mac)) {
+    return;
+  }
   Neighbour& neighbour = known != nullptr ? *known : in.neighbours.FindOrCreate(in, sender);
   NeighbourUpdate(in, neighbour, *mac, /*confirmed=*/false, now_ns);
 }

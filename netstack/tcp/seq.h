@@ -33,6 +33,12 @@ class Seq {
   uint32_t value_ = 0;
 };
 
+// [start, end).
+struct SeqRange {
+  Seq start;
+  Seq end;
+};
+
 }  // namespace weir::netstack
 
 #endif  // NETSTACK_TCP_SEQ_H_

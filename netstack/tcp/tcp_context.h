@@ -18,6 +18,15 @@ struct TcpSettings {
   uint32_t receive_buffer = 512 << 10;
   // Unacknowledged and unsent bytes that a connection may hold.
   uint32_t send_buffer = 512 << 10;
+  // Options to offer and to take, by their Linux names: tcp_timestamps (0: off, 1: on, 2: on without a secret offset),
+  // tcp_sack, tcp_dsack, tcp_window_scaling.
+  uint8_t timestamps = 1;
+  bool sack = true;
+  bool dsack = true;
+  bool window_scaling = true;
+  // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
+  bool frto = true;
+  bool early_retrans = true;
   // Header prediction; off only to show that it changes nothing.
   bool prediction = true;
 };
@@ -28,6 +37,11 @@ struct TcpCounters {
   uint64_t slow_path = 0;
   uint64_t segments_out = 0;
   uint64_t retransmits = 0;
+  uint64_t fast_recoveries = 0;
+  uint64_t timeouts = 0;
+  uint64_t spurious_timeouts = 0;   // found by F-RTO
+  uint64_t undone_reductions = 0;
+  uint64_t loss_probes = 0;
   uint64_t resets_out = 0;
   uint64_t accepted = 0;
   uint64_t time_wait_recycled = 0;

@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_sack.h"
 
 namespace weir::netstack {
 namespace {
@@ -85,6 +87,7 @@ void Fin(TcpSock& sock, Nanos now_ns) {
   sock.rcv.nxt += 1;
   sock.ack_now = true;
   sock.ofo_queue.Clear();
+  sock.sack.count = 0;
   switch (sock.state) {
     case TcpState::kSynReceived:
     case TcpState::kEstablished:
@@ -123,8 +126,13 @@ DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
   if (previous != nullptr) {
     const TcpRxCb& cb = previous->Cb<TcpRxCb>();
     const Seq end = cb.seq + previous->len;
-    if (end + cb.fin >= segment.end()) return DropReason::kTcpDuplicate;
+    if (end + cb.fin >= segment.end()) {
+      TcpDsackSet(sock, segment.seq, segment.end());
+      TcpSackNew(sock, cb.seq, end + cb.fin);
+      return DropReason::kTcpDuplicate;
+    }
     if (end > seq) {
+      TcpDsackSet(sock, seq, end);
       const auto known = std::min(static_cast<uint32_t>(end - seq), frame.len);
       frame.Pull(known);
       seq += known;
@@ -134,6 +142,8 @@ DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
   runtime::Frame* next = previous == nullptr ? sock.ofo_queue.head() : previous->next;
   bool fin = segment.has(kTcpFin);
   if (next != nullptr && seq + frame.len > next->Cb<TcpRxCb>().seq) {
+    const Seq next_end = next->Cb<TcpRxCb>().seq + next->len;
+    TcpDsackSet(sock, next->Cb<TcpRxCb>().seq, segment.end() < next_end ? segment.end() : next_end);
     frame.Trim(static_cast<uint32_t>(next->Cb<TcpRxCb>().seq - seq));
     fin = false;  // the peer sends it again when it is still missing
     if (frame.len == 0) return DropReason::kTcpDuplicate;
@@ -141,22 +151,33 @@ DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
   runtime::Ref(&frame);
   frame.Cb<TcpRxCb>() = {.seq = seq, .fin = fin};
   sock.ofo_queue.InsertAfter(previous, &frame);
+  TcpSackNew(sock, seq, seq + frame.len + fin);
   return DropReason::kConsumed;
 }
+
+Seq OldEnd(const TcpSock& sock, Seq end) { return end < sock.rcv.nxt ? end : sock.rcv.nxt; }
 
 // Moves what has become in order from the out-of-order queue (tcp_ofo_queue).
 void TcpOfoQueue(TcpSock& sock, Nanos now_ns) {
   while (!sock.ofo_queue.empty()) {
     const TcpRxCb cb = sock.ofo_queue.head()->Cb<TcpRxCb>();
     if (cb.seq > sock.rcv.nxt) return;
+    if (cb.seq < sock.rcv.nxt) TcpDsackSet(sock, cb.seq, OldEnd(sock, cb.seq + sock.ofo_queue.head()->len));
     runtime::Frame* frame = sock.ofo_queue.PopFront();
     const auto known = std::min(static_cast<uint32_t>(sock.rcv.nxt - cb.seq), frame->len);
     frame->Pull(known);
     const bool queued = QueueInOrder(sock, *frame);
     runtime::Unref(frame);
-    if (!queued) return;
+    if (!queued) return TcpSackRebuild(sock);
     if (cb.fin) return Fin(sock, now_ns);
   }
+}
+
+// What has become in order, from the segment that fills a hole on.
+void FillHole(TcpSock& sock, Nanos now_ns) {
+  sock.ack_now = true;  // RFC 5681 §4.2
+  TcpOfoQueue(sock, now_ns);
+  TcpSackRemove(sock);
 }
 
 // RFC 1122 §4.2.3.2, RFC 5681 §4.2: at least every second full segment, at once while the peer's window is young.
@@ -183,8 +204,14 @@ DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     fin = false;
     segment.header.flags &= static_cast<uint8_t>(~kTcpFin);
   }
-  if (segment.seq > sock.rcv.nxt) return TcpDataQueueOfo(sock, segment);
+  if (segment.seq > sock.rcv.nxt) {
+    const DropReason reason = TcpDataQueueOfo(sock, segment);
+    // RFC 5681 §4.2: one for each. A peer without SACK counts them; with it, one a turn tells of all that came.
+    if (!sock.sack.ok) TcpSendAck(sock, now_ns);
+    return reason;
+  }
   const auto known = static_cast<uint32_t>(sock.rcv.nxt - segment.seq);
+  if (known > 0) TcpDsackSet(sock, segment.seq, OldEnd(sock, segment.end()));
   if (known > segment.payload || (known == segment.payload && !fin)) {
     sock.ack_now = true;
     return DropReason::kTcpDuplicate;
@@ -199,8 +226,7 @@ DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   if (fin) {
     Fin(sock, now_ns);
   } else if (had_hole) {
-    sock.ack_now = true;  // RFC 5681 §4.2: a segment that fills a gap is acknowledged at once
-    TcpOfoQueue(sock, now_ns);
+    FillHole(sock, now_ns);
   }
   return DropReason::kConsumed;
 }

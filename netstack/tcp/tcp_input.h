@@ -32,9 +32,9 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
                         std::optional<Seq> isn_after = {});
 DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
 
-// First, second and fourth: kConsumed when the segment goes on to the next step; kTcpDuplicate and kTcpZeroWindow when
-// only its ACK field may be of use (tcp_validate_incoming).
-DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment);
+// PAWS, first, second and fourth: kConsumed when the segment goes on to the next step; kTcpDuplicate and kTcpZeroWindow
+// when only its ACK field may be of use (tcp_validate_incoming).
+DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos now_ns);
 
 // Fifth: kConsumed when the ACK field is acceptable and was used (tcp_ack).
 DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns);

@@ -77,7 +77,7 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   if (segment.has(kTcpSyn) && (segment.has(kTcpFin) || segment.has(kTcpRst))) return DropReason::kTcpBadFlags;
   segment.seq = Seq(segment.header.seq);
   segment.ack = Seq(segment.header.ack);
-  segment.options = frame.bytes().subspan(TcpHeader::kMinSize, header_size - TcpHeader::kMinSize);
+  segment.options.Parse(frame.bytes().subspan(TcpHeader::kMinSize, header_size - TcpHeader::kMinSize));
   segment.source = {packet.source, segment.header.source_port, ScopeOf(packet.source, packet.in)};
   segment.destination = {packet.destination, segment.header.destination_port};
   frame.Pull(header_size);

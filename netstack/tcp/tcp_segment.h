@@ -1,9 +1,9 @@
-// TcpSegment: a received segment whose header was checked: its fields as sequence numbers, and the frame at its payload.
+// TcpSegment: a received segment whose header was checked: its fields as sequence numbers, and the frame at its
+// payload.
 #ifndef NETSTACK_TCP_TCP_SEGMENT_H_
 #define NETSTACK_TCP_TCP_SEGMENT_H_
 
 #include <cstdint>
-#include <span>
 
 #include "netstack/tcp/seq.h"
 #include "netstack/wire/tcp.h"
@@ -18,7 +18,7 @@ struct TcpSegment {
   Seq ack;
   uint32_t payload = 0;  // bytes of data
   runtime::Frame& frame;
-  std::span<const std::byte> options;
+  TcpOptions options;
   Endpoint source;
   Endpoint destination;
 

@@ -6,35 +6,38 @@
 
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_initial.h"
+#include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
+#include "netstack/tcp/tcp_timestamps.h"
 
 namespace weir::netstack {
 namespace {
 
 using QueueNode = runtime::ListNode<TcpQueueTag>;
 
-// What the peer's SYN says: sequence, window, MSS (RFC 9293 §3.7.1) and window scale (RFC 7323 §2.2).
-void TakeSyn(TcpSock& sock, const TcpSegment& segment) {
-  TcpOptions options;
-  options.Parse(segment.options);
+// What the peer's SYN says: sequence, window, MSS (RFC 9293 §3.7.1) and what it agrees to.
+void TakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  const TcpOptions& options = segment.options;
   // A peer's MSS below what every host must take would make us send confetti: Linux's TCP_MIN_SND_MSS plus options.
   constexpr uint16_t kMinMss = 88;
   const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
   sock.snd.peer_mss = std::min(peer_mss, sock.rcv.advmss);
+  TcpTakeSynOptions(sock, options, now_ns);
   TcpSyncMss(sock);
   // What the peer sends at once is seen later; it may be less than what it can receive (tcp_initialize_rcv_mss).
   sock.rcv.mss = std::min<uint16_t>(sock.snd.mss, 536);
-  if (options.has_window_scale) {
-    sock.snd.wscale = options.window_scale;
-  } else {
-    sock.rcv.wscale = 0;
-  }
   sock.rcv.irs = segment.seq;
   sock.rcv.nxt = sock.rcv.wup = segment.seq + 1;
   sock.snd.wnd = sock.snd.max_wnd = segment.header.window;  // never scaled in a SYN
   sock.snd.wl1 = segment.seq;
   sock.congestion.Init(sock.snd.mss);
+}
+
+void FirstRtt(TcpSock& sock, Nanos rtt_ns, Nanos now_ns) {
+  sock.rtt.Sample(rtt_ns, 1);
+  sock.rtt.SampleMin(rtt_ns, now_ns);
 }
 
 // The handshake is complete: numbers and timers as ESTABLISHED starts with.
@@ -47,14 +50,18 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   sock.snd.max_wnd = std::max(sock.snd.max_wnd, sock.snd.wnd);
   sock.snd.wl1 = segment.seq;
   sock.snd.wl2 = segment.ack;
+  TcpUpdateTsRecent(sock, segment, now_ns);
+  const Nanos echoed_ns = TcpTimestampRtt(sock, segment, now_ns);
   if (sock.retries == 0) {
-    TcpRttSample(sock, now_ns - sock.syn_sent_ns);
+    FirstRtt(sock, now_ns - sock.syn_sent_ns, now_ns);
+  } else if (echoed_ns != 0) {
+    FirstRtt(sock, echoed_ns, now_ns);  // tells which SYN this answers
   } else {
     // RFC 6298 §5.7: a SYN that was lost leaves 3 s as the first timeout.
-    sock.rto_ns = 3 * kSecond;
+    sock.rtt.rto_ns = 3 * kSecond;
   }
   sock.retries = sock.backoff = 0;
-  sock.context.ip.timers.Cancel(sock.timer);
+  TcpCancelTimer(sock);
   sock.quick_acks = kTcpQuickAcks;
 }
 
@@ -80,7 +87,7 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   }
   // Fourth: SYN.
   if (!segment.has(kTcpSyn)) return DropReason::kTcpBadFlags;
-  TakeSyn(sock, segment);
+  TakeSyn(sock, segment, now_ns);
   if (!ack) {  // both opened at once (§3.5, figure 7)
     sock.state = TcpState::kSynReceived;
     TcpSendSyn(sock, now_ns);
@@ -123,7 +130,7 @@ bool AckOfFin(TcpSock& sock, Nanos now_ns) {
     case TcpState::kFinWait1:
       sock.state = TcpState::kFinWait2;
       // Nobody will read what the peer may still send, so it gets a bounded time to close.
-      if (sock.orphan) sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpFinTimeout);
+      if (sock.orphan) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpFinTimeout);
       return true;
     case TcpState::kClosing:
       TcpEnterTimeWait(sock, now_ns);
@@ -183,8 +190,8 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
   sock->remote = segment.source;
   sock->rcv.advmss = TcpMss(context.ip, segment.source);
   sock->state = TcpState::kSynReceived;
-  sock->rcv.wscale = kTcpWindowScale;
-  TakeSyn(*sock, segment);
+  TcpOfferOptions(*sock);
+  TakeSyn(*sock, segment, now_ns);
   TcpInitSend(*sock, now_ns, isn_after);
   context.demux.Insert(*sock);
   sock->listener = &listener;
@@ -202,7 +209,7 @@ DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) 
     sock.context.WantOutput(sock);
     return AckOfSyn(sock, segment, now_ns);
   }
-  DropReason reason = TcpValidateIncoming(sock, segment);
+  DropReason reason = TcpValidateIncoming(sock, segment, now_ns);
   if (reason == DropReason::kTcpDuplicate || reason == DropReason::kTcpZeroWindow) {
     AckOfUnacceptable(sock, segment, now_ns);
   }
@@ -222,17 +229,21 @@ DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   // RFC 1337 §3, fix 1: a reset does not end TIME-WAIT. Differs from Linux, which wants to be told (a sysctl): here
   // nothing speaks for the hazard.
   if (segment.has(kTcpRst)) return DropReason::kTcpTimeWait;
-  // RFC 9293 §3.10.7.4, fourth, and RFC 6191: a SYN beyond the old sequence numbers opens a new connection.
-  if (segment.has(kTcpSyn) && !segment.has(kTcpAck) && segment.seq > sock.rcv.nxt) {
+  // RFC 9293 §3.10.7.4, fourth, and RFC 6191 §2: a SYN beyond the old sequence numbers, or with a later timestamp,
+  // opens a new connection.
+  const bool paws_reject = TcpPawsReject(sock, segment, now_ns);
+  const bool later = sock.ts.ok && segment.options.has_timestamps &&
+                     static_cast<int32_t>(segment.options.ts_val - sock.ts.recent) > 0;
+  if (segment.has(kTcpSyn) && !segment.has(kTcpAck) && !paws_reject && (segment.seq > sock.rcv.nxt || later)) {
     TcpListenSock* listener = context.demux.FindListener(segment.destination);
     if (listener != nullptr && sock.owner == nullptr) {
-      const Seq last = sock.snd.max;
+      const Seq last = sock.snd.nxt;
       TcpDone(sock, 0);
       return TcpRcvListen(*listener, context, segment, now_ns, last);
     }
   }
   // RFC 9293 §3.10.7.4, eighth: the FIN again, so our ACK was lost: answer it and wait anew.
-  if (segment.has(kTcpFin)) TcpEnterTimeWait(sock, now_ns);
+  if (segment.has(kTcpFin) && !paws_reject) TcpEnterTimeWait(sock, now_ns);
   if (segment.length() > 0 || segment.seq != sock.rcv.nxt) {
     sock.ack_now = true;
     context.WantOutput(sock);
@@ -244,11 +255,9 @@ void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
   if (sock.state != TcpState::kTimeWait) ++sock.context.in_time_wait;
   sock.state = TcpState::kTimeWait;
   sock.ofo_queue.Clear();
-  sock.send_queue.Clear();
-  sock.send_head = nullptr;
-  sock.probing = false;
+  TcpPurgeSendQueue(sock);
   if (!static_cast<QueueNode&>(sock).linked() && sock.owner == nullptr) sock.context.time_wait.PushBack(sock);
-  sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpTimeWait);
+  TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpTimeWait);
 }
 
 void TcpDone(TcpSock& sock, int error) {
@@ -256,13 +265,11 @@ void TcpDone(TcpSock& sock, int error) {
   if (sock.state == TcpState::kTimeWait) --context.in_time_wait;
   sock.state = TcpState::kClosed;
   sock.error = error;
-  sock.probing = false;
   context.demux.Remove(sock);
-  context.ip.timers.Cancel(sock.timer);
+  TcpCancelTimer(sock);
   context.ip.timers.Cancel(sock.delack_timer);
-  sock.send_queue.Clear();
+  TcpPurgeSendQueue(sock);
   sock.ofo_queue.Clear();
-  sock.send_head = nullptr;
   if (sock.listener != nullptr) --std::exchange(sock.listener, nullptr)->queued;
   if (sock.owner == nullptr) {
     context.Free(sock);

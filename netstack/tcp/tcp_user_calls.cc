@@ -8,6 +8,7 @@
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_timer.h"
 
@@ -38,7 +39,8 @@ void AppendToSendQueue(TcpSock& sock, runtime::Frame* frame, std::span<const std
                           .seq = sock.snd.write_seq,
                           .length = static_cast<uint16_t>(bytes.size()),
                           .offset = static_cast<uint16_t>(bytes.data() - frame->base),
-                          .retransmits = 0};
+                          .retransmits = 0,
+                          .flags = 0};
   sock.send_queue.PushBack(frame);
   if (sock.send_head == nullptr) sock.send_head = frame;
   sock.snd.write_seq += static_cast<uint32_t>(bytes.size());
@@ -149,7 +151,7 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
   sock->remote = remote;
   sock->rcv.advmss = TcpMss(context.ip, remote);
   sock->state = TcpState::kSynSent;
-  sock->rcv.wscale = kTcpWindowScale;
+  TcpOfferOptions(*sock);
   sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled
   TcpInitSend(*sock, now_ns);
   context.demux.Insert(*sock);
@@ -289,7 +291,7 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
     TcpDone(sock, 0);
     return;
   }
-  if (sock.state == TcpState::kFinWait2) sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpFinTimeout);
+  if (sock.state == TcpState::kFinWait2) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpFinTimeout);
   TcpShutdown(sock);
 }
 

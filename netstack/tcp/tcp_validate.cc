@@ -1,7 +1,10 @@
-// RFC 9293 §3.10.7.4, the checks that come before the acknowledgment: sequence number, RST, SYN, and the ACK bit.
+// RFC 9293 §3.10.7.4, the checks that come before the acknowledgment: timestamp, sequence number, RST, SYN, and the ACK
+// bit.
 #include <cerrno>
 
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_sack.h"
+#include "netstack/tcp/tcp_timestamps.h"
 
 namespace weir::netstack {
 namespace {
@@ -19,13 +22,26 @@ bool Acceptable(const TcpSock& sock, const TcpSegment& segment) {
   return (segment.seq >= left && segment.seq < right) || (last >= left && last < right);
 }
 
+// The end of what the segment has that was received before, for a duplicate SACK (tcp_send_dupack).
+Seq OldEnd(const TcpSock& sock, const TcpSegment& segment) {
+  return segment.end() < sock.rcv.nxt ? segment.end() : sock.rcv.nxt;
+}
+
 }  // namespace
 
-DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment) {
+DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  // RFC 7323 §5.3, R1: an old timestamp; a reset is exempt (§5.2). A SYN gets its challenge ACK below.
+  if (!segment.has(kTcpRst) && !segment.has(kTcpSyn) && TcpPawsReject(sock, segment, now_ns)) {
+    TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
+    sock.ack_now = true;
+    sock.context.WantOutput(sock);
+    return DropReason::kTcpPaws;
+  }
   // First: the sequence number.
   if (!Acceptable(sock, segment)) {
     if (segment.has(kTcpRst)) return DropReason::kTcpOutOfWindow;
     // An old segment, a keepalive or a window probe: answer with where we are.
+    TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
     sock.ack_now = true;
     sock.context.WantOutput(sock);
     if (segment.end() <= sock.rcv.nxt) return DropReason::kTcpDuplicate;

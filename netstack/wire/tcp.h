@@ -1,4 +1,5 @@
-// The TCP header and its options (RFC 9293 §3.1, §3.2; RFC 7323 §2 for the window scale).
+// The TCP header and its options (RFC 9293 §3.1, §3.2; RFC 7323 §2 for the window scale and §3 for timestamps; RFC 2018
+// for selective acknowledgments).
 #ifndef NETSTACK_WIRE_TCP_H_
 #define NETSTACK_WIRE_TCP_H_
 
@@ -56,24 +57,68 @@ struct TcpHeader {
   }
 };
 
-// The options that the stack uses. RFC 9293 §3.1: unknown options are skipped by their length; what is malformed ends
-// the list, and what was read before it counts.
+// A range of sequence numbers that arrived: [start, end) (RFC 2018 §3).
+struct TcpSackBlock {
+  uint32_t start = 0;
+  uint32_t end = 0;
+  friend bool operator==(const TcpSackBlock&, const TcpSackBlock&) = default;
+};
+
+// The options that the stack uses. RFC 9293 §3.1: unknown options are skipped by their length, and so are known ones of
+// a wrong length; what is malformed ends the list, and what was read before it counts. Of an option that is repeated
+// the last one counts. Linux: tcp_parse_options.
 struct TcpOptions {
   static constexpr uint8_t kEnd = 0;
   static constexpr uint8_t kNop = 1;
   static constexpr uint8_t kMss = 2;
   static constexpr uint8_t kWindowScale = 3;
+  static constexpr uint8_t kSackPermitted = 4;
+  static constexpr uint8_t kSack = 5;
+  static constexpr uint8_t kTimestamps = 8;
   // RFC 7323 §2.3: a shift above 14 is taken as 14.
   static constexpr uint8_t kMaxWindowScale = 14;
+  static constexpr size_t kMaxSize = TcpHeader::kMaxSize - TcpHeader::kMinSize;
+  // With the two NOPs that align it (RFC 7323 appendix A).
+  static constexpr size_t kTimestampsSize = 12;
+  static constexpr uint32_t kAlignedTimestamps = kNop << 24 | kNop << 16 | kTimestamps << 8 | 10;
+  // RFC 2018 §3: as many as 40 bytes hold, with two NOPs in front of the option: 4 + 8 * 4 = 36.
+  static constexpr size_t kMaxSackBlocks = 4;
 
   bool has_mss = false;
   bool has_window_scale = false;
+  bool sack_permitted = false;
+  bool has_timestamps = false;
   uint16_t mss = 0;
   uint8_t window_scale = 0;
+  uint8_t sack_blocks = 0;  // at `sack`: where they lie in what was parsed, or what Emit takes
+  uint32_t ts_val = 0;
+  uint32_t ts_ecr = 0;
+  const std::byte* sack = nullptr;
 
-  void Parse(std::span<const std::byte> options);
-  // Writes a multiple of four bytes (at most 8) and returns how many.
+  TcpSackBlock sack_block(size_t i) const {
+    return {runtime::LoadBe32(sack + 8 * i), runtime::LoadBe32(sack + 8 * i + 4)};
+  }
+  static void StoreSackBlock(std::byte* p, const TcpSackBlock& block) {
+    runtime::StoreBe32(p, block.start);
+    runtime::StoreBe32(p + 4, block.end);
+  }
+
+  // The usual options of an established connection are the timestamps alone, aligned: one comparison tells.
+  void Parse(std::span<const std::byte> options) {
+    if (options.size() == kTimestampsSize && runtime::LoadBe32(options.data()) == kAlignedTimestamps) [[likely]] {
+      has_timestamps = true;
+      ts_val = runtime::LoadBe32(options.data() + 4);
+      ts_ecr = runtime::LoadBe32(options.data() + 8);
+    } else if (!options.empty()) {
+      ParseAny(options);
+    }
+  }
+  // Writes a multiple of four bytes, in the order of Linux, and returns how many; `p` has room for kMaxSize. As many
+  // SACK blocks go in as fit beside the others.
   size_t Emit(std::byte* p) const;
+
+ private:
+  void ParseAny(std::span<const std::byte> options);
 };
 
 }  // namespace weir::netstack

@@ -6,13 +6,14 @@
 #include <cmath>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "netstack/tcp/tcp_user_calls.h"
+#include "netstack/wire/tcp.h"
+#include "tests/support/tcp_options_text.h"
 
 namespace weir::testing_support {
 
@@ -40,44 +41,6 @@ std::string FlagLetters(uint8_t flags) {
     if ((flags >> kFlagLetters.find(letter) & 1) != 0) letters += letter;
   }
   return letters;
-}
-
-Bytes OptionsFrom(absl::string_view text) {
-  Bytes options;
-  for (absl::string_view item : absl::StrSplit(text, ',', absl::SkipEmpty())) {
-    const std::vector<std::string> words = absl::StrSplit(item, ' ', absl::SkipEmpty());
-    uint32_t value = 0;
-    if (words.size() == 2 && words[0] != "raw") EXPECT_TRUE(absl::SimpleAtoi(words[1], &value)) << item;
-    if (words[0] == "mss") {
-      Append32(options, 0x02040000 | value);
-    } else if (words[0] == "wscale") {
-      Append32(options, 0x01030300 | value);
-    } else if (words[0] == "raw") {
-      Append(options, Text(absl::HexStringToBytes(words[1])));
-    } else {
-      ADD_FAILURE() << "option " << item;
-    }
-  }
-  while (options.size() % 4 != 0) options.push_back(std::byte{1});
-  return options;
-}
-
-std::string ShowOptions(View options) {
-  std::vector<std::string> items;
-  for (size_t at = 0; at < options.size();) {
-    const int kind = std::to_integer<int>(options[at]);
-    if (kind == 0) break;
-    if (kind == 1) {
-      ++at;
-      continue;
-    }
-    const size_t length = std::to_integer<size_t>(options[at + 1]);
-    if (kind == 2 && length == 4) items.push_back(absl::StrCat("mss ", Get16(options, at + 2)));
-    else if (kind == 3 && length == 3) items.push_back(absl::StrCat("wscale ", std::to_integer<int>(options[at + 2])));
-    else items.push_back(absl::StrCat("kind ", kind));
-    at += std::max<size_t>(length, 2);
-  }
-  return items.empty() ? "" : absl::StrCat(" <", absl::StrJoin(items, ", "), ">");
 }
 
 }  // namespace
@@ -108,7 +71,7 @@ struct TcpTrace::Line {
   }
   std::string Format() const {
     return absl::StrCat(FlagLetters(flags), " ", seq, ":", end, ack ? absl::StrCat(" ack ", *ack) : "",
-                        win ? absl::StrCat(" win ", *win) : "", ShowOptions(OptionsFrom(options)));
+                        win ? absl::StrCat(" win ", *win) : "", ShowOptions(OptionsFrom(options, {}), {}));
   }
 
   uint8_t flags = 0;
@@ -137,6 +100,18 @@ TcpTrace::~TcpTrace() {
 
 Nanos TcpTrace::AtMs(double ms) const { return start_ns_ + std::llround(ms * 1e6); }
 
+// Once both sides have said so, every segment has timestamps; the peer's clock counts from the trace's beginning.
+Bytes TcpTrace::PeerOptions(Flow& f, absl::string_view text, uint8_t flags) {
+  const OptionBases bases{.ts_val = kPeerClock, .ts_ecr = f.host_clock.value_or(0), .sack = f.iss.value_or(0)};
+  const bool named = WithoutTimestamps(absl::StrCat(" <", text, ">")) != absl::StrCat(" <", text, ">");
+  if ((flags & (kSyn | kRst)) != 0 || named || text == "none" || !f.peer_timestamps || !f.host_clock) {
+    return OptionsFrom(text, bases);
+  }
+  const auto ms = static_cast<int64_t>(Ms(host_.now()));
+  const auto echo = static_cast<int32_t>(f.host_last_clock - *f.host_clock);
+  return OptionsFrom(absl::StrCat("ts ", ms, " ecr ", echo, ", ", text), bases);
+}
+
 TcpTrace::Flow& TcpTrace::flow() {
   auto [it, fresh] = flows_.try_emplace(port_);
   if (fresh) it->second.isn = peer_isn_;
@@ -157,15 +132,16 @@ void TcpTrace::Fail(const Where& where, const std::string& message) {
 Bytes TcpTrace::Build(absl::string_view text) {
   Flow& f = flow();
   const Line line(text);
-  const Bytes options = OptionsFrom(line.options);
+  const bool opens = (line.flags & kSyn) != 0 && (f.sock == nullptr || f.sock->state == TcpState::kSynSent);
+  const Bytes options = PeerOptions(f, line.options, line.flags);
   TcpSpec spec{.source_port = port_,
                .destination_port = f.host_port,
                .seq = f.isn + static_cast<uint32_t>(line.seq),
                .flags = line.flags,
                .window = static_cast<uint16_t>(line.win.value_or(0)),
                .options = options};
-  const bool opens = (line.flags & kSyn) != 0 && (f.sock == nullptr || f.sock->state == TcpState::kSynSent);
   if (opens) {
+    f.peer_timestamps = line.options.find("ts ") != line.options.npos;
     f.peer_wscale = -1;
     for (absl::string_view item : absl::StrSplit(line.options, ',')) {
       const size_t at = item.find("wscale ");
@@ -232,6 +208,7 @@ void TcpTrace::Out(double ms, absl::string_view text, Where where) {
   // Deadlines are rounded up to the timer wheel's tick, and backed-off ones add up.
   constexpr double kTolerance = 0.4;
   const std::string expected = Line(text).Format();
+  const uint8_t packet_flags = Line(text).flags;
   const std::optional<Departure> departure = Next(std::max(AtMs(ms + kTolerance), host_.now()));
   if (!departure.has_value()) return Fail(where, absl::StrFormat("no packet until %.3f, expected: %s", ms, expected));
   const Packet packet = Parse(departure->frame);
@@ -241,7 +218,11 @@ void TcpTrace::Out(double ms, absl::string_view text, Where where) {
     const size_t win = got.find(" win ");
     if (win != got.npos) got.erase(win, got.find(' ', win + 5) - win);
   }
-  if (got != expected) Fail(where, absl::StrCat("expected: ", expected, "\n       got: ", got));
+  // Timestamps count only where the line tells their values; in a SYN, their being there.
+  const bool valued = text.find("ts ") != text.npos, bare = !valued && text.find("ts") != text.npos;
+  const std::string wanted = bare ? WithoutTimestampValues(expected) : expected;
+  if (!valued) got = bare || (packet_flags & kSyn) != 0 ? WithoutTimestampValues(got) : WithoutTimestamps(got);
+  if (got != wanted) Fail(where, absl::StrCat("expected: ", wanted, "\n       got: ", got));
   if (std::abs(Ms(departure->at_ns) - ms) > kTolerance) {
     Fail(where, absl::StrFormat("expected at %.3f ms, came at %.3f ms: %s", ms, Ms(departure->at_ns), got));
   }
@@ -264,13 +245,28 @@ std::string TcpTrace::Show(const Packet& packet, const Where& where) {
     f.peer_edge = f.syn_window.has_value() ? std::optional(seq + 1 + *f.syn_window) : std::nullopt;
     f.sent = f.read = 0;
   }
+  const View options = tcp.subspan(20, packet.payload - packet.transport - 20);
+  NoteClock(f, options, flags, where);
   Check(f, packet, where);
   const auto relative = static_cast<int32_t>(seq - f.iss.value_or(0));
   std::string line = peer_port == port_ ? "" : absl::StrCat("(to ", peer_port, ") ");
   absl::StrAppend(&line, FlagLetters(flags), " ", relative, ":", relative + payload);
   if ((flags & kAck) != 0) absl::StrAppend(&line, " ack ", static_cast<int32_t>(Get32(tcp, 8) - f.isn));
   absl::StrAppend(&line, " win ", Get16(tcp, 14));
-  return line + ShowOptions(tcp.subspan(20, packet.payload - packet.transport - 20));
+  return line + ShowOptions(options, {.ts_val = f.host_clock.value_or(0), .ts_ecr = kPeerClock, .sack = f.isn});
+}
+
+// RFC 7323 §3.2: once negotiated, timestamps are in every segment but RST.
+void TcpTrace::NoteClock(Flow& f, View options, uint8_t flags, const Where& where) {
+  netstack::TcpOptions parsed;
+  parsed.Parse(options);
+  if ((flags & kSyn) != 0) {
+    f.host_clock.reset();
+    if (parsed.has_timestamps) f.host_clock = parsed.ts_val;
+  } else if ((flags & kRst) == 0 && parsed.has_timestamps != (f.host_clock && f.peer_timestamps)) {
+    Fail(where, parsed.has_timestamps ? "timestamps that were not agreed" : "no timestamps");
+  }
+  if (parsed.has_timestamps) f.host_last_clock = parsed.ts_val;
 }
 
 void TcpTrace::Check(Flow& f, const Packet& packet, const Where& where) {
@@ -280,7 +276,7 @@ void TcpTrace::Check(Flow& f, const Packet& packet, const Where& where) {
   const View payload = packet.payload_bytes();
   if ((flags & kSyn) != 0) {
     const View options = tcp.subspan(20, packet.payload - packet.transport - 20);
-    const std::string shown = ShowOptions(options);
+    const std::string shown = ShowOptions(options, {});
     const size_t at = shown.find("wscale ");
     f.host_wscale = -1;
     if (at != shown.npos) f.host_wscale = std::stoi(shown.substr(at + 7));
@@ -393,12 +389,16 @@ void TcpTrace::Abort() {
 }
 
 void TcpTrace::Establish(const Handshake& handshake) {
-  const std::string scale = handshake.wscale ? absl::StrCat(", wscale ", *handshake.wscale) : "";
+  const std::string ours = absl::StrCat(handshake.sack ? ", sackOK" : "", handshake.timestamps ? ", ts" : "",
+                                        handshake.wscale ? ", wscale 7" : "");
+  const std::string theirs =
+      absl::StrCat(handshake.sack ? ", sackOK" : "", handshake.timestamps ? ", ts 0 ecr 0" : "",
+                   handshake.wscale ? absl::StrCat(", wscale ", *handshake.wscale) : "");
   const std::string win = absl::StrCat(" win ", handshake.window);
   if (!listening_) Listen(80);
-  In(0, absl::StrCat("S 0:0", win, " <mss ", handshake.mss, scale, ">"));
-  Out(0, absl::StrCat("SA 0:0 ack 1 <mss 1460", handshake.wscale ? ", wscale 7" : "", ">"));
-  In(0, absl::StrCat("A 1:1 ack 1", win));
+  In(0, absl::StrCat("S 0:0", win, " <mss ", handshake.mss, theirs, ">"));
+  Out(0, absl::StrCat("SA 0:0 ack 1 <mss 1460", ours, ">"));
+  In(handshake.rtt, absl::StrCat("A 1:1 ack 1", win));
   Accept();
   if (!handshake.quick) sock().quick_acks = 0;
   TakeEvents();

@@ -11,6 +11,11 @@
 //   t.Out(2, "A  1:1    ack 101");
 //   t.Read(100);
 //
+// Options are "mss 1460", "wscale 7", "sackOK", "ts 5 ecr 3" and "sack 101:201 301:401" (tcp_options_text.h). SACK
+// blocks count like sequence numbers. A timestamp of the host counts from its SYN's, one of the peer in ms from the
+// trace's beginning. Once agreed, In() adds what a peer would send unless the line has "ts" or is <none>, and Out()
+// looks at the values only where the line has them.
+//
 // Times are milliseconds since the trace began. Sequence numbers count from each side's initial one: the SYN is 0, the
 // first byte of data 1; a:b are the first byte and the one behind the last, SYN and FIN not counted. Flags are S F R P
 // A U. `win` is the field as it lies on the wire, not scaled; an Out line may leave it away.
@@ -87,6 +92,9 @@ class TcpTrace {
     std::optional<uint8_t> wscale;
     uint16_t mss = 1460;
     bool quick = false;
+    double rtt = 0;  // ms that the third segment comes later; the next time is then this
+    bool timestamps = false;
+    bool sack = false;
   };
   void Establish(const Handshake& handshake);
   void Establish() { Establish(Handshake{}); }
@@ -107,6 +115,7 @@ class TcpTrace {
   static Nanos StartForIss(uint32_t iss);
 
  private:
+  static constexpr uint32_t kPeerClock = 0xfffff000;  // so that it wraps after four seconds
   struct Flow {
     netstack::TcpSock* sock = nullptr;
     uint16_t host_port = 80;
@@ -117,6 +126,9 @@ class TcpTrace {
     std::optional<uint32_t> right_edge;  // of the host's receive window, absolute
     std::optional<uint32_t> peer_edge;   // of the peer's
     std::optional<uint16_t> syn_window;  // of the peer's SYN
+    std::optional<uint32_t> host_clock;  // TSval of the host's SYN
+    uint32_t host_last_clock = 0;
+    bool peer_timestamps = false;  // in the peer's SYN
     uint64_t sent = 0;  // by the program
     uint64_t read = 0;
     uint8_t events = 0;
@@ -125,6 +137,8 @@ class TcpTrace {
 
   Flow& flow();
   Bytes Build(absl::string_view line);
+  Bytes PeerOptions(Flow& f, absl::string_view text, uint8_t flags);
+  void NoteClock(Flow& f, View options, uint8_t flags, const Where& where);
   void Note(char direction, absl::string_view text);
   // Lets time pass to `ms`; a packet that the host sends meanwhile is a failure.
   void PassTo(double ms, const Where& where);

@@ -263,7 +263,7 @@ TEST(TcpErrors, WhileConnecting) {
     SCOPED_TRACE(absl::StrCat(c.type, "/", c.code));
     TcpTrace t;
     t.Connect(40000);
-    t.Out(0, "S 0:0 win 65535 <mss 1460, wscale 7>");
+    t.Out(0, "S 0:0 win 65535 <mss 1460, sackOK, ts, wscale 7>");
     const uint16_t port = t.sock().local.port;
     EXPECT_EQ("kIcmpNoSocket", Take(t, TcpError(t, c.type, c.code, 1, 0, 0, port)));
     EXPECT_EQ("kConsumed", Take(t, TcpError(t, c.type, c.code, 0, 0, 0, port)));

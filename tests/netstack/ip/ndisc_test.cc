@@ -64,6 +64,25 @@ TEST_F(NdiscTest, SolicitationsForUsAreAnswered) {  // RFC 4861 §7.2.4
   EXPECT_EQ("na SO fd00::1 is-at 020000000001, fd00::1 > fd00::2", SentNdp(host));
 }
 
+// RFC 4861 §7.2.3: a question from where we know the peer to be changes nothing. Else two hosts whose probes cross would
+// each put the other back to STALE, take no answer, and ask again for ever.
+TEST_F(NdiscTest, AQuestionFromTheSameAddressChangesNothing) {
+  using enum NeighbourState;
+  for (const NeighbourState state : {kReachable, kDelay, kProbe}) {
+    SCOPED_TRACE(static_cast<int>(state));
+    if (Peer() != nullptr) host.interface().neighbours.Remove(host.interface(), *Peer());
+    Become(state);
+    host.Sent();
+    const size_t timers = host.timers().armed();
+    Solicit();
+    EXPECT_EQ("na SO fd00::1 is-at 020000000001, fd00::1 > fd00::2", SentNdp(host));
+    EXPECT_EQ(state, Peer()->state);
+    EXPECT_EQ(timers, host.timers().armed());
+  }
+  Advertise("S");  // the answer to the probe that crossed theirs
+  EXPECT_EQ(kReachable, Peer()->state);
+}
+
 TEST_F(NdiscTest, OthersProbesForOurAddressAreAnsweredToAll) {  // RFC 4861 §7.2.4, RFC 4862 §5.4.3
   host.Receive(Ndp({IpAddress(), kOursGroup}, NeighborSolicit(kOurs)));
   EXPECT_EQ("na O fd00::1 is-at 020000000001, fd00::1 > ff02::1", SentNdp(host));

@@ -307,14 +307,14 @@ TEST(Listen, Binding) {
 TEST(ActiveOpen, ThreeSegments) {
   TcpTrace t;
   t.Connect(443);
-  t.Out(0,  "S  0:0       win 65535 <mss 1460, wscale 7>");
+  t.Out(0,  "S  0:0       win 65535 <mss 1460, sackOK, ts, wscale 7>");
   t.In (30, "SA 0:0 ack 1 win 65535 <mss 1400, wscale 9>");
   t.Out(30, "A  1:1 ack 1");
   EXPECT_EQ(TcpState::kEstablished, t.sock().state);
   EXPECT_EQ(1400, t.sock().snd.mss);
   EXPECT_EQ(65535u, t.sock().snd.wnd);  // not scaled in the SYN
   EXPECT_EQ(ReadySock::kConnected | ReadySock::kWritable, t.TakeEvents());
-  EXPECT_EQ(30 * kMillisecond, t.sock().srtt_ns);
+  EXPECT_EQ(30 * kMillisecond, t.sock().rtt.srtt_ns);
   t.In (31, "A  1:1 ack 1 win 512");
   EXPECT_EQ(512u << 9, t.sock().snd.wnd);
 }
@@ -322,7 +322,7 @@ TEST(ActiveOpen, ThreeSegments) {
 TEST(ActiveOpen, NoScaleInTheAnswerMeansNoneAtAll) {
   TcpTrace t;
   t.Connect(443);
-  t.Out(0, "S  0:0       win 65535 <mss 1460, wscale 7>");
+  t.Out(0, "S  0:0       win 65535 <mss 1460, sackOK, ts, wscale 7>");
   t.In (0, "SA 0:0 ack 1 win 5000 <mss 1460>");
   t.Out(0, "A  1:1 ack 1 win 65535");
   EXPECT_EQ(0, t.sock().rcv.wscale);
@@ -332,7 +332,7 @@ TEST(ActiveOpen, NoScaleInTheAnswerMeansNoneAtAll) {
 TEST(ActiveOpen, Refused) {
   TcpTrace t;
   t.Connect(443);
-  t.Out(0, "S  0:0 <mss 1460, wscale 7>");
+  t.Out(0, "S  0:0 <mss 1460, sackOK, ts, wscale 7>");
   t.In (1, "RA 0:0 ack 1");
   EXPECT_EQ(ECONNREFUSED, t.sock().error);
   EXPECT_EQ(TcpState::kClosed, t.sock().state);
@@ -344,7 +344,7 @@ TEST(ActiveOpen, Refused) {
 TEST(ActiveOpen, TimesOut) {
   TcpTrace t;
   t.Connect(443);
-  for (int ms : {0, 1000, 3000, 7000, 15000, 31000, 63000}) t.Out(ms, "S 0:0 <mss 1460, wscale 7>");
+  for (int ms : {0, 1000, 3000, 7000, 15000, 31000, 63000}) t.Out(ms, "S 0:0 <mss 1460, sackOK, ts, wscale 7>");
   t.Quiet(126000);
   EXPECT_EQ(0, t.sock().error);
   t.Quiet(127500);
@@ -357,7 +357,7 @@ TEST(ActiveOpen, TimesOut) {
 TEST(ActiveOpen, WrongAnswers) {
   TcpTrace t;
   t.Connect(443);
-  t.Out(0, "S  0:0 <mss 1460, wscale 7>");
+  t.Out(0, "S  0:0 <mss 1460, sackOK, ts, wscale 7>");
   t.In (1, "SA 0:0 ack 2 win 100");  // never sent
   t.Out(1, "R  2:2");
   t.In (1, "SA 0:0 ack 0 win 100");  // our initial number itself
@@ -374,7 +374,7 @@ TEST(ActiveOpen, WrongAnswers) {
 TEST(ActiveOpen, ClosedBeforeTheAnswer) {
   TcpTrace t;
   t.Connect(443);
-  t.Out(0, "S  0:0 <mss 1460, wscale 7>");
+  t.Out(0, "S  0:0 <mss 1460, sackOK, ts, wscale 7>");
   t.Close();
   t.ExpectGone();
   t.In (1, "SA 0:0 ack 1 win 100 <mss 1460>");
@@ -392,7 +392,7 @@ TEST(ActiveOpen, Unreachable) {
 TEST(SimultaneousOpen, BothSendSyn) {
   TcpTrace t;
   t.Connect(443);
-  t.Out(0, "S  0:0       <mss 1460, wscale 7>");
+  t.Out(0, "S  0:0       <mss 1460, sackOK, ts, wscale 7>");
   t.In (1, "S  0:0       win 65535 <mss 1460, wscale 7>");
   t.Out(1, "SA 0:0 ack 1 win 65535 <mss 1460, wscale 7>");
   EXPECT_EQ(TcpState::kSynReceived, t.sock().state);
@@ -408,7 +408,7 @@ TEST(SimultaneousOpen, BothSendSyn) {
 TEST(SimultaneousOpen, ClosedInSynReceived) {
   TcpTrace t;
   t.Connect(443);
-  t.Out(0, "S  0:0       <mss 1460, wscale 7>");
+  t.Out(0, "S  0:0       <mss 1460, sackOK, ts, wscale 7>");
   t.In (1, "S  0:0       win 65535 <mss 1460, wscale 7>");
   t.Out(1, "SA 0:0 ack 1 <mss 1460, wscale 7>");
   t.Close();
@@ -425,7 +425,7 @@ TEST(SimultaneousOpen, ClosedInSynReceived) {
 TEST(ActiveOpen, DataGivenEarly) {
   TcpTrace t;
   t.Connect(443);
-  t.Out(0, "S  0:0       <mss 1460, wscale 7>");
+  t.Out(0, "S  0:0       <mss 1460, sackOK, ts, wscale 7>");
   t.Send(100);
   t.In (1, "S  0:0       win 65535 <mss 1460, wscale 7>");
   t.Out(1, "SA 0:0 ack 1 <mss 1460, wscale 7>");

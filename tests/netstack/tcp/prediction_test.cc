@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "netstack/tcp/tcp_user_calls.h"
+#include "tests/netstack/tcp/scoreboard_check.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {
@@ -27,23 +28,27 @@ std::string State(TcpSock& sock) {
   const auto from_irs = [&](Seq seq) { return seq - rcv.irs; };
   return absl::StrCat(
       "state ", static_cast<int>(sock.state), " error ", sock.error, " una ", from_iss(snd.una), " nxt ",
-      from_iss(snd.nxt), " max ", from_iss(snd.max), " write_seq ", from_iss(snd.write_seq), " wnd ", snd.wnd, " wl ",
+      from_iss(snd.nxt), " write_seq ", from_iss(snd.write_seq), " wnd ", snd.wnd, " wl ",
       from_irs(snd.wl1), "/", from_iss(snd.wl2), " rcv ", from_irs(rcv.nxt), "+", rcv.wnd, " wup ", from_irs(rcv.wup),
       " queued ", rcv.queued, "/", sock.receive_queue.count(), "/", sock.ofo_queue.count(), "/",
       sock.send_queue.count(), " mss ", rcv.mss) +
-      absl::StrCat(" cwnd ", sock.congestion.cwnd(), " ssthresh ", sock.congestion.ssthresh(), " srtt ", sock.srtt_ns,
-                   " rttvar ", sock.rttvar_ns, " rto ", sock.rto_ns, " backoff ", int{sock.backoff}, " retries ",
-                   int{sock.retries}, " dup ", int{sock.dup_acks}, " ack ", sock.ack_now, sock.ack_delayed,
-                   int{sock.quick_acks}, " timer ", sock.timer.armed() ? sock.timer.deadline_ns() : 0, " delack ",
+      absl::StrCat(" cwnd ", sock.congestion.cwnd(), " ssthresh ", sock.congestion.ssthresh(), " srtt ",
+                   sock.rtt.srtt_ns, " rttvar ", sock.rtt.rttvar_ns, " rto ", sock.rtt.rto_ns, " backoff ",
+                   int{sock.backoff}, " retries ", int{sock.retries}, " dup ", int{sock.dup_acks}, " ack ",
+                   sock.ack_now, sock.ack_delayed, int{sock.quick_acks}) +
+      absl::StrCat(" ca ", static_cast<int>(sock.recovery.state), " out ", sock.board.sacked_out, "/",
+                   sock.board.lost_out, "/", sock.board.retrans_out, " timer ", static_cast<int>(sock.timer_kind),
+                   " ", sock.timer.armed() ? sock.timer.deadline_ns() : 0, " delack ",
                    sock.delack_timer.armed() ? sock.delack_timer.deadline_ns() : 0);
 }
 
 // One run: what was done, what came out, and the state after every step.
 class Conversation {
  public:
-  Conversation(uint64_t seed, bool prediction) : random_(seed), trace_(Options(seed, prediction)) {
-    if (Below(2) == 0) trace_.Establish({.quick = Below(2) == 0});
-    else trace_.Establish({.wscale = 7, .quick = Below(2) == 0});
+  Conversation(uint64_t seed, bool prediction) : random_(seed), trace_(TraceOptions(seed, prediction)) {
+    const bool quick = Below(2) == 0, sack = Below(2) == 0, timestamps = Below(2) == 0;
+    if (Below(2) == 0) trace_.Establish({.quick = quick, .timestamps = timestamps, .sack = sack});
+    else trace_.Establish({.wscale = 7, .quick = quick, .timestamps = timestamps, .sack = sack});
   }
 
   std::vector<std::string> Steps(int n) {
@@ -52,13 +57,14 @@ class Conversation {
       log.push_back(Step());
       for (const std::string& line : trace_.Drain()) log.push_back("  out " + line);
       log.push_back("  " + State(trace_.sock()));
+      EXPECT_EQ("", ScoreboardProblem(trace_.sock()));
     }
     return log;
   }
   const netstack::TcpCounters& counters() { return trace_.tcp().counters; }
 
  private:
-  static TcpTrace::Options Options(uint64_t seed, bool prediction) {
+  static TcpTrace::Options TraceOptions(uint64_t seed, bool prediction) {
     TcpTrace::Options options;
     options.host.tcp.prediction = prediction;
     options.host.tcp.receive_buffer = seed % 2 == 0 ? 6000 : 100000;
@@ -96,7 +102,7 @@ class Conversation {
 
   // Mostly what comes next; sometimes off by something, or with other flags.
   std::string Segment(const TcpSock& sock) {
-    int64_t seq = sock.rcv.nxt - sock.rcv.irs, ack = sock.snd.max - sock.snd.iss;
+    int64_t seq = sock.rcv.nxt - sock.rcv.irs, ack = sock.snd.nxt - sock.snd.iss;
     if (Below(4) == 0) seq += static_cast<int64_t>(Below(3000)) - 1500;
     if (Below(4) == 0) ack -= static_cast<int64_t>(Below(3000));
     if (Below(50) == 0) ack += 1;
@@ -106,7 +112,19 @@ class Conversation {
     // Of resets and SYNs only those that do not end the run.
     if (extra == "R") seq += 70000000;
     seq = std::max<int64_t>(seq, 1);
-    return absl::StrCat("A", extra, " ", seq, ":", seq + static_cast<int64_t>(length), " ack ", ack, " win ", window_);
+    return absl::StrCat("A", extra, " ", seq, ":", seq + static_cast<int64_t>(length), " ack ", ack, " win ", window_,
+                        Options(sock));
+  }
+
+  // Sometimes blocks of what is outstanding, or near it, and timestamps of before.
+  std::string Options(const TcpSock& sock) {
+    std::string options;
+    if (sock.ts.ok && Below(12) == 0) options = absl::StrCat("ts ", ms_ - static_cast<double>(Below(4)), " ecr 1, ");
+    if (Below(6) == 0) {
+      const int64_t start = sock.snd.una - sock.snd.iss + static_cast<int64_t>(Below(4000)) - 1000;
+      absl::StrAppend(&options, "sack ", start, ":", start + static_cast<int64_t>(Below(4000)));
+    }
+    return options.empty() ? "" : absl::StrCat(" <", options, ">");
   }
 
   std::mt19937_64 random_;
@@ -141,21 +159,23 @@ TEST(Prediction, ChangesNothing) {
   EXPECT_LT(1000u, predicted);
 }
 
-// In order and nothing else, the fast path takes everything.
+// In order and nothing else, the fast path takes everything; with timestamps and SACK agreed on, too.
 TEST(Prediction, TakesWhatIsInOrder) {
-  TcpTrace t;
-  t.Establish();
-  for (int i = 0; i < 10; ++i) {
-    t.In(i, absl::StrCat("A ", 1 + i * 100, ":", 101 + i * 100, " ack 1 win 65535"));
-    t.Read(100);
+  for (bool options : {false, true}) {
+    TcpTrace t;
+    t.Establish({.timestamps = options, .sack = options});
+    for (int i = 0; i < 10; ++i) {
+      t.In(i, absl::StrCat("A ", 1 + i * 100, ":", 101 + i * 100, " ack 1 win 65535"));
+      t.Read(100);
+      t.Drain();
+    }
+    EXPECT_EQ(10u, t.tcp().counters.predicted_data);
+    t.Send(1000);
     t.Drain();
+    t.In(20, "A 1001:1001 ack 1001 win 65535");
+    EXPECT_EQ(1u, t.tcp().counters.predicted_acks);
+    EXPECT_EQ(0u, t.tcp().counters.slow_path);
   }
-  EXPECT_EQ(10u, t.tcp().counters.predicted_data);
-  t.Send(1000);
-  t.Drain();
-  t.In(20, "A 1001:1001 ack 1001 win 65535");
-  EXPECT_EQ(1u, t.tcp().counters.predicted_acks);
-  EXPECT_EQ(0u, t.tcp().counters.slow_path);
 }
 
 }  // namespace

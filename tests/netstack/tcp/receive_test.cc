@@ -94,6 +94,20 @@ TEST(Receive, OutOfOrder) {
   EXPECT_TRUE(t.sock().ofo_queue.empty());
 }
 
+// RFC 5681 §4.2: one for each, though they come in one turn; a peer without SACK counts them.
+TEST(Receive, AnAckForEachSegmentOutOfOrder) {
+  for (bool sack : {false, true}) {
+    TcpTrace t;
+    t.Establish({.sack = sack});
+    t.InBurst(0, {"A 101:201 ack 1 win 65535", "A 201:301 ack 1 win 65535", "A 301:401 ack 1 win 65535"});
+    if (sack) {
+      t.Out(0, "A 1:1 ack 1 <sack 101:401>");
+    } else {
+      for (int i = 0; i < 3; ++i) t.Out(0, "A 1:1 ack 1");
+    }
+  }
+}
+
 TEST(Receive, OverlapsInOrder) {
   TcpTrace t;
   t.Establish();

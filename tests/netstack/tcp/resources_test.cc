@@ -47,7 +47,7 @@ TEST(NoFrames, AConnectGoesOnLater) {
     t.Connect(443);
     t.Quiet(500);
   }
-  t.Out(1000, "S  0:0       <mss 1460, wscale 7>");
+  t.Out(1000, "S  0:0       <mss 1460, sackOK, ts, wscale 7>");
   t.In (1001, "SA 0:0 ack 1 win 65535 <mss 1460>");
   t.Out(1001, "A  1:1 ack 1");
 }

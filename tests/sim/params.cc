@@ -1,0 +1,175 @@
+#include "tests/sim/params.h"
+
+#include <algorithm>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace weir::sim {
+namespace {
+
+class Draws {
+ public:
+  explicit Draws(uint64_t seed) : engine_(seed) {}
+  uint64_t Below(uint64_t n) { return engine_() % n; }
+  bool OneIn(uint64_t n) { return Below(n) == 0; }
+  template <typename T>
+  T Between(T low, T high) {
+    return low + static_cast<T>(Below(static_cast<uint64_t>(high - low) + 1));
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+LinkParams DrawLink(Draws& draw, Nanos delay_ns) {
+  LinkParams link{.delay_ns = delay_ns};
+  if (!draw.OneIn(4)) link.loss = draw.Between<uint32_t>(0, draw.OneIn(3) ? 300 : 60);
+  if (draw.OneIn(2)) link.duplicate = draw.Between<uint32_t>(0, 100);
+  if (draw.OneIn(2)) link.corrupt = draw.Between<uint32_t>(0, 50);
+  if (draw.OneIn(2)) link.overtake = draw.Between<uint32_t>(0, 150);
+  if (draw.OneIn(2)) link.jitter_ns = draw.Between<Nanos>(0, delay_ns);
+  link.in_order = draw.OneIn(2);
+  if (draw.OneIn(3)) {
+    link.bytes_per_second = uint64_t{20'000} << draw.Below(10);
+    link.queue_bytes = draw.Between<uint64_t>(15'000, 150'000);
+  }
+  return link;
+}
+
+AppParams DrawApp(Draws& draw, uint64_t most_bytes) {
+  AppParams app;
+  app.bytes = draw.OneIn(4) ? draw.Below(3) : draw.Below(most_bytes);
+  app.max_write = size_t{1} << draw.Between<size_t>(draw.OneIn(8) ? 3 : 9, 14);
+  app.max_read = size_t{1} << draw.Between<size_t>(draw.OneIn(8) ? 3 : 9, 16);
+  app.read = static_cast<ReadMode>(draw.Below(4));
+  app.send_frames = draw.OneIn(2);
+  if (draw.OneIn(2)) {
+    app.pause_one_in = draw.Between<uint32_t>(2, 50);
+    app.max_pause_ns = draw.OneIn(3) ? 3 * kSecond : 20 * kMillisecond;
+  }
+  return app;
+}
+
+// Combinations of endings that leave both sides something true to expect.
+void DrawEndings(Draws& draw, ConnectionParams& connection) {
+  const size_t one = draw.Below(2);
+  AppParams& a = connection.apps[one];
+  AppParams& b = connection.apps[1 - one];
+  switch (draw.Below(8)) {
+    case 0:
+    case 1:
+      a.ending = Ending::kAfterPeer;
+      break;
+    case 2:
+      a.ending = Ending::kCloseAtOnce;
+      b.bytes = 0;
+      // A window that stays closed ends a connection that no program holds any more, rightly (tcp_orphan_retries).
+      b.max_pause_ns = std::min(b.max_pause_ns, 20 * kMillisecond);
+      break;
+    case 3:
+      if (!draw.OneIn(2)) break;
+      a.ending = Ending::kAbort;
+      a.abort_after = draw.Below(a.bytes + b.bytes + 1);
+      break;
+    default:
+      break;
+  }
+}
+
+HostParams DrawHost(Draws& draw) {
+  constexpr uint32_t kMtus[] = {1500, 1500, 1500, 1280, 1400, 1499};
+  HostParams host{.mtu = kMtus[draw.Below(6)]};
+  host.frames = draw.OneIn(5) ? 256 : 2048;
+  host.receive_buffer = static_cast<uint32_t>(2000 + draw.Below(draw.OneIn(2) ? 20'000 : 500'000));
+  host.send_buffer = static_cast<uint32_t>(2000 + draw.Below(200'000));
+  host.hold_tx = draw.OneIn(4);
+  return host;
+}
+
+std::string LinkText(const LinkParams& link) {
+  std::string text =
+      absl::StrFormat("loss %d, doubled %d, corrupted %d, overtaken %d of 1000, delay %.3f+%.3f ms%s", link.loss,
+                      link.duplicate, link.corrupt, link.overtake, static_cast<double>(link.delay_ns) / 1e6,
+                      static_cast<double>(link.jitter_ns) / 1e6, link.in_order ? " in order" : "");
+  if (link.bytes_per_second != 0) {
+    absl::StrAppend(&text, ", ", link.bytes_per_second, " B/s with a queue of ", link.queue_bytes);
+  }
+  return text;
+}
+
+std::string AppText(const AppParams& app) {
+  constexpr const char* kReads[] = {"copied", "direct", "frames", "held frames"};
+  constexpr const char* kEndings[] = {"shutdown", "after the peer", "close at once", "abort"};
+  std::string text = absl::StrCat(app.bytes, " bytes by ", app.max_write, app.send_frames ? " in frames" : "",
+                                  ", reads ", app.max_read, " ", kReads[static_cast<size_t>(app.read)], ", ",
+                                  kEndings[static_cast<size_t>(app.ending)]);
+  if (app.ending == Ending::kAbort) absl::StrAppend(&text, " after ", app.abort_after);
+  if (app.pause_one_in != 0) {
+    absl::StrAppend(&text, ", pauses 1 in ", app.pause_one_in, " up to ", app.max_pause_ns / kMillisecond, " ms");
+  }
+  return text;
+}
+
+}  // namespace
+
+uint64_t Params::bytes() const {
+  uint64_t total = 0;
+  for (const ConnectionParams& connection : connections) total += connection.apps[0].bytes + connection.apps[1].bytes;
+  return total;
+}
+
+uint32_t Params::min_mtu() const {
+  uint32_t least = std::min(hosts[0].mtu, hosts[1].mtu);
+  for (const MtuChange& change : mtu_changes) least = std::min(least, change.mtu);
+  return least;
+}
+
+std::string Params::ToString() const {
+  std::string text = absl::StrCat("seed ", seed, ": ", v4 ? "IPv4" : "IPv6", wraps ? ", sequence numbers wrap" : "");
+  for (int i = 0; i < 2; ++i) {
+    const HostParams& host = hosts[i];
+    absl::StrAppend(&text, "\n  host ", i == 0 ? "A" : "B", ": MTU ", host.mtu, ", ", host.frames,
+                    " frames, buffers ", host.receive_buffer, " in, ", host.send_buffer, " out",
+                    host.hold_tx ? ", slow device" : "", "; sends over: ", LinkText(links[i]));
+  }
+  for (const MtuChange& change : mtu_changes) {
+    absl::StrAppend(&text, "\n  path MTU ", change.mtu, " at ", change.at_ns / kMillisecond, " ms",
+                    black_hole ? ", silently" : "");
+  }
+  for (const ConnectionParams& connection : connections) {
+    absl::StrAppend(&text, "\n  connection from ", connection.client == 0 ? "A" : "B", " at ",
+                    connection.start_ns / kMillisecond, " ms\n    A: ", AppText(connection.apps[0]),
+                    "\n    B: ", AppText(connection.apps[1]));
+  }
+  return text;
+}
+
+Params DrawParams(uint64_t seed, const Switches& switches) {
+  Draws draw(seed);
+  Params params{.seed = seed, .v4 = draw.OneIn(2), .wraps = draw.OneIn(4)};
+  const Nanos delay_ns = kMicrosecond * draw.Between<Nanos>(10, draw.OneIn(2) ? 1000 : 100'000);
+  for (LinkParams& link : params.links) link = DrawLink(draw, delay_ns);
+  if (draw.OneIn(4)) params.links[0] = params.links[1] = {.delay_ns = delay_ns};  // where prediction has its day
+  if (draw.OneIn(3)) {
+    params.black_hole = switches.black_holes && draw.OneIn(3);
+    const uint32_t least = params.v4 ? 600 : 1280;  // min_pmtu; RFC 8200 §5
+    for (uint64_t changes = draw.Between<uint64_t>(1, 3); changes > 0; --changes) {
+      params.mtu_changes.push_back({draw.Between<Nanos>(0, 20 * delay_ns), draw.Between<uint32_t>(least, 1500)});
+    }
+    std::ranges::sort(params.mtu_changes, {}, &MtuChange::at_ns);
+  }
+  for (HostParams& host : params.hosts) host = DrawHost(draw);
+  const uint64_t connections = draw.OneIn(2) ? 1 : draw.Between<uint64_t>(2, 5);
+  for (uint64_t i = 0; i < connections; ++i) {
+    ConnectionParams connection{.client = static_cast<int>(draw.Below(2))};
+    connection.start_ns = i == 0 ? 0 : draw.Between<Nanos>(0, 10 * delay_ns);
+    for (AppParams& app : connection.apps) app = DrawApp(draw, 200'000 / connections);
+    DrawEndings(draw, connection);
+    params.connections.push_back(connection);
+  }
+  return params;
+}
+
+}  // namespace weir::sim

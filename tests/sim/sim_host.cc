@@ -1,0 +1,176 @@
+#include "tests/sim/sim_host.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_user_calls.h"
+
+namespace weir::sim {
+
+using netstack::TcpSock;
+using testing_support::InetTestHost;
+
+namespace {
+
+constexpr uint32_t kIps[] = {testing_support::kHostIp, testing_support::kPeerIp};
+constexpr const char* kIps6[] = {"fd00::1", "fd00::2"};
+constexpr testing_support::Mac kMacs[] = {testing_support::kHostMac, testing_support::kPeerMac};
+
+Endpoint ServerOf(const Params& params, int client) {
+  const int server = 1 - client;
+  return {params.v4 ? IpAddress::V4(kIps[server]) : IpAddress::Parse(kIps6[server]).value(), kServerPort};
+}
+
+}  // namespace
+
+uint64_t PatternKey(const Params& params, size_t connection, int from) {
+  return params.seed * 0x9e3779b97f4a7c15 + connection * 2 + static_cast<uint64_t>(from);
+}
+
+InetTestHost::Options HostOptions(const Params& params, int index, bool prediction) {
+  const HostParams& mine = params.hosts[index];
+  InetTestHost::Options options{.ip = kIps[index],
+                                .ip6 = IpPrefix{IpAddress::Parse(kIps6[index]).value(), 64},
+                                .mac = kMacs[index],
+                                .mtu = mine.mtu,
+                                .frames = mine.frames,
+                                .start_ns = params.start_ns,
+                                .hold_tx = mine.hold_tx};
+  options.tcp.receive_buffer = mine.receive_buffer;
+  options.tcp.send_buffer = mine.send_buffer;
+  options.tcp.prediction = prediction;
+  return options;
+}
+
+// RFC 6528: the numbers grow with the clock, by one in 4096 ns.
+Nanos StartThatWraps(const Params& params) {
+  const int client = params.connections.front().client;
+  InetTestHost host(HostOptions(params, client, true));
+  int error = 0;
+  TcpSock* sock = TcpConnect(host.inet().tcp, ServerOf(params, client), host.now(), &error);
+  const uint32_t ahead = 0u - 2000 - sock->snd.iss.value();
+  TcpAbort(*sock, host.now());
+  TcpClose(*sock, host.now());
+  return params.start_ns + (static_cast<Nanos>(ahead) << 12);
+}
+
+SimHost::SimHost(const Params& params, int index, bool prediction, PortBook& ports, Verdict& verdict)
+    : params_(params),
+      index_(index),
+      ports_(ports),
+      verdict_(verdict),
+      random_(params.seed * 2 + static_cast<uint64_t>(index)),
+      host_(std::make_unique<InetTestHost>(HostOptions(params, index, prediction))),
+      order_(params.connections.size()) {
+  listener_.owner = this;
+  listener_.on_ready = &OnListenerReady;
+  if (TcpListen(host_->inet().tcp, listener_, {{}, kServerPort}, 16) != 0) verdict_.Fail("cannot listen");
+  for (size_t i = 0; i < params.connections.size(); ++i) {
+    const ConnectionParams& connection = params.connections[i];
+    apps_.push_back(std::make_unique<App>(*host_,
+                                          App::Role{.mine = connection.apps[index],
+                                                    .peer = connection.apps[1 - index],
+                                                    .out_pattern = PatternKey(params, i, index),
+                                                    .in_pattern = PatternKey(params, i, 1 - index),
+                                                    .seed = PatternKey(params, i, index) ^ 0x617070,
+                                                    .may_fail = connection.aborts(),
+                                                    .name = absl::StrCat(index == 0 ? "A" : "B", " of connection ", i)},
+                                          verdict));
+  }
+  std::iota(order_.begin(), order_.end(), size_t{0});
+  std::erase_if(order_, [&](size_t i) { return params.connections[i].client != index; });
+  std::ranges::sort(order_, {}, [&](size_t i) { return std::pair(params.connections[i].start_ns, i); });
+}
+
+SimHost::~SimHost() {
+  TcpUnlisten(host_->inet().tcp, listener_, host_->now());
+  for (auto& app : apps_) {
+    if (TcpSock* sock = app->sock()) {
+      TcpAbort(*sock, host_->now());
+      TcpClose(*sock, host_->now());
+    }
+  }
+  apps_.clear();  // with the frames they hold
+}
+
+void SimHost::OnListenerReady(netstack::ReadySock& sock, uint8_t) { static_cast<SimHost*>(sock.owner)->Accept(); }
+
+void SimHost::Accept() {
+  while (TcpSock* sock = TcpAccept(listener_)) {
+    const auto known = ports_.find({1 - index_, sock->remote.port});
+    if (known == ports_.end()) return verdict_.Fail("accepted what nobody connected");
+    apps_[known->second]->Attach(*sock);
+  }
+}
+
+void SimHost::Connect(size_t connection) {
+  int error = 0;
+  TcpSock* sock = TcpConnect(host_->inet().tcp, ServerOf(params_, index_), host_->now(), &error);
+  if (sock == nullptr) return verdict_.Fail(absl::StrCat("cannot connect: errno ", error));
+  ports_[{index_, sock->local.port}] = connection;
+  apps_[connection]->Attach(*sock);
+}
+
+void SimHost::Step(Nanos now_ns, const std::vector<Bytes>& burst, Departures& sent) {
+  host_->AdvanceTo(now_ns);
+  while (started_ < order_.size() && params_.start_ns + params_.connections[order_[started_]].start_ns <= now_ns) {
+    Connect(order_[started_++]);
+  }
+  if (random_() % 3 != 0) host_->CompleteTx();
+  for (auto& app : apps_) {
+    if (app->wake_ns() <= now_ns) app->Run();
+  }
+  host_->Receive(burst);
+  while (host_->has_sent()) sent.push_back(host_->TakeSent());
+}
+
+Nanos SimHost::NextEvent() const {
+  if (!host_->inet().ip.ready.empty()) return host_->now();  // made ready by the output
+  Nanos next_ns = host_->timers().NextDeadline();
+  for (const auto& app : apps_) next_ns = std::min(next_ns, app->wake_ns());
+  if (started_ < order_.size()) {
+    next_ns = std::min(next_ns, params_.start_ns + params_.connections[order_[started_]].start_ns);
+  }
+  return next_ns;
+}
+
+Nanos SimHost::last_close_ns() const {
+  Nanos last_ns = 0;
+  for (const auto& app : apps_) last_ns = std::max(last_ns, app->done_ns());
+  return last_ns;
+}
+
+uint32_t SimHost::Missing() {
+  host_->CompleteTx();
+  return host_->pool().outstanding();
+}
+
+std::string SimHost::State() {
+  const netstack::TcpContext& tcp = host_->inet().tcp;
+  std::string text = absl::StrCat("sockets ", tcp.sockets, "/", tcp.in_time_wait, " out ", tcp.counters.segments_out,
+                                  "/", tcp.counters.retransmits, "/", tcp.counters.resets_out, " frames ",
+                                  host_->pool().free_count(), " timers ", host_->timers().armed(), "@",
+                                  host_->timers().NextDeadline(), " ready ", host_->inet().ip.ready.empty());
+  for (const auto& app : apps_) {
+    const TcpSock* sock = app->sock();
+    if (sock == nullptr) continue;
+    absl::StrAppend(&text, "; state ", static_cast<int>(sock->state), " una ", sock->snd.una.value(), " nxt ",
+                    sock->snd.nxt.value(), " write_seq ", sock->snd.write_seq.value(), " wnd ", sock->snd.wnd, " rcv ",
+                    sock->rcv.nxt.value(), "+", sock->rcv.wnd, " queued ", sock->rcv.queued, "/",
+                    sock->send_queue.count(), "/", sock->receive_queue.count(), "/", sock->ofo_queue.count(), " cwnd ",
+                    sock->congestion.cwnd());
+  }
+  return text;
+}
+
+std::string SimHost::ToString() const {
+  std::string text = absl::StrCat(index_ == 0 ? "  host A" : "  host B", ": sockets ", host_->inet().tcp.sockets,
+                                  ", timers ", host_->timers().armed(), ", frames out ", host_->pool().outstanding(),
+                                  ", lost for frames ", host_->lost_for_frames());
+  for (const auto& app : apps_) absl::StrAppend(&text, "\n    ", app->ToString());
+  return text;
+}
+
+}  // namespace weir::sim
