@@ -22,14 +22,6 @@ inline bool IsMartianSource(const IpContext& context, uint32_t source, uint8_t p
   return context.local4.Find(source) != nullptr;
 }
 
-// Nearly all headers have no options.
-inline ChecksumSum SumHeader(std::span<const std::byte> header) {
-  if (header.size() != Ipv4Header::kMinSize) return SumBytes(header);
-  uint32_t words[Ipv4Header::kMinSize / 4];
-  std::memcpy(words, header.data(), sizeof words);
-  return ChecksumSum{words[0]} + words[1] + words[2] + words[3] + words[4];
-}
-
 // RFC 1122 §3.2.1.8. Nothing in them concerns us but source routes, which are refused (RFC 7126 §4.3, §4.4; Linux:
 // accept_source_route), and a router alert. False: malformed or refused.
 bool CheckOptions(std::span<const std::byte> options, bool* router_alert) {
@@ -152,7 +144,7 @@ DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
   if (header.header_size < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpHeaderLength;
   if (frame.len < header.header_size) [[unlikely]] return DropReason::kIpTruncated;
   const std::span<const std::byte> bytes(frame.data, header.header_size);
-  if (FoldSum(SumHeader(bytes)) != 0xffff) [[unlikely]] return DropReason::kIpChecksum;
+  if (FoldSum(header.SumHeader(frame.data)) != 0xffff) [[unlikely]] return DropReason::kIpChecksum;
   if (header.total_length < header.header_size) [[unlikely]] return DropReason::kIpHeaderLength;
   if (frame.len < header.total_length) [[unlikely]] return DropReason::kIpTruncated;
   if (IsMartianSource(inet.ip, header.source, header.protocol)) [[unlikely]] return DropReason::kIpMartianSource;

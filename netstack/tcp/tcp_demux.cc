@@ -11,11 +11,11 @@ uint32_t TcpDemux::Hash(const Endpoint& local, const Endpoint& remote) const {
   const uint64_t ports = uint64_t{local.port} << 16 | remote.port;
   if (remote.ip.is_v4()) {
     const uint64_t words[] = {uint64_t{local.ip.v4()} << 32 | remote.ip.v4(), ports};
-    return static_cast<uint32_t>(runtime::SipHash(key_, words));
+    return static_cast<uint32_t>(runtime::SipHash13(key_, words));
   }
   const auto a = local.ip.words(), b = remote.ip.words();
   const uint64_t words[] = {a[0], a[1], b[0], b[1], ports};
-  return static_cast<uint32_t>(runtime::SipHash(key_, words));
+  return static_cast<uint32_t>(runtime::SipHash13(key_, words));
 }
 
 TcpSock* TcpDemux::Find(const Endpoint& local, const Endpoint& remote) const {
