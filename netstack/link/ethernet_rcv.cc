@@ -2,6 +2,7 @@
 
 #include "netstack/ip/arp.h"
 #include "netstack/ip/ip_input.h"
+#include "netstack/tcp/tcp_early_demux.h"
 #include "netstack/wire/ethernet.h"
 
 namespace weir::netstack {
@@ -27,6 +28,7 @@ DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos n
 }
 
 void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns) {
+  if (inet.tcp.sockets >= kTcpEarlyDemuxFrom) TcpEarlyDemux(inet.tcp, burst, EthernetHeaderSize(in.device.vlan()));
   for (size_t i = 0; i < burst.size(); ++i) {
     // The headers of the frame after next, while this one is worked on: they were written by another core.
     if (i + 2 < burst.size()) __builtin_prefetch(burst[i + 2]->data);

@@ -5,6 +5,7 @@
 #define NETSTACK_TCP_TCP_DEMUX_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -32,6 +33,18 @@ class TcpDemux {
   bool ListenerOverlaps(const Endpoint& local) const;
   void InsertListener(TcpListenSock& listener);
   void RemoveListener(TcpListenSock& listener);
+
+  // For tcp_early_demux.h, one after the other, with others between: the bucket of a hash, the first connection in it, and
+  // what the socket layer keeps of that.
+  void PrefetchBucket(uint32_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
+  void PrefetchSock(uint32_t hash) const {
+    const auto* at = reinterpret_cast<const std::byte*>(buckets_[hash & mask_]);
+    if (at == nullptr) return;
+    for (size_t line = 0; line < sizeof(TcpSock); line += 64) __builtin_prefetch(at + line, /*rw=*/1);
+  }
+  void PrefetchOwner(uint32_t hash) const {
+    if (const TcpSock* sock = buckets_[hash & mask_]) __builtin_prefetch(sock->owner, /*rw=*/1);
+  }
 
   // Calls `fn` on every connection; `fn` may remove the one it is given.
   template <typename Fn>

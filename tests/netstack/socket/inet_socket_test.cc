@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "netstack/tcp/tcp_early_demux.h"
+#include "runtime/core/async_event.h"
 #include "runtime/core/sleep.h"
 #include "tests/netstack/socket/inet_fixture.h"
 
@@ -265,6 +267,43 @@ TEST_F(InetSocketTest, ListenersAreExclusiveAndResetWhatNobodyAccepted) {
   }
   EXPECT_EQ(Received(*stream), "ABORTED");
   Listen();  // the port is free again
+}
+
+// So many that bursts are looked up before they are worked on (kTcpEarlyDemuxFrom): each gets its own bytes.
+TEST_F(InetSocketTest, ManyConnections) {
+  constexpr int kConnections = netstack::kTcpEarlyDemuxFrom + 100;
+  TcpListener listener = *TcpListener::Listen(server_.stack, {.port = 7}, /*backlog=*/kConnections);
+  AsyncScope server(context_), clients(context_);
+  auto echo = [](TcpStream stream) -> Task<void> {
+    for (;;) {
+      absl::StatusOr<RecvBuffer> got = co_await stream.Recvmsg();
+      if (!got.ok() || got->empty() || !(co_await stream.Sendmsg(*std::move(got))).ok()) co_return;
+    }
+  };
+  auto serve = [&]() -> Task<void> {
+    for (int i = 0; i < kConnections; ++i) {
+      absl::StatusOr<TcpStream> stream = co_await listener.Accept();
+      if (stream.ok()) server.Spawn(echo(*std::move(stream)));
+    }
+  };
+  int connected = 0, answered = 0;
+  AsyncEvent all;
+  auto ask = [&](int i) -> Task<void> {
+    absl::StatusOr<TcpStream> stream = co_await Connect();
+    EXPECT_TRUE(stream.ok());
+    if (++connected == kConnections) all.Set();
+    EXPECT_TRUE((co_await all.Wait()).ok());
+    for (int round = 0; round < 3; ++round) {
+      std::string text;
+      co_await Send(*stream, std::to_string(1000 * i + round));
+      co_await Receive(*stream, &text);
+      answered += text == std::to_string(1000 * i + round);
+    }
+  };
+  server.Spawn(serve());
+  for (int i = 0; i < kConnections; ++i) clients.Spawn(ask(i));
+  EXPECT_TRUE(RunUntil([&] { return clients.live() == 0 && server.live() == 0; }));
+  EXPECT_EQ(answered, 3 * kConnections);
 }
 
 TEST_F(InetSocketTest, Datagrams) {
