@@ -48,6 +48,7 @@ class FrameFuzzer {
   Bytes ValidIpv6();
   Bytes ValidNdp();
   Bytes ValidMld();
+  Bytes TcpOptionsFor(const netstack::TcpSock& sock);
   Bytes TcpSegmentFor(const netstack::TcpSock& sock);
   Bytes TcpFrame(bool v4, const TcpSpec& spec, View payload);
   std::vector<Extension6> Extensions();
