@@ -36,7 +36,7 @@ std::string App::ToString() const {
                                   " of ", role_.peer.bytes, eof_ ? ", end seen" : "", shut_ ? ", shut" : "");
   if (sock_ == nullptr) return absl::StrCat(text, done_ ? ", closed" : ", not connected");
   return absl::StrCat(text, ", state ", static_cast<int>(sock_->state), ", errno ", sock_->error, ", queued ",
-                      sock_->send_queue.count(), " out, ", sock_->receive_queue.count(), " in");
+                      sock_->send_queue.count(), " out, ", sock_->receive_queue.count(), " in, ", sock_->ofo_queue.count(), " out of order");
 }
 
 void App::Run() {

@@ -82,8 +82,8 @@ HostParams DrawHost(Draws& draw) {
   constexpr uint32_t kMtus[] = {1500, 1500, 1500, 1280, 1400, 1499};
   HostParams host{.mtu = kMtus[draw.Below(6)]};
   host.frames = draw.OneIn(5) ? 256 : 2048;
-  host.receive_buffer = static_cast<uint32_t>(2000 + draw.Below(draw.OneIn(2) ? 20'000 : 500'000));
-  host.send_buffer = static_cast<uint32_t>(2000 + draw.Below(200'000));
+  host.tcp.receive_buffer = static_cast<uint32_t>(2000 + draw.Below(draw.OneIn(2) ? 20'000 : 500'000));
+  host.tcp.send_buffer = static_cast<uint32_t>(2000 + draw.Below(200'000));
   host.hold_tx = draw.OneIn(4);
   return host;
 }
@@ -130,9 +130,9 @@ std::string Params::ToString() const {
   std::string text = absl::StrCat("seed ", seed, ": ", v4 ? "IPv4" : "IPv6", wraps ? ", sequence numbers wrap" : "");
   for (int i = 0; i < 2; ++i) {
     const HostParams& host = hosts[i];
-    absl::StrAppend(&text, "\n  host ", i == 0 ? "A" : "B", ": MTU ", host.mtu, ", ", host.frames,
-                    " frames, buffers ", host.receive_buffer, " in, ", host.send_buffer, " out",
-                    host.hold_tx ? ", slow device" : "", "; sends over: ", LinkText(links[i]));
+    absl::StrAppend(&text, "\n  host ", i == 0 ? "A" : "B", ": MTU ", host.mtu, ", ", host.frames, " frames, buffers ",
+                    host.tcp.receive_buffer, " in, ", host.tcp.send_buffer, " out", host.hold_tx ? ", slow device" : "",
+                    "; sends over: ", LinkText(links[i]));
   }
   for (const MtuChange& change : mtu_changes) {
     absl::StrAppend(&text, "\n  path MTU ", change.mtu, " at ", change.at_ns / kMillisecond, " ms",

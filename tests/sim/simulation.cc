@@ -42,7 +42,7 @@ std::string Simulation::Totals::ToString() const {
 
 Simulation::Simulation(const Options& options)
     : options_(options),
-      params_(WithStart(DrawParams(options.seed, options.switches))),
+      params_(WithStart(options.params.has_value() ? *options.params : DrawParams(options.seed, options.switches))),
       monitor_(verdict_, params_.start_ns),
       network_(params_, [this](int from, Nanos at_ns, const Bytes& frame,
                                const std::string& fate) { monitor_.Note(from, at_ns, frame, fate); }),
