@@ -78,6 +78,16 @@ void DrawEndings(Draws& draw, ConnectionParams& connection) {
   }
 }
 
+// Options that a host may do without; each side decides for itself.
+void DrawOptions(Draws& draw, netstack::TcpSettings& tcp) {
+  tcp.timestamps = draw.OneIn(4) ? 0 : 1;
+  tcp.sack = !draw.OneIn(4);
+  tcp.dsack = !draw.OneIn(4);
+  tcp.window_scaling = !draw.OneIn(8);
+  tcp.frto = !draw.OneIn(4);
+  tcp.early_retrans = !draw.OneIn(4);
+}
+
 HostParams DrawHost(Draws& draw) {
   constexpr uint32_t kMtus[] = {1500, 1500, 1500, 1280, 1400, 1499};
   HostParams host{.mtu = kMtus[draw.Below(6)]};
@@ -85,6 +95,7 @@ HostParams DrawHost(Draws& draw) {
   host.tcp.receive_buffer = static_cast<uint32_t>(2000 + draw.Below(draw.OneIn(2) ? 20'000 : 500'000));
   host.tcp.send_buffer = static_cast<uint32_t>(2000 + draw.Below(200'000));
   host.hold_tx = draw.OneIn(4);
+  DrawOptions(draw, host.tcp);
   return host;
 }
 
@@ -97,6 +108,11 @@ std::string LinkText(const LinkParams& link) {
     absl::StrAppend(&text, ", ", link.bytes_per_second, " B/s with a queue of ", link.queue_bytes);
   }
   return text;
+}
+
+std::string OptionsText(const netstack::TcpSettings& tcp) {
+  return absl::StrCat("timestamps=", tcp.timestamps, ",sack=", tcp.sack, ",dsack=", tcp.dsack,
+                      ",window_scaling=", tcp.window_scaling, ",frto=", tcp.frto, ",early_retrans=", tcp.early_retrans);
 }
 
 std::string AppText(const AppParams& app) {
@@ -132,7 +148,7 @@ std::string Params::ToString() const {
     const HostParams& host = hosts[i];
     absl::StrAppend(&text, "\n  host ", i == 0 ? "A" : "B", ": MTU ", host.mtu, ", ", host.frames, " frames, buffers ",
                     host.tcp.receive_buffer, " in, ", host.tcp.send_buffer, " out", host.hold_tx ? ", slow device" : "",
-                    "; sends over: ", LinkText(links[i]));
+                    ", ", OptionsText(host.tcp), "; sends over: ", LinkText(links[i]));
   }
   for (const MtuChange& change : mtu_changes) {
     absl::StrAppend(&text, "\n  path MTU ", change.mtu, " at ", change.at_ns / kMillisecond, " ms",
