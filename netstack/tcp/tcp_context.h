@@ -24,9 +24,14 @@ struct TcpSettings {
   bool sack = true;
   bool dsack = true;
   bool window_scaling = true;
+  // tcp_ecn: 0: off; 1: asked for and agreed to; 2: agreed to.
+  uint8_t ecn = 2;
   // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
   bool frto = true;
   bool early_retrans = true;
+  // tcp_congestion_control for new connections, tcp_slow_start_after_idle.
+  TcpCongestionControl congestion_control = TcpCongestionControl::kCubic;
+  bool slow_start_after_idle = true;
   // Header prediction; off only to show that it changes nothing.
   bool prediction = true;
 };

@@ -158,6 +158,13 @@ struct TcpSock : ReadySock,
     uint32_t recent_s = 0;  // the second in which it came
   } ts;
 
+  // Explicit Congestion Notification (RFC 3168 §6.1), once negotiated: tcp_ecn.h.
+  struct {
+    bool ok = false;
+    bool demand_cwr = false;  // ECE goes with every segment until the peer's CWR
+    bool queue_cwr = false;   // CWR goes with the next new data
+  } ecn;
+
   // Selective acknowledgment (RFC 2018), once negotiated, and what our ACKs tell of: tcp_sack.h.
   struct {
     bool ok = false;
@@ -182,6 +189,16 @@ struct TcpSock : ReadySock,
   bool reader_waits = false;  // any reader: what arrives will leave soon
 
   TcpCongestion congestion;
+
+  // How much of the window is used: tcp_cwnd_validate.h.
+  struct {
+    Nanos last_sent_ns = 0;  // new data
+    Nanos since_ns = 0;      // not limited by the window since then
+    Seq seq;                 // end of the round trip that the next two are about
+    uint32_t max_flight = 0;
+    uint32_t used = 0;  // most in flight since since_ns
+    bool limited = false;
+  } usage;
 
   // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
   struct {
