@@ -79,6 +79,7 @@ void App::Took(testing_support::View bytes) {
   if (eof_) Fail("bytes behind the end");
   if (!IsPattern(role_.in_pattern, received_, bytes)) Fail("received other bytes than were sent");
   received_ += bytes.size();
+  if (half_ns_ == 0 && 2 * received_ >= role_.peer.bytes) half_ns_ = now();
   if (received_ > role_.peer.bytes) Fail("received more than was sent");
 }
 

@@ -36,6 +36,8 @@ class App {
   bool attached() const { return sock_ != nullptr || done_; }
   bool done() const { return done_; }
   Nanos done_ns() const { return done_ns_; }
+  // When the first half of the peer's bytes had come.
+  Nanos half_ns() const { return half_ns_; }
   uint64_t received() const { return received_; }
   netstack::TcpSock* sock() { return sock_; }
   std::string ToString() const;
@@ -76,7 +78,8 @@ class App {
   uint64_t sent_ = 0, received_ = 0;
   bool shut_ = false, eof_ = false, done_ = false;
   Nanos paused_ns_ = 0;
-  Nanos read_paused_until_ns_ = 0, write_paused_until_ns_ = 0, wake_ns_ = kNever, done_ns_ = 0, attached_ns_ = 0;
+  Nanos read_paused_until_ns_ = 0, write_paused_until_ns_ = 0, wake_ns_ = kNever, done_ns_ = 0, attached_ns_ = 0,
+        half_ns_ = 0;
 };
 
 }  // namespace weir::sim

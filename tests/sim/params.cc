@@ -86,6 +86,10 @@ void DrawOptions(Draws& draw, netstack::TcpSettings& tcp) {
   tcp.window_scaling = !draw.OneIn(8);
   tcp.frto = !draw.OneIn(4);
   tcp.early_retrans = !draw.OneIn(4);
+  tcp.ecn = static_cast<uint8_t>(draw.Below(3));
+  tcp.slow_start_after_idle = draw.OneIn(2);
+  using enum netstack::TcpCongestionControl;
+  tcp.congestion_control = draw.OneIn(3) ? kReno : kCubic;
 }
 
 HostParams DrawHost(Draws& draw) {
@@ -112,7 +116,9 @@ std::string LinkText(const LinkParams& link) {
 
 std::string OptionsText(const netstack::TcpSettings& tcp) {
   return absl::StrCat("timestamps=", tcp.timestamps, ",sack=", tcp.sack, ",dsack=", tcp.dsack,
-                      ",window_scaling=", tcp.window_scaling, ",frto=", tcp.frto, ",early_retrans=", tcp.early_retrans);
+                      ",window_scaling=", tcp.window_scaling, ",frto=", tcp.frto, ",early_retrans=", tcp.early_retrans,
+                      ",ecn=", tcp.ecn, ",slow_start_after_idle=", tcp.slow_start_after_idle, ",congestion_control=",
+                      tcp.congestion_control == netstack::TcpCongestionControl::kReno ? "reno" : "cubic");
 }
 
 std::string AppText(const AppParams& app) {
@@ -133,6 +139,14 @@ std::string AppText(const AppParams& app) {
 uint64_t Params::bytes() const {
   uint64_t total = 0;
   for (const ConnectionParams& connection : connections) total += connection.apps[0].bytes + connection.apps[1].bytes;
+  return total;
+}
+
+uint64_t Params::writes() const {
+  uint64_t total = 0;
+  for (const ConnectionParams& connection : connections) {
+    for (const AppParams& app : connection.apps) total += app.bytes / ((app.max_write + 1) / 2);
+  }
   return total;
 }
 

@@ -79,6 +79,8 @@ struct Params {
   std::vector<ConnectionParams> connections;
 
   uint64_t bytes() const;
+  // Calls that write them, about; what is given in frames goes in as many segments.
+  uint64_t writes() const;
   uint32_t min_mtu() const;
   std::string ToString() const;
 };
