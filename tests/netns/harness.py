@@ -42,6 +42,11 @@ def binary(name):
     return os.path.join(os.environ["TEST_SRCDIR"], os.environ["TEST_WORKSPACE"], "examples", name, name)
 
 
+def test_binary(name):
+    """A program that belongs to the tests of this folder."""
+    return os.path.join(os.environ["TEST_SRCDIR"], os.environ["TEST_WORKSPACE"], "tests", "netns", name)
+
+
 def run(*command, check=True, timeout=60, preexec_fn=die_with_parent, **kwargs):
     """Runs a command and returns its CompletedProcess, with text output."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, preexec_fn=preexec_fn, **kwargs)

@@ -1,4 +1,4 @@
 #!/bin/bash
-# Runs one Python test of this folder against the built examples. $1: the test.
+# Runs one Python test of this folder against the built examples. $1: the test; the rest is for it.
 export PATH="${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin"
-exec python3 -B "$1"
+exec python3 -B "$@"

@@ -36,7 +36,8 @@ std::string App::ToString() const {
                                   " of ", role_.peer.bytes, eof_ ? ", end seen" : "", shut_ ? ", shut" : "");
   if (sock_ == nullptr) return absl::StrCat(text, done_ ? ", closed" : ", not connected");
   return absl::StrCat(text, ", state ", static_cast<int>(sock_->state), ", errno ", sock_->error, ", queued ",
-                      sock_->send_queue.count(), " out, ", sock_->receive_queue.count(), " in");
+                      sock_->send_queue.count(), " out, ", sock_->receive_queue.count(), " in, ",
+                      sock_->ofo_queue.count(), " out of order");
 }
 
 void App::Run() {
@@ -65,10 +66,12 @@ void App::Run() {
   }
 }
 
-bool App::MaybePause() {
+bool App::MaybePause(Nanos& until_ns) {
   const AppParams& mine = role_.mine;
-  if (mine.pause_one_in == 0 || pauses_ == kMaxPauses || Below(mine.pause_one_in) != 0) return false;
-  ++pauses_;
+  if (mine.pause_one_in == 0 || paused_ns_ > kMaxPaused || Below(mine.pause_one_in) != 0) return false;
+  const Nanos pause_ns = 1 + static_cast<Nanos>(Below(static_cast<uint64_t>(mine.max_pause_ns)));
+  paused_ns_ += pause_ns;
+  until_ns = now() + pause_ns;
   return true;
 }
 
@@ -76,6 +79,7 @@ void App::Took(testing_support::View bytes) {
   if (eof_) Fail("bytes behind the end");
   if (!IsPattern(role_.in_pattern, received_, bytes)) Fail("received other bytes than were sent");
   received_ += bytes.size();
+  if (half_ns_ == 0 && 2 * received_ >= role_.peer.bytes) half_ns_ = now();
   if (received_ > role_.peer.bytes) Fail("received more than was sent");
 }
 
@@ -132,10 +136,7 @@ void App::Read() {
     sock_->reader = {};
     sock_->reader_waits = false;
     TcpCleanupRbuf(*sock_);
-    if (MaybePause()) {
-      read_paused_until_ns_ = now() + 1 + static_cast<Nanos>(Below(static_cast<uint64_t>(role_.mine.max_pause_ns)));
-      return;
-    }
+    if (MaybePause(read_paused_until_ns_)) return;
   }
 }
 
@@ -175,10 +176,7 @@ void App::Write() {
   if (now() < write_paused_until_ns_ || sock_->error != 0 || sock_->state == TcpState::kClosed || shut_) return;
   while (sent_ < role_.mine.bytes) {
     if (!WriteOnce()) return;  // kWritable comes
-    if (MaybePause()) {
-      write_paused_until_ns_ = now() + 1 + static_cast<Nanos>(Below(static_cast<uint64_t>(role_.mine.max_pause_ns)));
-      return;
-    }
+    if (MaybePause(write_paused_until_ns_)) return;
   }
 }
 

@@ -36,6 +36,8 @@ class App {
   bool attached() const { return sock_ != nullptr || done_; }
   bool done() const { return done_; }
   Nanos done_ns() const { return done_ns_; }
+  // When the first half of the peer's bytes had come.
+  Nanos half_ns() const { return half_ns_; }
   uint64_t received() const { return received_; }
   netstack::TcpSock* sock() { return sock_; }
   std::string ToString() const;
@@ -43,13 +45,15 @@ class App {
  private:
   // Of those that only an abort of the peer, whose RST was lost, leaves waiting: who receives never finds out.
   static constexpr Nanos kPatience = 400 * kSecond;
-  static constexpr int kMaxPauses = 30;
+  // In all. A window that stays closed for longer than tcp_orphan_retries probes, which is some 50 s, ends a connection
+  // that the peer's program has closed, rightly.
+  static constexpr Nanos kMaxPaused = 20 * kSecond;
 
   static void OnReady(netstack::ReadySock& sock, uint8_t events);
   uint64_t Below(uint64_t n) { return random_() % n; }
   Nanos now() const { return host_.now(); }
   void Fail(const std::string& what);
-  bool MaybePause();
+  bool MaybePause(Nanos& until_ns);
 
   void Read();
   size_t ReadOnce();
@@ -73,8 +77,9 @@ class App {
   bool direct_waits_ = false;
   uint64_t sent_ = 0, received_ = 0;
   bool shut_ = false, eof_ = false, done_ = false;
-  int pauses_ = 0;
-  Nanos read_paused_until_ns_ = 0, write_paused_until_ns_ = 0, wake_ns_ = kNever, done_ns_ = 0, attached_ns_ = 0;
+  Nanos paused_ns_ = 0;
+  Nanos read_paused_until_ns_ = 0, write_paused_until_ns_ = 0, wake_ns_ = kNever, done_ns_ = 0, attached_ns_ = 0,
+        half_ns_ = 0;
 };
 
 }  // namespace weir::sim

@@ -78,13 +78,28 @@ void DrawEndings(Draws& draw, ConnectionParams& connection) {
   }
 }
 
+// Options that a host may do without; each side decides for itself.
+void DrawOptions(Draws& draw, netstack::TcpSettings& tcp) {
+  tcp.timestamps = draw.OneIn(4) ? 0 : 1;
+  tcp.sack = !draw.OneIn(4);
+  tcp.dsack = !draw.OneIn(4);
+  tcp.window_scaling = !draw.OneIn(8);
+  tcp.frto = !draw.OneIn(4);
+  tcp.early_retrans = !draw.OneIn(4);
+  tcp.ecn = static_cast<uint8_t>(draw.Below(3));
+  tcp.slow_start_after_idle = draw.OneIn(2);
+  using enum netstack::TcpCongestionControl;
+  tcp.congestion_control = draw.OneIn(3) ? kReno : kCubic;
+}
+
 HostParams DrawHost(Draws& draw) {
   constexpr uint32_t kMtus[] = {1500, 1500, 1500, 1280, 1400, 1499};
   HostParams host{.mtu = kMtus[draw.Below(6)]};
   host.frames = draw.OneIn(5) ? 256 : 2048;
-  host.receive_buffer = static_cast<uint32_t>(2000 + draw.Below(draw.OneIn(2) ? 20'000 : 500'000));
-  host.send_buffer = static_cast<uint32_t>(2000 + draw.Below(200'000));
+  host.tcp.receive_buffer = static_cast<uint32_t>(2000 + draw.Below(draw.OneIn(2) ? 20'000 : 500'000));
+  host.tcp.send_buffer = static_cast<uint32_t>(2000 + draw.Below(200'000));
   host.hold_tx = draw.OneIn(4);
+  DrawOptions(draw, host.tcp);
   return host;
 }
 
@@ -97,6 +112,13 @@ std::string LinkText(const LinkParams& link) {
     absl::StrAppend(&text, ", ", link.bytes_per_second, " B/s with a queue of ", link.queue_bytes);
   }
   return text;
+}
+
+std::string OptionsText(const netstack::TcpSettings& tcp) {
+  return absl::StrCat("timestamps=", tcp.timestamps, ",sack=", tcp.sack, ",dsack=", tcp.dsack,
+                      ",window_scaling=", tcp.window_scaling, ",frto=", tcp.frto, ",early_retrans=", tcp.early_retrans,
+                      ",ecn=", tcp.ecn, ",slow_start_after_idle=", tcp.slow_start_after_idle, ",congestion_control=",
+                      tcp.congestion_control == netstack::TcpCongestionControl::kReno ? "reno" : "cubic");
 }
 
 std::string AppText(const AppParams& app) {
@@ -120,6 +142,14 @@ uint64_t Params::bytes() const {
   return total;
 }
 
+uint64_t Params::writes() const {
+  uint64_t total = 0;
+  for (const ConnectionParams& connection : connections) {
+    for (const AppParams& app : connection.apps) total += app.bytes / ((app.max_write + 1) / 2);
+  }
+  return total;
+}
+
 uint32_t Params::min_mtu() const {
   uint32_t least = std::min(hosts[0].mtu, hosts[1].mtu);
   for (const MtuChange& change : mtu_changes) least = std::min(least, change.mtu);
@@ -130,9 +160,9 @@ std::string Params::ToString() const {
   std::string text = absl::StrCat("seed ", seed, ": ", v4 ? "IPv4" : "IPv6", wraps ? ", sequence numbers wrap" : "");
   for (int i = 0; i < 2; ++i) {
     const HostParams& host = hosts[i];
-    absl::StrAppend(&text, "\n  host ", i == 0 ? "A" : "B", ": MTU ", host.mtu, ", ", host.frames,
-                    " frames, buffers ", host.receive_buffer, " in, ", host.send_buffer, " out",
-                    host.hold_tx ? ", slow device" : "", "; sends over: ", LinkText(links[i]));
+    absl::StrAppend(&text, "\n  host ", i == 0 ? "A" : "B", ": MTU ", host.mtu, ", ", host.frames, " frames, buffers ",
+                    host.tcp.receive_buffer, " in, ", host.tcp.send_buffer, " out", host.hold_tx ? ", slow device" : "",
+                    ", ", OptionsText(host.tcp), "; sends over: ", LinkText(links[i]));
   }
   for (const MtuChange& change : mtu_changes) {
     absl::StrAppend(&text, "\n  path MTU ", change.mtu, " at ", change.at_ns / kMillisecond, " ms",

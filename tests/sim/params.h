@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "netstack/tcp/tcp_context.h"
 #include "runtime/base/time.h"
 
 namespace weir::sim {
@@ -35,7 +36,7 @@ struct MtuChange {
 struct HostParams {
   uint32_t mtu = 1500;
   uint32_t frames = 1024;
-  uint32_t receive_buffer = 0, send_buffer = 0;
+  netstack::TcpSettings tcp = {.max_sockets = 1024};
   bool hold_tx = false;  // sent frames come back late
 };
 
@@ -78,6 +79,8 @@ struct Params {
   std::vector<ConnectionParams> connections;
 
   uint64_t bytes() const;
+  // Calls that write them, about; what is given in frames goes in as many segments.
+  uint64_t writes() const;
   uint32_t min_mtu() const;
   std::string ToString() const;
 };

@@ -36,10 +36,9 @@ InetTestHost::Options HostOptions(const Params& params, int index, bool predicti
                                 .mac = kMacs[index],
                                 .mtu = mine.mtu,
                                 .frames = mine.frames,
+                                .tcp = mine.tcp,
                                 .start_ns = params.start_ns,
                                 .hold_tx = mine.hold_tx};
-  options.tcp.receive_buffer = mine.receive_buffer;
-  options.tcp.send_buffer = mine.send_buffer;
   options.tcp.prediction = prediction;
   return options;
 }

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "tests/sim/simulation.h"
@@ -30,15 +31,23 @@ Range range;
 class SimTest : public ::testing::Test {
  protected:
   void RunAll(bool replay) {
+    constexpr size_t kEnough = 8;  // failures, of a long run
     Simulation::Totals totals;
-    for (uint64_t seed = range.first; seed < range.first + range.count; ++seed) {
+    std::string failed;
+    size_t failures = 0;
+    for (uint64_t seed = range.first; seed < range.first + range.count && failures < kEnough; ++seed) {
       Simulation simulation({.seed = seed, .switches = range.switches, .replay = replay});
       const std::string failure = simulation.Run();
-      if (!failure.empty()) FAIL() << failure;
+      if (!failure.empty()) {
+        ++failures;
+        absl::StrAppend(&failed, " ", seed);
+        ADD_FAILURE() << failure;
+      }
       totals.Add(simulation.totals());
     }
     std::printf("seeds %llu to %llu: %s\n", static_cast<unsigned long long>(range.first),
                 static_cast<unsigned long long>(range.first + range.count - 1), totals.ToString().c_str());
+    if (failures > 0) FAIL() << "failed seeds:" << failed;
     if (range.count < 100) return;
     EXPECT_LT(0u, totals.predicted);
     EXPECT_LT(0u, totals.retransmits);

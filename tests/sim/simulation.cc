@@ -42,7 +42,7 @@ std::string Simulation::Totals::ToString() const {
 
 Simulation::Simulation(const Options& options)
     : options_(options),
-      params_(WithStart(DrawParams(options.seed, options.switches))),
+      params_(WithStart(options.params.has_value() ? *options.params : DrawParams(options.seed, options.switches))),
       monitor_(verdict_, params_.start_ns),
       network_(params_, [this](int from, Nanos at_ns, const Bytes& frame,
                                const std::string& fate) { monitor_.Note(from, at_ns, frame, fate); }),
@@ -105,9 +105,10 @@ bool Simulation::Over() {
 // time: each loss may cost a timeout that has backed off.
 void Simulation::CheckBudget() {
   const uint64_t connections = params_.connections.size(), bytes = params_.bytes();
-  const uint64_t segments = 2000 * connections + bytes / 8;
-  if (monitor_.segments() > segments)
+  const uint64_t segments = 2000 * connections + bytes / 8 + 10 * params_.writes();
+  if (monitor_.segments() > segments) {
     verdict_.Fail(absl::StrCat("more than ", segments, " segments for ", bytes, " bytes"));
+  }
   const uint64_t sent = 4 * bytes + 100'000 * connections;
   if (monitor_.data_bytes() > sent)
     verdict_.Fail(absl::StrCat("more than ", sent, " bytes sent for ", bytes, " bytes"));

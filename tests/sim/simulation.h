@@ -4,6 +4,7 @@
 #define TESTS_SIM_SIMULATION_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ class Simulation {
   struct Options {
     uint64_t seed = 0;
     Switches switches;
-    bool replay = false;  // host A once more without prediction, on the packets that it received
+    std::optional<Params> params;  // instead of the seed's
+    bool replay = false;           // host A once more without prediction, on the packets that it received
   };
 
   explicit Simulation(const Options& options);
@@ -35,6 +37,7 @@ class Simulation {
   // What went wrong, with the seed, the parameters and the last packets; empty: nothing.
   std::string Run();
   const Totals& totals() const { return totals_; }
+  const App& app(int host, size_t connection) const { return hosts_[host]->app(connection); }
 
  private:
   struct StepRecord {
