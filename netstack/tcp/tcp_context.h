@@ -6,27 +6,11 @@
 
 #include "netstack/ip/ip_context.h"
 #include "netstack/tcp/tcp_demux.h"
+#include "netstack/tcp/tcp_settings.h"
 #include "netstack/tcp/tcp_sock.h"
 #include "runtime/base/intrusive_list.h"
 
 namespace weir::netstack {
-
-struct TcpSettings {
-  // Control blocks on this shard, TIME-WAIT included. At the bound the oldest in TIME-WAIT makes room.
-  uint32_t max_sockets = 65536;
-  // Unread bytes that a connection may hold: tcp_rmem's default times four, for an RTT of 4 ms at 1 Gbit/s.
-  uint32_t receive_buffer = 512 << 10;
-  // Unacknowledged and unsent bytes that a connection may hold.
-  uint32_t send_buffer = 512 << 10;
-  // Options to offer and to take, by their Linux names: tcp_timestamps (0: off, 1: on, 2: on without a secret offset),
-  // tcp_sack, tcp_dsack, tcp_window_scaling.
-  uint8_t timestamps = 1;
-  bool sack = true;
-  bool dsack = true;
-  bool window_scaling = true;
-  // Header prediction; off only to show that it changes nothing.
-  bool prediction = true;
-};
 
 struct TcpCounters {
   uint64_t predicted_data = 0;

@@ -1,0 +1,72 @@
+#include "netstack/host/tcp_flags.h"
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+namespace weir {
+namespace {
+
+using netstack::TcpSettings;
+
+// A number, and what it may be.
+struct Setting {
+  absl::string_view name;
+  std::variant<bool TcpSettings::*, uint8_t TcpSettings::*, uint32_t TcpSettings::*> member;
+  uint32_t least = 0;
+  uint32_t most = 1;
+};
+
+// In the order of ip-sysctl.
+constexpr Setting kSettings[] = {
+    {"dsack", &TcpSettings::dsack},
+    {"sack", &TcpSettings::sack},
+    {"timestamps", &TcpSettings::timestamps, 0, 2},
+    {"window_scaling", &TcpSettings::window_scaling},
+};
+
+absl::Status Wrong(absl::string_view part, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("--tcp=", part, ": ", what));
+}
+
+absl::Status Unknown(absl::string_view part) {
+  std::string names;
+  for (const Setting& setting : kSettings) absl::StrAppend(&names, names.empty() ? "" : ", ", setting.name);
+  return Wrong(part, absl::StrCat("no such setting; there are ", names));
+}
+
+absl::Status SetNumber(const Setting& setting, absl::string_view part, absl::string_view text, TcpSettings* settings) {
+  uint32_t value = 0;
+  if (!absl::SimpleAtoi(text, &value) || value < setting.least || value > setting.most) {
+    return Wrong(part, absl::StrCat("a number from ", setting.least, " to ", setting.most));
+  }
+  std::visit([&](auto member) { settings->*member = static_cast<std::decay_t<decltype(settings->*member)>>(value); },
+             setting.member);
+  return absl::OkStatus();
+}
+
+absl::Status SetOne(absl::string_view part, TcpSettings* settings) {
+  const std::pair<absl::string_view, absl::string_view> words = absl::StrSplit(part, absl::MaxSplits('=', 1));
+  const absl::string_view name = absl::StripPrefix(words.first, "tcp_");
+  for (const Setting& setting : kSettings) {
+    if (name == setting.name) return SetNumber(setting, part, words.second, settings);
+  }
+  return Unknown(part);
+}
+
+}  // namespace
+
+absl::Status ParseTcpSettings(absl::string_view text, TcpSettings* settings) {
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    const absl::Status status = SetOne(absl::StripAsciiWhitespace(part), settings);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace weir
