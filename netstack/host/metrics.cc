@@ -51,6 +51,8 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_retransmits_total", tcp.retransmits);
   page.Add("tcp_resets_out_total", tcp.resets_out);
   page.Add("tcp_accepted_total", tcp.accepted);
+  page.Add("tcp_challenge_acks_total", tcp.challenge_acks);
+  page.Add("tcp_acks_withheld_total", tcp.acks_withheld);
   page.Add("tcp_time_wait_recycled_total", tcp.time_wait_recycled);
   page.Add("tcp_direct_copied_bytes_total", tcp.direct_copied_bytes);
   page.Add("tcp_sockets", inet.tcp.sockets);

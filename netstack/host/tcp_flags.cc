@@ -24,7 +24,9 @@ struct Setting {
 
 // In the order of ip-sysctl.
 constexpr Setting kSettings[] = {
+    {"challenge_ack_limit", &TcpSettings::challenge_ack_limit, 0, 1'000'000},
     {"dsack", &TcpSettings::dsack},
+    {"invalid_ratelimit", &TcpSettings::invalid_ratelimit_ms, 0, 60'000},
     {"sack", &TcpSettings::sack},
     {"timestamps", &TcpSettings::timestamps, 0, 2},
     {"window_scaling", &TcpSettings::window_scaling},

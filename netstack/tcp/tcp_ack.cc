@@ -2,6 +2,7 @@
 // and the congestion state follow.
 #include <algorithm>
 
+#include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_timer.h"
@@ -69,14 +70,12 @@ void OnDuplicate(TcpSock& sock, Nanos now_ns) {
 DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   if (segment.ack > sock.snd.max) {
     // RFC 9293 §3.10.7.4: an ACK of something not yet sent is answered by an ACK and dropped.
-    sock.ack_now = true;
-    sock.context.WantOutput(sock);
+    TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpUnsentAck;
   }
   if (segment.ack < sock.snd.una - std::max(sock.snd.max_wnd, 1u)) {
     // RFC 5961 §5.2: acknowledgments older than the largest window ever seen are not from this conversation.
-    sock.ack_now = true;
-    sock.context.WantOutput(sock);
+    TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpOldAck;
   }
   if (segment.ack < sock.snd.una) return DropReason::kConsumed;  // an old ACK; its data may still count

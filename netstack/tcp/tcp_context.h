@@ -20,6 +20,8 @@ struct TcpCounters {
   uint64_t retransmits = 0;
   uint64_t resets_out = 0;
   uint64_t accepted = 0;
+  uint64_t challenge_acks = 0;
+  uint64_t acks_withheld = 0;  // by the rate limits of tcp_challenge_ack.h
   uint64_t time_wait_recycled = 0;
   uint64_t direct_copied_bytes = 0;  // straight to a waiting reader
 };
@@ -50,6 +52,10 @@ struct TcpContext {
   uint32_t sockets = 0;
   uint32_t in_time_wait = 0;
   uint64_t port_draws = 0;
+  struct {
+    int64_t second = -1;
+    uint32_t left = 0;  // that may be sent in that second
+  } challenges;
   runtime::List<TcpSock, TcpOutputTag> output;
   runtime::List<TcpSock, TcpMemoryTag> short_of_frames;
   runtime::List<TcpSock, TcpQueueTag> time_wait;

@@ -20,6 +20,11 @@ struct TcpSettings {
   bool sack = true;
   bool dsack = true;
   bool window_scaling = true;
+  // RFC 5961 §7: challenge ACKs in a second, and the least time between two for one connection (tcp_challenge_ack_limit,
+  // tcp_invalid_ratelimit). The limit is RFC 5961's idea and the value Linux had until 6.0, which then left the limit to
+  // each connection; here what one shard can be made to send stays bounded.
+  uint32_t challenge_ack_limit = 1000;
+  uint32_t invalid_ratelimit_ms = 500;
   // Header prediction; off only to show that it changes nothing.
   bool prediction = true;
 

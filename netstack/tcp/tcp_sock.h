@@ -167,6 +167,7 @@ struct TcpSock : ReadySock,
 
   bool ack_now = false;
   bool ack_delayed = false;
+  Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
   uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
   TcpTimer delack_timer;
 

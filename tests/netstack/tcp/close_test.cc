@@ -229,7 +229,7 @@ TEST(Abort, Resets) {
 
 // RFC 5961 §3.2: exactly the next number resets; another one in the window is questioned; the rest is ignored.
 TEST(Reset, ExactInTheWindowAndOutside) {
-  TcpTrace t;
+  TcpTrace t({.host = {.tcp = {.invalid_ratelimit_ms = 0}}});
   t.Establish();
   t.In (0, "R  0:0");
   EXPECT_EQ(DropReason::kTcpOutOfWindow, t.last());
@@ -298,7 +298,7 @@ TEST(Reset, ByState) {
 
 // RFC 5961 §4.2: a SYN gets a challenge ACK, whatever its number.
 TEST(Established, Syn) {
-  TcpTrace t;
+  TcpTrace t({.host = {.tcp = {.invalid_ratelimit_ms = 0}}});
   t.Establish();
   t.In (0, "S  1:1      win 65535 <mss 1460>");
   EXPECT_EQ(DropReason::kTcpChallengeAck, t.last());
