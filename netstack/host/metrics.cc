@@ -49,6 +49,11 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_slow_path_total", tcp.slow_path);
   page.Add("tcp_segments_out_total", tcp.segments_out);
   page.Add("tcp_retransmits_total", tcp.retransmits);
+  page.Add("tcp_fast_recoveries_total", tcp.fast_recoveries);
+  page.Add("tcp_timeouts_total", tcp.timeouts);
+  page.Add("tcp_spurious_timeouts_total", tcp.spurious_timeouts);
+  page.Add("tcp_undone_reductions_total", tcp.undone_reductions);
+  page.Add("tcp_loss_probes_total", tcp.loss_probes);
   page.Add("tcp_resets_out_total", tcp.resets_out);
   page.Add("tcp_accepted_total", tcp.accepted);
   page.Add("tcp_challenge_acks_total", tcp.challenge_acks);

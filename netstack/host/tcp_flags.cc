@@ -26,6 +26,8 @@ struct Setting {
 constexpr Setting kSettings[] = {
     {"challenge_ack_limit", &TcpSettings::challenge_ack_limit, 0, 1'000'000},
     {"dsack", &TcpSettings::dsack},
+    {"early_retrans", &TcpSettings::early_retrans},
+    {"frto", &TcpSettings::frto},
     {"invalid_ratelimit", &TcpSettings::invalid_ratelimit_ms, 0, 60'000},
     {"sack", &TcpSettings::sack},
     {"timestamps", &TcpSettings::timestamps, 0, 2},

@@ -5,38 +5,15 @@
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_rack.h"
+#include "netstack/tcp/tcp_recovery.h"
+#include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
+#include "netstack/tcp/tcp_tlp.h"
 
 namespace weir::netstack {
 namespace {
-
-// Drops the frames below `una`; a frame that is acknowledged in part loses that part. Returns when the oldest of them
-// was sent, for the round-trip time; or 0 when one of them was sent twice: the ACK may have waited for the second
-// transmission (Karn's algorithm, RFC 6298 §3; FLAG_RETRANS_DATA_ACKED of tcp_clean_rtx_queue).
-Nanos CleanSendQueue(TcpSock& sock) {
-  Nanos sent_ns = 0;
-  bool retransmitted = false;
-  while (!sock.send_queue.empty()) {
-    runtime::Frame* frame = sock.send_queue.head();
-    auto& cb = frame->Cb<TcpTxCb>();
-    if (cb.end() > sock.snd.una) {
-      if (cb.seq < sock.snd.una) {
-        const auto gone = static_cast<uint16_t>(sock.snd.una - cb.seq);
-        cb.seq = sock.snd.una;
-        cb.offset = static_cast<uint16_t>(cb.offset + gone);
-        cb.length = static_cast<uint16_t>(cb.length - gone);
-      }
-      break;
-    }
-    if (sent_ns == 0) sent_ns = cb.sent_ns;
-    retransmitted |= cb.retransmits != 0;
-    if (frame == sock.send_head) sock.send_head = frame->next;  // was to be sent again, after a timeout
-    runtime::Unref(sock.send_queue.PopFront());
-  }
-  if (sock.snd.nxt < sock.snd.una) sock.snd.nxt = sock.snd.una;
-  return retransmitted ? 0 : sent_ns;
-}
 
 // RFC 9293 §3.10.7.4: an ACK that is newer, by sequence and then by acknowledgment number, sets the window. Of those
 // that are the same in both, a larger window is newer, and so is none at all (tcp_may_update_window).
@@ -51,24 +28,67 @@ void UpdateWindow(TcpSock& sock, const TcpSegment& segment, uint32_t window) {
   sock.snd.max_wnd = std::max(sock.snd.max_wnd, window);
 }
 
-void OnDuplicate(TcpSock& sock, Nanos now_ns) {
-  if (sock.dup_acks < 255) ++sock.dup_acks;
-  if (sock.dup_acks < 3) return;
-  if (sock.dup_acks == 3) {
-    const auto flight = static_cast<uint32_t>(sock.snd.nxt - sock.snd.una);
-    if (sock.congestion.OnThirdDupAck(sock.snd.una, sock.snd.max, flight, sock.snd.mss)) {
-      TcpRetransmit(sock, now_ns);
-    }
-    return;
+// The round trip that this ACK measures: from the time of sending, but not of what was sent twice (Karn's algorithm,
+// RFC 6298 §3), else by the echo (RFC 7323 §4.1). Linux: tcp_ack_update_rtt.
+void UpdateRtt(TcpSock& sock, const TcpSegment& segment, const TcpAckState& ack) {
+  Nanos rtt_ns = ack.retrans_acked ? 0 : ack.first_rtt_ns;
+  if (rtt_ns == 0) rtt_ns = ack.sack_rtt_ns;
+  if (rtt_ns == 0 && ack.una_advanced) rtt_ns = TcpTimestampRtt(sock, segment, ack.now_ns);
+  if (rtt_ns == 0) return;
+  // RFC 7323 appendix G: one measurement for every second segment.
+  sock.rtt.Sample(rtt_ns, (ack.prior_in_flight + 2 * sock.snd.mss - 1) / (2u * sock.snd.mss));
+  Nanos shortest_ns = ack.retrans_acked ? 0 : ack.last_rtt_ns;
+  if (shortest_ns == 0) shortest_ns = ack.sack_rtt_ns;
+  if (shortest_ns != 0) sock.rtt.SampleMin(shortest_ns, ack.now_ns);
+  sock.backoff = 0;  // not before something was measured (RFC 6298 §5, note to §5.5)
+}
+
+// What an ACK says, whether it acknowledges something new or not.
+void TakeAck(TcpSock& sock, const TcpSegment& segment, TcpAckState& ack) {
+  TcpCleanSendQueue(sock, ack);
+  if (!sock.sack.ok) {
+    // RFC 6582: without SACK nobody can tell which transmission an acknowledgment that covers both kinds is of.
+    if (ack.retrans_acked) ack.orig_acked = false;
+    if (ack.una_advanced) TcpRemoveRenoSacks(sock, ack);
+  } else if (segment.options.sack_blocks != 0) {
+    TcpSackTag(sock, segment, ack);
   }
-  sock.congestion.OnDupAck(sock.snd.mss);
-  sock.context.WantOutput(sock);
+  runtime::Frame* head = sock.send_queue.head();
+  ack.reneging = head != nullptr && head->Cb<TcpTxCb>().has(TcpTxCb::kSacked);
+  if (ack.una_advanced) {
+    sock.retries = 0;
+    ack.set_timer = true;
+  }
+  if (ack.dsack) ack.duplicate = false;
+  UpdateRtt(sock, segment, ack);
+  TcpRackUpdateReoWnd(sock, segment.ack);
+  TcpProcessTlpAck(sock, ack);
+  // Anything but a plain acknowledgment of new data while all is well (tcp_ack_is_dubious).
+  if (ack.duplicate || ack.data_sacked || ack.dsack || ack.ece || sock.recovery.state != TcpCaState::kOpen) {
+    TcpFastretransAlert(sock, ack);
+  }
+  if (ack.set_timer && !TcpScheduleLossProbe(sock, /*restart=*/true, ack.now_ns)) TcpRearmRetransmit(sock, ack.now_ns);
+  TcpCongControl(sock, ack);
+}
+
+// An ACK from before una: its D-SACK may still show that a recovery was needless (the old_ack of tcp_ack).
+void TakeOldAck(TcpSock& sock, const TcpSegment& segment, TcpAckState& ack) {
+  if (!sock.sack.ok || segment.options.sack_blocks == 0) return;
+  TcpSackTag(sock, segment, ack);
+  if (ack.data_sacked || ack.dsack) TcpFastretransAlert(sock, ack);
+}
+
+// Nothing is outstanding: a duplicate of what was sent may still be reported (the no_queue of tcp_ack).
+void TakeAckOfNothing(TcpSock& sock, const TcpSegment& segment, TcpAckState& ack) {
+  TcpSackTag(sock, segment, ack);
+  TcpProcessTlpAck(sock, ack);
+  if (ack.dsack) TcpFastretransAlert(sock, ack);
 }
 
 }  // namespace
 
 DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
-  if (segment.ack > sock.snd.max) {
+  if (segment.ack > sock.snd.nxt) {
     // RFC 9293 §3.10.7.4: an ACK of something not yet sent is answered by an ACK and dropped.
     TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpUnsentAck;
@@ -78,36 +98,33 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpOldAck;
   }
-  if (segment.ack < sock.snd.una) return DropReason::kConsumed;  // an old ACK; its data may still count
+  TcpAckState ack{.now_ns = now_ns, .prior_una = sock.snd.una, .prior_in_flight = TcpInFlight(sock)};
+  ack.ts_ecr = segment.options.ts_ecr;
+  ack.has_echo = sock.ts.ok && segment.options.has_timestamps && ack.ts_ecr != 0;
+  if (segment.ack < sock.snd.una) {
+    TakeOldAck(sock, segment, ack);
+    if (TcpWantsToSend(sock)) sock.context.WantOutput(sock);
+    return DropReason::kConsumed;  // its data may still count
+  }
   TcpUpdateTsRecent(sock, segment, now_ns);
   const uint32_t window = uint32_t{segment.header.window} << sock.snd.wscale;
   const bool same_window = window == sock.snd.wnd;
   UpdateWindow(sock, segment, window);
-  if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
   TcpPeerAnswered(sock);
   sock.soft_error = 0;
-  if (segment.ack == sock.snd.una) {
-    // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, leaves the window, with data outstanding.
-    if (sock.snd.nxt > sock.snd.una && segment.length() == 0 && same_window) {
-      OnDuplicate(sock, now_ns);
-    }
-    return DropReason::kConsumed;
+  if (sock.snd.nxt != sock.snd.una) {
+    ack.acked = static_cast<uint32_t>(segment.ack - sock.snd.una);
+    ack.una_advanced = ack.acked != 0;
+    sock.snd.una = segment.ack;
+    // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, leaves the window, with data outstanding. One
+    // that reports a duplicate of ours is no sign of a loss.
+    ack.duplicate = !ack.una_advanced && segment.length() == 0 && same_window;
+    TakeAck(sock, segment, ack);
+  } else if (sock.sack.ok && segment.options.sack_blocks != 0) {
+    TakeAckOfNothing(sock, segment, ack);
   }
-  const auto acked = static_cast<uint32_t>(segment.ack - sock.snd.una);
-  sock.snd.una = segment.ack;
-  const Nanos sent_ns = CleanSendQueue(sock);
-  sock.retries = 0;
-  // RFC 7323 §4.1: an echo tells which transmission it answers, where the time of sending does not.
-  const Nanos rtt_ns = sent_ns != 0 ? now_ns - sent_ns : TcpTimestampRtt(sock, segment, now_ns);
-  if (rtt_ns != 0) {
-    TcpRttSample(sock, rtt_ns);
-    sock.backoff = 0;  // not before something was measured (RFC 6298 §5, note to §5.5)
-  }
-  const bool partial = sock.congestion.OnAck(sock.snd.una, acked, sock.snd.mss);
-  if (!sock.congestion.in_recovery()) sock.dup_acks = 0;
-  if (partial) TcpRetransmit(sock, now_ns);
-  TcpRearmRetransmit(sock, now_ns);
-  sock.context.ip.Ready(sock, ReadySock::kWritable);
+  if (TcpWantsToSend(sock)) sock.context.WantOutput(sock);
+  if (ack.una_advanced) sock.context.ip.Ready(sock, ReadySock::kWritable);
   return DropReason::kConsumed;
 }
 

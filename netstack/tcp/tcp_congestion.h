@@ -1,11 +1,13 @@
-// Congestion control of one connection: slow start, congestion avoidance, fast retransmit and fast recovery
-// (RFC 5681, RFC 6582 "NewReno"). Windows are in bytes.
+// Congestion control of one connection: how the window grows while all is well, and what it comes down to after a loss:
+// slow start and congestion avoidance (RFC 5681). When it comes down, and how it moves meanwhile, is tcp_recovery.h.
+// Windows are in bytes. Linux: tcp_cong.c, struct tcp_congestion_ops.
 #ifndef NETSTACK_TCP_TCP_CONGESTION_H_
 #define NETSTACK_TCP_TCP_CONGESTION_H_
 
 #include <cstdint>
 
 #include "netstack/tcp/seq.h"
+#include "runtime/base/time.h"
 
 namespace weir::netstack {
 
@@ -16,30 +18,39 @@ class TcpCongestion {
 
   uint32_t cwnd() const { return cwnd_; }
   uint32_t ssthresh() const { return ssthresh_; }
-  bool in_recovery() const { return in_recovery_; }
+  bool in_slow_start() const { return cwnd_ < ssthresh_; }
 
-  // `acked` new bytes were acknowledged, the oldest unacknowledged is now `una`. True when it was a partial
-  // acknowledgment during recovery: then the segment at `una` is lost too (RFC 6582 §3.2, step 3).
-  bool OnAck(Seq una, uint32_t acked, uint16_t mss);
-  // The third duplicate acknowledgment, with `flight` bytes outstanding; `max` is behind all that was ever sent
-  // (RFC 5681 §3.2). False when this loss was answered already.
-  bool OnThirdDupAck(Seq una, Seq max, uint32_t flight, uint16_t mss);
-  // A further duplicate during recovery: a segment left the network.
-  void OnDupAck(uint16_t mss);
-  // RFC 5681 §3.1: loss by timeout.
-  void OnTimeout(Seq max, uint32_t flight, uint16_t mss);
+  // For recovery, which moves the window itself.
+  void set_cwnd(uint32_t cwnd);
+  // A reduction was needless: back to what was, or what is when that is more.
+  void Undo(uint32_t cwnd, uint32_t ssthresh);
+
+  struct Ack {
+    Nanos now_ns;
+    uint32_t acked;  // bytes that are known to have arrived by this ACK
+    Seq una;         // after it
+    Seq nxt;
+    uint16_t mss;
+    bool after_timeout;  // until all is acknowledged that was outstanding at a timeout
+  };
+  // New data was acknowledged, and the window limits what is sent.
+  void OnAck(const Ack& ack);
+
+  struct Congestion {
+    Nanos now_ns;
+    uint32_t flight;  // outstanding bytes
+    uint16_t mss;
+    bool timeout;
+  };
+  // A loss, or a mark: sets ssthresh (RFC 5681 §3.1, equation 4).
+  void OnCongestion(const Congestion& congestion);
 
  private:
-  static constexpr uint32_t kMaxWindow = 65535u << 14;
-
   void Grow(uint32_t bytes);
 
   uint32_t cwnd_ = 0;
   uint32_t ssthresh_ = UINT32_MAX;
   uint32_t acked_in_window_ = 0;  // RFC 3465 §2.1
-  Seq recover_;
-  bool has_recover_ = false;
-  bool in_recovery_ = false;
 };
 
 }  // namespace weir::netstack

@@ -21,7 +21,8 @@ void Unlink(TcpSock& sock) {
 
 }  // namespace
 
-TcpSock::TcpSock(TcpContext& context) : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {}
+TcpSock::TcpSock(TcpContext& context)
+    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {}
 
 TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
     : ip(ip), settings(settings), demux(ip.secret, settings.max_sockets) {}

@@ -18,6 +18,11 @@ struct TcpCounters {
   uint64_t slow_path = 0;
   uint64_t segments_out = 0;
   uint64_t retransmits = 0;
+  uint64_t fast_recoveries = 0;
+  uint64_t timeouts = 0;
+  uint64_t spurious_timeouts = 0;   // found by F-RTO
+  uint64_t undone_reductions = 0;
+  uint64_t loss_probes = 0;
   uint64_t resets_out = 0;
   uint64_t accepted = 0;
   uint64_t challenge_acks = 0;

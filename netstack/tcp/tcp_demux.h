@@ -1,5 +1,6 @@
 // TcpDemux: which connection or listener a segment is for. Connections are found by a keyed hash of the four-tuple, so
-// that a peer cannot choose colliding ones; listeners by port. Linux: __inet_lookup_established, __inet_lookup_listener.
+// that a peer cannot choose colliding ones; listeners by port. Linux: __inet_lookup_established,
+// __inet_lookup_listener.
 #ifndef NETSTACK_TCP_TCP_DEMUX_H_
 #define NETSTACK_TCP_TCP_DEMUX_H_
 

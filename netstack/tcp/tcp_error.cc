@@ -1,6 +1,7 @@
 // ICMP errors about segments that we sent (RFC 1122 §4.2.3.9, RFC 5927). Linux: tcp_v4_err, tcp_v4_mtu_reduced.
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_recovery.h"
 #include "runtime/base/byte_order.h"
 
 namespace weir::netstack {
@@ -11,11 +12,7 @@ namespace {
 void MtuReduced(TcpSock& sock) {
   const uint16_t before = sock.snd.mss;
   TcpSyncMss(sock);
-  if (sock.snd.mss >= before || sock.send_queue.empty()) return;
-  sock.snd.nxt = sock.snd.una;
-  sock.send_head = sock.send_queue.head();
-  sock.dup_acks = 0;
-  sock.context.WantOutput(sock);
+  if (sock.snd.mss < before) TcpSimpleRetransmit(sock);
 }
 
 }  // namespace
@@ -25,7 +22,7 @@ DropReason TcpErr(TcpContext& context, const TransportError& error, Nanos now_ns
   if (sock == nullptr) return DropReason::kIcmpNoSocket;
   // RFC 5927 §4.1: about something that is under way; else it is too old, or a guess.
   const Seq seq(runtime::LoadBe32(error.transport.data() + 4));
-  if (seq < sock->snd.una || seq >= sock->snd.max) return DropReason::kIcmpNoSocket;
+  if (seq < sock->snd.una || seq >= sock->snd.nxt) return DropReason::kIcmpNoSocket;
   if (error.too_big) {
     if (!LowerPathMtu(context.ip, error, now_ns)) return DropReason::kIcmpIgnored;
     MtuReduced(*sock);

@@ -16,7 +16,7 @@ bool PredictedOptions(const TcpSock& sock, const TcpSegment& segment) {
 // acknowledgment of what is in flight, and no hole that the data could fill.
 bool Predicted(const TcpSock& sock, const TcpSegment& segment) {
   return sock.context.settings.prediction && (segment.header.flags & ~kTcpPsh) == kTcpAck &&
-         segment.seq == sock.rcv.nxt && segment.ack >= sock.snd.una && segment.ack <= sock.snd.max &&
+         segment.seq == sock.rcv.nxt && segment.ack >= sock.snd.una && segment.ack <= sock.snd.nxt &&
          uint32_t{segment.header.window} << sock.snd.wscale == sock.snd.wnd && sock.ofo_queue.empty() &&
          segment.end() <= sock.rcv.wup + sock.rcv.wnd && PredictedOptions(sock, segment);
 }

@@ -31,7 +31,7 @@ inline void TcpInitSend(TcpSock& sock, Nanos now_ns, std::optional<Seq> isn_afte
   Seq isn = TcpIsn(sock.context, sock.local, sock.remote, now_ns);
   if (isn_after.has_value() && isn <= *isn_after) isn = *isn_after + 65537;
   sock.snd.iss = sock.snd.una = isn;
-  sock.snd.nxt = sock.snd.max = sock.snd.write_seq = sock.snd.iss + 1;
+  sock.snd.nxt = sock.snd.write_seq = sock.snd.iss + 1;
   sock.syn_sent_ns = now_ns;
 }
 

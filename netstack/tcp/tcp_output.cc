@@ -5,7 +5,10 @@
 
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_options.h"
+#include "netstack/tcp/tcp_retransmit.h"
+#include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
+#include "netstack/tcp/tcp_tlp.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
@@ -68,27 +71,8 @@ void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, Nanos now_ns) {
   Transmit(sock, frame, seq, flags, now_ns);
 }
 
-// Sends one frame of the send queue, the last one together with the FIN when `fin` says so. The frame stays in the
-// queue; it is not touched while the device still reads it from an earlier transmission. Returns whether it was sent.
-bool TransmitFrame(TcpSock& sock, runtime::Frame* frame, bool fin, Nanos now_ns) {
-  if (frame->tx_pending > 0) return false;
-  auto& cb = frame->Cb<TcpTxCb>();
-  if (cb.sent_ns != 0) {
-    if (cb.retransmits < 255) ++cb.retransmits;
-    ++sock.context.counters.retransmits;
-  }
-  cb.sent_ns = now_ns;
-  uint8_t flags = kTcpAck;
-  if (frame->next == nullptr) flags |= kTcpPsh;
-  if (fin) flags |= kTcpFin;
-  frame->data = frame->base + cb.offset;
-  frame->len = cb.length;
-  runtime::Ref(frame);
-  Transmit(sock, frame, cb.seq, flags, now_ns);
-  return true;
-}
-
 // Cuts a frame of the send queue so that it has `length` bytes; the rest goes to a new frame behind it (tcp_fragment).
+// Their bits are the same, so the sums of the scoreboard stay as they are.
 bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
   if (frame->tx_pending > 0) return false;
   runtime::Frame* rest = sock.context.ip.pool.Alloc();
@@ -102,13 +86,63 @@ bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
   std::memcpy(rest->base + rest_cb.offset, frame->base + cb.offset + length, rest_cb.length);
   sock.context.ip.copied_bytes += rest_cb.length;
   cb.length = length;
+  cb.flags &= static_cast<uint8_t>(~TcpTxCb::kFin);
+  if (cb.has(TcpTxCb::kSacked)) ++sock.board.sacked_frames;
   sock.send_queue.InsertAfter(frame, rest);
   return true;
 }
 
-// Cuts a frame that was filled when the path was wider, or seemed so.
-bool FitToMss(TcpSock& sock, runtime::Frame* frame) {
-  return frame->Cb<TcpTxCb>().length <= sock.snd.mss || Split(sock, frame, sock.snd.mss);
+// The FIN that no data carries gets a frame of its own: then it is sent again like everything else.
+bool AppendFin(TcpSock& sock) {
+  runtime::Frame* frame = sock.context.ip.pool.Alloc();
+  if (frame == nullptr) {
+    sock.context.ip.outcomes.Count(DropReason::kTxNoFrame);
+    return false;
+  }
+  frame->Cb<TcpTxCb>() = {.sent_ns = 0,
+                          .seq = sock.snd.nxt,
+                          .length = 0,
+                          .offset = static_cast<uint16_t>(frame->data - frame->base),
+                          .retransmits = 0,
+                          .flags = TcpTxCb::kFin};
+  sock.send_queue.PushBack(frame);
+  sock.send_head = frame;
+  return true;
+}
+
+// Sends the frame at send_head, if the peer's window and `room` bytes of the congestion window allow. `part`: of a
+// segment that the window cuts, a part may go.
+bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
+  auto& snd = sock.snd;
+  const Seq edge = snd.una + snd.wnd;
+  if (edge <= snd.nxt || (sock.send_head == nullptr && !AppendFin(sock))) return false;
+  runtime::Frame* frame = sock.send_head;
+  if (!TcpFitToMss(sock, frame)) return false;
+  auto& cb = frame->Cb<TcpTxCb>();
+  const uint32_t usable = std::min(static_cast<uint32_t>(edge - snd.nxt), room);
+  if (cb.length > usable && !(part && usable > 0 && Split(sock, frame, static_cast<uint16_t>(usable)))) return false;
+  // The FIN counts in the window.
+  if (snd.fin && frame->next == nullptr && cb.length < usable) cb.flags |= TcpTxCb::kFin;
+  if (cb.size() > usable || !TcpTransmitFrame(sock, frame, now_ns)) return false;
+  sock.send_head = frame->next;
+  snd.nxt = cb.end();
+  sock.recovery.prr.OnSent(cb.size());
+  return true;
+}
+
+// New data, as far as the windows allow. Returns whether some was sent.
+bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
+  auto& snd = sock.snd;
+  bool sent = false;
+  while (TcpHasUnsent(sock)) {
+    const uint32_t in_flight = TcpInFlight(sock), cwnd = sock.congestion.cwnd();
+    // Sender's silly window avoidance (RFC 9293 §3.8.6.2.1): a part of a segment only when nothing is in flight, and
+    // it is half of the largest window or the timeout has come. As a reader goes on, the window soon opens for all.
+    const bool part = snd.nxt == snd.una && (override_timeout || snd.wnd >= snd.max_wnd / 2);
+    if (!SendHead(sock, cwnd > in_flight ? cwnd - in_flight : 0, part, now_ns)) break;
+    sent = true;
+  }
+  return sent;
 }
 
 void FlushSock(TcpSock& sock, Nanos now_ns) {
@@ -127,6 +161,29 @@ void FlushSock(TcpSock& sock, Nanos now_ns) {
 }
 
 }  // namespace
+
+bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
+  if (frame->tx_pending > 0) return false;
+  auto& cb = frame->Cb<TcpTxCb>();
+  if (cb.sent_ns != 0) {
+    if (cb.retransmits < 255) ++cb.retransmits;
+    ++sock.context.counters.retransmits;
+  }
+  cb.sent_ns = now_ns;
+  uint8_t flags = kTcpAck;
+  // The end of what there is to send; a FIN by itself may be behind it.
+  if (cb.length > 0 && (frame->next == nullptr || frame->next->Cb<TcpTxCb>().length == 0)) flags |= kTcpPsh;
+  if (cb.has(TcpTxCb::kFin)) flags |= kTcpFin;
+  frame->data = frame->base + cb.offset;
+  frame->len = cb.length;
+  runtime::Ref(frame);
+  Transmit(sock, frame, cb.seq, flags, now_ns);
+  return true;
+}
+
+bool TcpFitToMss(TcpSock& sock, runtime::Frame* frame) {
+  return frame->Cb<TcpTxCb>().length <= sock.snd.mss || Split(sock, frame, sock.snd.mss);
+}
 
 void TcpFlush(TcpContext& context, Nanos now_ns) {
   while (TcpSock* sock = context.output.PopFront()) FlushSock(*sock, now_ns);
@@ -182,9 +239,7 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   return std::min(window, 65535u << sock.rcv.wscale);
 }
 
-// snd.max, not snd.nxt: while old data is sent again snd.nxt is a number that the peer no longer accepts. Two hosts
-// that both answered such ACKs would go on for ever. Linux's snd_nxt never goes back.
-void TcpSendAck(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.max, kTcpAck, now_ns); }
+void TcpSendAck(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.nxt, kTcpAck, now_ns); }
 
 void TcpSendSyn(TcpSock& sock, Nanos now_ns) {
   const bool answer = sock.state == TcpState::kSynReceived;
@@ -195,7 +250,7 @@ void TcpSendProbe(TcpSock& sock, Nanos now_ns) { TransmitControl(sock, sock.snd.
 
 void TcpSendReset(TcpSock& sock, Nanos now_ns) {
   ++sock.context.counters.resets_out;
-  TransmitControl(sock, sock.snd.max, kTcpRst | kTcpAck, now_ns);
+  TransmitControl(sock, sock.snd.nxt, kTcpRst | kTcpAck, now_ns);
 }
 
 void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
@@ -217,52 +272,32 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
   Send(context.ip, frame, segment.destination.ip, segment.source, now_ns);
 }
 
+bool TcpSendOneNew(TcpSock& sock, Nanos now_ns) {
+  if (!TcpHasUnsent(sock)) return false;
+  return SendHead(sock, UINT32_MAX, /*part=*/false, now_ns);
+}
+
 void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   auto& snd = sock.snd;
   if (snd.path_generation != sock.context.ip.path_mtu.generation()) [[unlikely]] TcpSyncMss(sock);
-  while (TcpHasUnsent(sock)) {
-    const auto flight = static_cast<uint32_t>(snd.nxt - snd.una);
-    const uint32_t window = std::min(snd.wnd, sock.congestion.cwnd());
-    const uint32_t usable = window > flight ? window - flight : 0;
-    if (usable == 0) break;
-    if (sock.send_head == nullptr) {  // only the FIN is left
-      TransmitControl(sock, snd.nxt, kTcpFin | kTcpAck, now_ns);
-      snd.nxt += 1;
-    } else {
-      runtime::Frame* frame = sock.send_head;
-      if (!FitToMss(sock, frame)) break;
-      // Sender's silly window avoidance (RFC 9293 §3.8.6.2.1): a part of a segment only when nothing is in flight, and
-      // it is half of the largest window or the timeout has come. As a reader goes on, the window soon opens for all.
-      const bool part = flight == 0 && (override_timeout || usable >= snd.max_wnd / 2);
-      if (frame->Cb<TcpTxCb>().length > usable && !(part && Split(sock, frame, static_cast<uint16_t>(usable)))) break;
-      const uint16_t length = frame->Cb<TcpTxCb>().length;
-      const bool fin = snd.fin && frame->next == nullptr && length < usable;  // the FIN counts in the window
-      if (!TransmitFrame(sock, frame, fin, now_ns)) break;
-      sock.send_head = frame->next;
-      snd.nxt = frame->Cb<TcpTxCb>().end() + fin;
-    }
-    snd.max = std::max(snd.max, snd.nxt, [](Seq a, Seq b) { return a < b; });
-    if (!sock.timer.armed()) TcpRearmRetransmit(sock, now_ns);
+  const bool idle = snd.nxt == snd.una;
+  bool sent = false;
+  if (sock.recovery.send_new) [[unlikely]] {
+    // RFC 5682 §2.1, step 2.b: without new data conventional recovery goes on.
+    sent = SendNew(sock, now_ns, override_timeout);
+    if (snd.nxt <= sock.recovery.high_seq) sock.recovery.send_new = sock.recovery.frto = false;
+  }
+  if (!sock.recovery.send_new) {
+    if (sock.board.retransmit_hint != nullptr) [[unlikely]] TcpXmitRetransmitQueue(sock, now_ns);
+    sent |= SendNew(sock, now_ns, override_timeout);
+  }
+  if (sent) {
+    if (idle || sock.timer_kind == TcpTimerKind::kLossProbe) TcpRearmRetransmit(sock, now_ns);
+    (void)TcpScheduleLossProbe(sock, /*restart=*/false, now_ns);
   }
   // Nothing in flight that an ACK could come for, and something to send: ask for the window, or try again later when
   // it is too small, the frame is still on the device or there was none to split it with.
   if (TcpHasUnsent(sock) && snd.nxt == snd.una && !sock.timer.armed()) TcpStartProbing(sock, now_ns);
-}
-
-void TcpRetransmit(TcpSock& sock, Nanos now_ns) {
-  if (sock.state == TcpState::kSynSent || sock.state == TcpState::kSynReceived) {
-    ++sock.context.counters.retransmits;
-    return TcpSendSyn(sock, now_ns);
-  }
-  if (!sock.send_queue.empty()) {
-    // The FIN only when it was sent before: else the peer would acknowledge what counts as never sent.
-    runtime::Frame* frame = sock.send_queue.head();
-    if (!FitToMss(sock, frame)) return;
-    (void)TransmitFrame(sock, frame, frame->next == nullptr && frame->Cb<TcpTxCb>().end() < sock.snd.max, now_ns);
-  } else if (sock.snd.fin) {
-    ++sock.context.counters.retransmits;
-    TransmitControl(sock, sock.snd.write_seq - 1, kTcpFin | kTcpAck, now_ns);
-  }
 }
 
 }  // namespace weir::netstack

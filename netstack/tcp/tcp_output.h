@@ -13,15 +13,27 @@ namespace weir::netstack {
 // Sends for every connection that asked, frees finished ones, and wakes senders that waited for frames.
 void TcpFlush(TcpContext& context, Nanos now_ns);
 
-// Data or a FIN that was not sent yet, or is to be sent again.
+// Data or a FIN that was not sent yet.
 inline bool TcpHasUnsent(const TcpSock& sock) { return sock.snd.nxt != sock.snd.write_seq; }
+// The same, or something that is lost.
+inline bool TcpWantsToSend(const TcpSock& sock) {
+  return TcpHasUnsent(sock) || sock.board.retransmit_hint != nullptr;
+}
 
-// Sends what the peer's and the congestion window allow (tcp_write_xmit); of a segment that a small window cuts, the
-// part only when `override_timeout` says that it was waited for long enough (RFC 9293 §3.8.6.2.1).
+// Sends what is lost, and then what the peer's and the congestion window allow (tcp_write_xmit); of a segment that a
+// small window cuts, the part only when `override_timeout` says that it was waited for long enough (RFC 9293
+// §3.8.6.2.1).
 void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout = false);
 
-// Sends again what lies at snd.una: the SYN, the first frame, or the FIN (tcp_retransmit_skb).
-void TcpRetransmit(TcpSock& sock, Nanos now_ns);
+// The next new segment, whatever the congestion window says, for a loss probe. False when there is none.
+bool TcpSendOneNew(TcpSock& sock, Nanos now_ns);
+
+// One frame of the send queue. It stays there; it is not touched while the device still reads it from an earlier
+// transmission, and then false is returned (tcp_transmit_skb).
+bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns);
+
+// Cuts a frame that was filled when the path was wider, or seemed so; false when that is not possible now.
+bool TcpFitToMss(TcpSock& sock, runtime::Frame* frame);
 
 // <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> (tcp_send_ack).
 void TcpSendAck(TcpSock& sock, Nanos now_ns);

@@ -1,4 +1,5 @@
-// TcpSegment: a received segment whose header was checked: its fields as sequence numbers, and the frame at its payload.
+// TcpSegment: a received segment whose header was checked: its fields as sequence numbers, and the frame at its
+// payload.
 #ifndef NETSTACK_TCP_TCP_SEGMENT_H_
 #define NETSTACK_TCP_TCP_SEGMENT_H_
 

@@ -20,6 +20,9 @@ struct TcpSettings {
   bool sack = true;
   bool dsack = true;
   bool window_scaling = true;
+  // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
+  bool frto = true;
+  bool early_retrans = true;
   // RFC 5961 §7: challenge ACKs in a second, and the least time between two for one connection (tcp_challenge_ack_limit,
   // tcp_invalid_ratelimit). The limit is RFC 5961's idea and the value Linux had until 6.0, which then left the limit to
   // each connection; here what one shard can be made to send stays bounded.

@@ -12,6 +12,8 @@
 #include "netstack/ip/ip_context.h"
 #include "netstack/tcp/seq.h"
 #include "netstack/tcp/tcp_congestion.h"
+#include "netstack/tcp/tcp_prr.h"
+#include "netstack/tcp/tcp_rtt.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/timer_wheel.h"
@@ -39,12 +41,23 @@ enum class TcpState : uint8_t {
 // What the send queue keeps with each frame: the payload lies at `offset` from the frame's base, headers are written
 // in front of it at each transmission.
 struct TcpTxCb {
+  // Linux: TCPCB_SACKED_ACKED, TCPCB_LOST, TCPCB_SACKED_RETRANS; what they mean is in tcp_scoreboard.h.
+  static constexpr uint8_t kSacked = 1;
+  static constexpr uint8_t kLost = 2;
+  static constexpr uint8_t kRetrans = 4;  // sent again, and that is under way
+  static constexpr uint8_t kFin = 8;      // the FIN follows the payload
+
   Nanos sent_ns;  // last transmission; 0: never sent
   Seq seq;
   uint16_t length;
   uint16_t offset;
   uint8_t retransmits;
-  Seq end() const { return seq + length; }
+  uint8_t flags;
+
+  bool has(uint8_t flag) const { return (flags & flag) != 0; }
+  // In sequence space.
+  uint32_t size() const { return uint32_t{length} + has(kFin); }
+  Seq end() const { return seq + size(); }
 };
 
 // What the receive and out-of-order queues keep with each frame; frame->data and len are the payload not read yet.
@@ -56,6 +69,23 @@ struct TcpRxCb {
 struct TcpQueueTag;   // SYN queue or accept queue of a listener, or the TIME-WAIT list
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
 struct TcpMemoryTag;  // TcpContext::short_of_frames
+
+// States of the sender: tcp_recovery.h. In this order: the later, the worse.
+enum class TcpCaState : uint8_t { kOpen, kDisorder, kCwr, kRecovery, kLoss };
+
+// RFC 5681 §3.2: duplicate ACKs that mean a loss (tcp_reordering).
+inline constexpr uint8_t kTcpDupThresh = 3;
+
+// What TcpSock::timer is armed for; of these a connection needs one at a time.
+enum class TcpTimerKind : uint8_t {
+  kNone,
+  kRetransmit,   // RFC 6298
+  kLossProbe,    // RFC 8985 §7: tcp_tlp.h
+  kReorder,      // RFC 8985 §6.2.5: something may soon count as lost
+  kWindowProbe,  // RFC 9293 §3.8.6.1
+  kStalled,      // nothing is in flight, and the next segment could not be sent
+  kEnd,          // of FIN-WAIT-2 or TIME-WAIT
+};
 
 // A timer that knows its connection.
 struct TcpTimer : runtime::Timer {
@@ -90,11 +120,11 @@ struct TcpSock : ReadySock,
   int error = 0;                      // errno that ended the connection; 0: none
   int soft_error = 0;                 // errno that a router reported since the peer last answered (sk_err_soft)
 
-  // RFC 9293 §3.3.1, Send Sequence Variables. Everything from una to write_seq is in send_queue, a FIN excepted.
+  // RFC 9293 §3.3.1, Send Sequence Variables. Everything from una to write_seq is in send_queue, a FIN that was not
+  // sent excepted.
   struct {
     Seq una;
-    Seq nxt;        // goes back to una on a timeout
-    Seq max;        // behind the last byte ever sent
+    Seq nxt;        // behind the last byte ever sent
     Seq write_seq;  // behind the last byte (or FIN) the program gave
     Seq iss;
     Seq wl1, wl2;      // segment of the last window update
@@ -152,18 +182,61 @@ struct TcpSock : ReadySock,
   bool reader_waits = false;  // any reader: what arrives will leave soon
 
   TcpCongestion congestion;
-  uint8_t dup_acks = 0;
 
-  // RFC 6298.
+  // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
+  struct {
+    uint32_t sacked_out = 0;
+    uint32_t lost_out = 0;
+    uint32_t retrans_out = 0;
+    uint16_t sacked_frames = 0;
+    runtime::Frame* retransmit_hint = nullptr;  // no frame before it is to be sent again; nullptr: none at all
+    runtime::Frame* sack_hint = nullptr;        // the last one that a SACK block marked
+    SeqRange sack_cache[4];                     // the blocks of the last ACK that had some, sorted
+  } board;
+  uint8_t dup_acks = 0;  // without SACK
+
+  // Loss recovery: tcp_recovery.h, tcp_undo.h and tcp_tlp.h.
+  struct {
+    TcpCaState state = TcpCaState::kOpen;
+    bool frto = false;      // the timeout may have been spurious (RFC 5682)
+    bool send_new = false;  // F-RTO: new data goes first, and nothing is sent again until the next ACK
+    bool has_undo = false;
+    bool has_retrans_stamp = false;
+    bool tlp = false;          // a probe is under way
+    bool tlp_retrans = false;  // and was no new data
+    Seq high_seq;              // nxt when the state began
+    Seq undo_marker;           // una when the reduction began
+    int32_t undo_retrans = 0;  // bytes sent again since and not reported as duplicates; -1: none sent again yet
+    uint32_t retrans_stamp = 0;  // TSval of the first retransmission
+    uint32_t prior_cwnd = 0;
+    uint32_t prior_ssthresh = 0;  // 0: not to be restored
+    Seq tlp_high_seq;             // nxt when the probe was sent
+    TcpPrr prr;
+  } recovery;
+
+  // RFC 8985 §5.2: of the segment that was sent last among those that are known to have arrived.
+  struct {
+    Nanos xmit_ns = 0;
+    Nanos rtt_ns = 0;
+    Seq end_seq;
+    Seq fack;  // the highest number that is known to have arrived
+    Seq dsack_round;
+    uint8_t reo_wnd_steps = 1;
+    uint8_t persist = 0;
+    bool has_fack = false;
+    bool reord_seen = false;
+    bool advanced = false;  // since losses were looked for
+    bool dsack_seen = false;
+    bool in_dsack_round = false;
+  } rack;
+
+  TcpRtt rtt;
   Nanos syn_sent_ns = 0;
-  Nanos srtt_ns = 0;
-  Nanos rttvar_ns = 0;
-  Nanos rto_ns = kSecond;
   uint8_t backoff = 0;
   uint8_t retries = 0;
-  uint8_t probes = 0;    // since the window closed, answered or not
-  bool probing = false;  // the timer is the zero-window probe's (RFC 9293 §3.8.6.1)
-  TcpTimer timer;  // retransmission, zero-window probe, FIN-WAIT-2 or TIME-WAIT
+  uint8_t probes = 0;  // since the window closed, answered or not
+  TcpTimerKind timer_kind = TcpTimerKind::kNone;
+  TcpTimer timer;
 
   bool ack_now = false;
   bool ack_delayed = false;

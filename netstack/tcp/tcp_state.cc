@@ -8,6 +8,7 @@
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
 
@@ -34,6 +35,11 @@ void TakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   sock.congestion.Init(sock.snd.mss);
 }
 
+void FirstRtt(TcpSock& sock, Nanos rtt_ns, Nanos now_ns) {
+  sock.rtt.Sample(rtt_ns, 1);
+  sock.rtt.SampleMin(rtt_ns, now_ns);
+}
+
 // The handshake is complete: numbers and timers as ESTABLISHED starts with.
 void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   // CLOSE and SEND before this moment were queued (RFC 9293 §3.10.2, §3.10.4).
@@ -47,15 +53,15 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   TcpUpdateTsRecent(sock, segment, now_ns);
   const Nanos echoed_ns = TcpTimestampRtt(sock, segment, now_ns);
   if (sock.retries == 0) {
-    TcpRttSample(sock, now_ns - sock.syn_sent_ns);
+    FirstRtt(sock, now_ns - sock.syn_sent_ns, now_ns);
   } else if (echoed_ns != 0) {
-    TcpRttSample(sock, echoed_ns);  // tells which SYN this answers
+    FirstRtt(sock, echoed_ns, now_ns);  // tells which SYN this answers
   } else {
     // RFC 6298 §5.7: a SYN that was lost leaves 3 s as the first timeout.
-    sock.rto_ns = 3 * kSecond;
+    sock.rtt.rto_ns = 3 * kSecond;
   }
   sock.retries = sock.backoff = 0;
-  sock.context.ip.timers.Cancel(sock.timer);
+  TcpCancelTimer(sock);
   sock.quick_acks = kTcpQuickAcks;
 }
 
@@ -124,7 +130,7 @@ bool AckOfFin(TcpSock& sock, Nanos now_ns) {
     case TcpState::kFinWait1:
       sock.state = TcpState::kFinWait2;
       // Nobody will read what the peer may still send, so it gets a bounded time to close.
-      if (sock.orphan) sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpFinTimeout);
+      if (sock.orphan) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpFinTimeout);
       return true;
     case TcpState::kClosing:
       TcpEnterTimeWait(sock, now_ns);
@@ -231,7 +237,7 @@ DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   if (segment.has(kTcpSyn) && !segment.has(kTcpAck) && !paws_reject && (segment.seq > sock.rcv.nxt || later)) {
     TcpListenSock* listener = context.demux.FindListener(segment.destination);
     if (listener != nullptr && sock.owner == nullptr) {
-      const Seq last = sock.snd.max;
+      const Seq last = sock.snd.nxt;
       TcpDone(sock, 0);
       return TcpRcvListen(*listener, context, segment, now_ns, last);
     }
@@ -249,11 +255,9 @@ void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
   if (sock.state != TcpState::kTimeWait) ++sock.context.in_time_wait;
   sock.state = TcpState::kTimeWait;
   sock.ofo_queue.Clear();
-  sock.send_queue.Clear();
-  sock.send_head = nullptr;
-  sock.probing = false;
+  TcpPurgeSendQueue(sock);
   if (!static_cast<QueueNode&>(sock).linked() && sock.owner == nullptr) sock.context.time_wait.PushBack(sock);
-  sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpTimeWait);
+  TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpTimeWait);
 }
 
 void TcpDone(TcpSock& sock, int error) {
@@ -261,13 +265,11 @@ void TcpDone(TcpSock& sock, int error) {
   if (sock.state == TcpState::kTimeWait) --context.in_time_wait;
   sock.state = TcpState::kClosed;
   sock.error = error;
-  sock.probing = false;
   context.demux.Remove(sock);
-  context.ip.timers.Cancel(sock.timer);
+  TcpCancelTimer(sock);
   context.ip.timers.Cancel(sock.delack_timer);
-  sock.send_queue.Clear();
+  TcpPurgeSendQueue(sock);
   sock.ofo_queue.Clear();
-  sock.send_head = nullptr;
   if (sock.listener != nullptr) --std::exchange(sock.listener, nullptr)->queued;
   if (sock.owner == nullptr) {
     context.Free(sock);

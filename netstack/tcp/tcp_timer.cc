@@ -2,19 +2,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
+#include <utility>
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_recovery.h"
+#include "netstack/tcp/tcp_tlp.h"
 
 namespace weir::netstack {
 namespace {
-
-Nanos BackedOffRto(const TcpSock& sock) {
-  // 200 ms doubled ten times is beyond the maximum; more would only overflow.
-  return std::min(sock.rto_ns << std::min<int>(sock.backoff, 10), kTcpMaxRto);
-}
 
 uint8_t RetryLimit(const TcpSock& sock) {
   if (sock.state == TcpState::kSynSent) return kTcpSynRetries;
@@ -43,37 +40,53 @@ void ProbeTimeout(TcpSock& sock, Nanos now_ns) {
   if (!MayRetry(sock)) return;
   if (sock.probes < 255) ++sock.probes;
   TcpSendProbe(sock, now_ns);
-  sock.context.ip.timers.Arm(sock.timer, now_ns + BackedOffRto(sock));
+  TcpArmTimer(sock, TcpTimerKind::kWindowProbe, now_ns + TcpBackedOffRto(sock));
 }
 
-// RFC 6298 §5.4 to §5.7, RFC 5681 §3.1: back to the oldest unacknowledged byte, one segment, slow start.
+// RFC 6298 §5.4 to §5.7.
 void RetransmitTimeout(TcpSock& sock, Nanos now_ns) {
   if (!MayRetry(sock)) return;
-  const bool handshake = sock.state == TcpState::kSynSent || sock.state == TcpState::kSynReceived;
-  if (handshake) {
-    TcpRetransmit(sock, now_ns);
+  if (sock.state == TcpState::kSynSent || sock.state == TcpState::kSynReceived) {
+    ++sock.context.counters.retransmits;
+    TcpSendSyn(sock, now_ns);
   } else {
-    const auto flight = static_cast<uint32_t>(sock.snd.max - sock.snd.una);
-    sock.congestion.OnTimeout(sock.snd.max, flight, sock.snd.mss);
-    sock.dup_acks = 0;
-    sock.snd.nxt = sock.snd.una;
-    sock.send_head = sock.send_queue.head();
-    TcpWriteXmit(sock, now_ns, /*override_timeout=*/true);
+    ++sock.context.counters.timeouts;
+    TcpEnterLoss(sock, now_ns);
+    TcpWriteXmit(sock, now_ns);
   }
-  sock.context.ip.timers.Arm(sock.timer, now_ns + BackedOffRto(sock));
+  TcpArmTimer(sock, TcpTimerKind::kRetransmit, now_ns + TcpBackedOffRto(sock));
+}
+
+// RFC 8985 §6.2.5: what had been sent early enough is lost now (tcp_rack_reo_timeout).
+void ReorderTimeout(TcpSock& sock, Nanos now_ns) {
+  TcpAckState ack{.now_ns = now_ns, .prior_una = sock.snd.una};
+  sock.rack.advanced = true;
+  TcpFastretransAlert(sock, ack);
+  TcpCongControl(sock, ack);
+  if (sock.timer_kind == TcpTimerKind::kNone) TcpRearmRetransmit(sock, now_ns);
+  TcpWriteXmit(sock, now_ns);
 }
 
 }  // namespace
 
 void TcpTimerFired(runtime::Timer& timer, Nanos now_ns) {
   TcpSock& sock = static_cast<TcpTimer&>(timer).sock;
-  if (sock.state == TcpState::kTimeWait || (sock.state == TcpState::kFinWait2 && sock.orphan)) {
-    return TcpDone(sock, 0);
+  switch (std::exchange(sock.timer_kind, TcpTimerKind::kNone)) {
+    case TcpTimerKind::kEnd:
+      return TcpDone(sock, 0);
+    case TcpTimerKind::kWindowProbe:
+      return ProbeTimeout(sock, now_ns);
+    case TcpTimerKind::kStalled:
+      return TcpWriteXmit(sock, now_ns, /*override_timeout=*/true);
+    case TcpTimerKind::kLossProbe:
+      return TcpSendLossProbe(sock, now_ns);
+    case TcpTimerKind::kReorder:
+      return ReorderTimeout(sock, now_ns);
+    case TcpTimerKind::kRetransmit:
+      return RetransmitTimeout(sock, now_ns);
+    case TcpTimerKind::kNone:
+      break;
   }
-  if (sock.probing) return ProbeTimeout(sock, now_ns);
-  const bool in_flight = sock.snd.max != sock.snd.una;  // a SYN has max beyond una, too
-  if (!in_flight) return TcpWriteXmit(sock, now_ns, /*override_timeout=*/true);
-  RetransmitTimeout(sock, now_ns);
 }
 
 void TcpDelackFired(runtime::Timer& timer, Nanos now_ns) {
@@ -81,39 +94,41 @@ void TcpDelackFired(runtime::Timer& timer, Nanos now_ns) {
   if (sock.ack_delayed) TcpSendAck(sock, now_ns);
 }
 
-void TcpRttSample(TcpSock& sock, Nanos rtt_ns) {
-  if (sock.srtt_ns == 0) {
-    sock.srtt_ns = rtt_ns;
-    sock.rttvar_ns = rtt_ns / 2;
-  } else {
-    sock.rttvar_ns += (std::abs(sock.srtt_ns - rtt_ns) - sock.rttvar_ns) / 4;
-    sock.srtt_ns += (rtt_ns - sock.srtt_ns) / 8;
-  }
-  sock.rto_ns = std::min(sock.srtt_ns + std::max(4 * sock.rttvar_ns, kTcpMinRto), kTcpMaxRto);
+void TcpArmTimer(TcpSock& sock, TcpTimerKind kind, Nanos deadline_ns) {
+  sock.timer_kind = kind;
+  sock.context.ip.timers.Arm(sock.timer, deadline_ns);
+}
+
+void TcpCancelTimer(TcpSock& sock) {
+  sock.timer_kind = TcpTimerKind::kNone;
+  sock.context.ip.timers.Cancel(sock.timer);
+}
+
+Nanos TcpBackedOffRto(const TcpSock& sock) {
+  // 200 ms doubled ten times is beyond the maximum; more would only overflow.
+  return std::min(sock.rtt.rto_ns << std::min<int>(sock.backoff, 10), kTcpMaxRto);
 }
 
 void TcpRearmRetransmit(TcpSock& sock, Nanos now_ns) {
-  if (sock.snd.max == sock.snd.una) {
-    sock.context.ip.timers.Cancel(sock.timer);
-  } else {
-    sock.probing = false;
-    sock.context.ip.timers.Arm(sock.timer, now_ns + BackedOffRto(sock));
-  }
+  if (sock.snd.nxt == sock.snd.una) return TcpCancelTimer(sock);
+  Nanos from_ns = now_ns;
+  const bool went_on = sock.timer_kind == TcpTimerKind::kLossProbe || sock.timer_kind == TcpTimerKind::kReorder;
+  if (went_on && !sock.send_queue.empty()) from_ns = sock.send_queue.head()->Cb<TcpTxCb>().sent_ns;
+  TcpArmTimer(sock, TcpTimerKind::kRetransmit, std::max(from_ns + TcpBackedOffRto(sock), now_ns + 1));
 }
 
 void TcpStartProbing(TcpSock& sock, Nanos now_ns) {
-  sock.probing = sock.snd.wnd == 0;
   sock.probes = 0;
-  sock.context.ip.timers.Arm(sock.timer, now_ns + BackedOffRto(sock));
+  TcpArmTimer(sock, sock.snd.wnd == 0 ? TcpTimerKind::kWindowProbe : TcpTimerKind::kStalled,
+              now_ns + TcpBackedOffRto(sock));
 }
 
 void TcpPeerAnswered(TcpSock& sock) {
-  if (!sock.probing) return;
+  if (sock.timer_kind != TcpTimerKind::kWindowProbe) return;
   sock.retries = 0;
   if (sock.snd.wnd == 0) return;
-  sock.probing = false;
   sock.backoff = 0;
-  sock.context.ip.timers.Cancel(sock.timer);
+  TcpCancelTimer(sock);
 }
 
 }  // namespace weir::netstack

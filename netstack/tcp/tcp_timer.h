@@ -7,11 +7,6 @@
 
 namespace weir::netstack {
 
-// RFC 6298 §2 says that the RTO should be at least 1 s. Differs from it as Linux does: it is at least this much above
-// the smoothed round-trip time, so that a delayed ACK on a steady path is not taken for a loss.
-inline constexpr Nanos kTcpMinRto = 200 * kMillisecond;
-inline constexpr Nanos kTcpInitialRto = 1 * kSecond;
-inline constexpr Nanos kTcpMaxRto = 120 * kSecond;
 inline constexpr Nanos kTcpDelayedAck = 40 * kMillisecond;  // TCP_DELACK_MIN
 inline constexpr Nanos kTcpFinTimeout = 60 * kSecond;       // tcp_fin_timeout
 inline constexpr Nanos kTcpTimeWait = 60 * kSecond;         // 2 MSL, with Linux's TCP_TIMEWAIT_LEN
@@ -23,10 +18,16 @@ inline constexpr uint8_t kTcpOrphanRetries = 8;             // tcp_orphan_retrie
 void TcpTimerFired(runtime::Timer& timer, Nanos now_ns);
 void TcpDelackFired(runtime::Timer& timer, Nanos now_ns);
 
-// A measured round trip (RFC 6298 §2.2, §2.3).
-void TcpRttSample(TcpSock& sock, Nanos rtt_ns);
+// TcpSock::timer, which is armed for one thing at a time.
+void TcpArmTimer(TcpSock& sock, TcpTimerKind kind, Nanos deadline_ns);
+void TcpCancelTimer(TcpSock& sock);
 
-// Arms the timer anew while something is in flight, else turns it off (RFC 6298 §5.1 to §5.3).
+// The retransmission timeout, doubled as often as it expired (RFC 6298 §5.5).
+Nanos TcpBackedOffRto(const TcpSock& sock);
+
+// Arms the retransmission timer anew while something is in flight, else turns it off (RFC 6298 §5.1 to §5.3). Where the
+// timer was that of a loss probe or of reordering, the time that has passed since the last transmission counts
+// (tcp_rearm_rto).
 void TcpRearmRetransmit(TcpSock& sock, Nanos now_ns);
 
 // Nothing is in flight and the next segment cannot be sent: asks for a closed window, else tries again, after an RTO.

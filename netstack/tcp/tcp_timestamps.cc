@@ -22,7 +22,7 @@ bool IsDisorderedAck(const TcpSock& sock, const TcpSegment& segment) {
   const auto behind_ms = static_cast<int32_t>(sock.ts.recent - segment.options.ts_val);
   return segment.length() == 0 && segment.has(kTcpAck) && segment.seq == sock.rcv.nxt && segment.ack == sock.snd.una &&
          uint32_t{segment.header.window} << sock.snd.wscale == sock.snd.wnd &&
-         behind_ms * kMillisecond <= sock.rto_ns + sock.rto_ns / 5;
+         behind_ms * kMillisecond <= sock.rtt.rto_ns + sock.rtt.rto_ns / 5;
 }
 
 }  // namespace

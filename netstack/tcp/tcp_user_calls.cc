@@ -39,7 +39,8 @@ void AppendToSendQueue(TcpSock& sock, runtime::Frame* frame, std::span<const std
                           .seq = sock.snd.write_seq,
                           .length = static_cast<uint16_t>(bytes.size()),
                           .offset = static_cast<uint16_t>(bytes.data() - frame->base),
-                          .retransmits = 0};
+                          .retransmits = 0,
+                          .flags = 0};
   sock.send_queue.PushBack(frame);
   if (sock.send_head == nullptr) sock.send_head = frame;
   sock.snd.write_seq += static_cast<uint32_t>(bytes.size());
@@ -290,7 +291,7 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
     TcpDone(sock, 0);
     return;
   }
-  if (sock.state == TcpState::kFinWait2) sock.context.ip.timers.Arm(sock.timer, now_ns + kTcpFinTimeout);
+  if (sock.state == TcpState::kFinWait2) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpFinTimeout);
   TcpShutdown(sock);
 }
 

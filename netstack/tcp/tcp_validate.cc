@@ -1,4 +1,5 @@
-// RFC 9293 §3.10.7.4, the checks that come before the acknowledgment: timestamp, sequence number, RST, SYN, and the ACK bit.
+// RFC 9293 §3.10.7.4, the checks that come before the acknowledgment: timestamp, sequence number, RST, SYN, and the ACK
+// bit.
 #include <cerrno>
 
 #include "netstack/tcp/tcp_challenge_ack.h"

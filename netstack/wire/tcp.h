@@ -65,8 +65,8 @@ struct TcpSackBlock {
 };
 
 // The options that the stack uses. RFC 9293 §3.1: unknown options are skipped by their length, and so are known ones of
-// a wrong length; what is malformed ends the list, and what was read before it counts. Of an option that is repeated the
-// last one counts. Linux: tcp_parse_options.
+// a wrong length; what is malformed ends the list, and what was read before it counts. Of an option that is repeated
+// the last one counts. Linux: tcp_parse_options.
 struct TcpOptions {
   static constexpr uint8_t kEnd = 0;
   static constexpr uint8_t kNop = 1;

@@ -152,7 +152,7 @@ Bytes FrameFuzzer::TcpSegmentFor(const TcpSock& sock) {
   TcpSpec spec{.source_port = sock.remote.port,
                .destination_port = sock.local.port,
                .seq = near(sock.rcv.nxt.value()),
-               .ack = near(OneIn(2) ? sock.snd.max.value() : sock.snd.una.value()),
+               .ack = near(OneIn(2) ? sock.snd.nxt.value() : sock.snd.una.value()),
                .flags = kAck,
                .window = static_cast<uint16_t>(OneIn(8) ? 0 : OneIn(4) ? Below(2000) : 65535)};
   if (OneIn(8)) spec.flags |= kFin;

@@ -398,7 +398,7 @@ void TcpTrace::Establish(const Handshake& handshake) {
   if (!listening_) Listen(80);
   In(0, absl::StrCat("S 0:0", win, " <mss ", handshake.mss, theirs, ">"));
   Out(0, absl::StrCat("SA 0:0 ack 1 <mss 1460", ours, ">"));
-  In(0, absl::StrCat("A 1:1 ack 1", win));
+  In(handshake.rtt, absl::StrCat("A 1:1 ack 1", win));
   Accept();
   if (!handshake.quick) sock().quick_acks = 0;
   TakeEvents();

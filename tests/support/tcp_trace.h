@@ -92,6 +92,7 @@ class TcpTrace {
     std::optional<uint8_t> wscale;
     uint16_t mss = 1460;
     bool quick = false;
+    double rtt = 0;  // ms that the third segment comes later; the next time is then this
     bool timestamps = false;
     bool sack = false;
   };

@@ -109,7 +109,8 @@ TEST(HalfClose, ThePeerAndWeGoOn) {
   t.Out(1,    "PA 101:201 ack 2");
   t.Close();
   t.Out(1,    "FA 201:201 ack 2");
-  t.Out(202,  "FPA 101:201 ack 2");  // both are lost and sent as one
+  t.Out(202,  "PA 101:201 ack 2");  // both are lost
+  t.Out(202,  "FA 201:201 ack 2");
   t.In (203,  "A  2:2    ack 202 win 65535");
   t.ExpectGone();
 }

@@ -1,4 +1,4 @@
-// Congestion control by itself: RFC 5681, RFC 6582, RFC 6928, RFC 3465.
+// Congestion control by itself: RFC 5681, RFC 6928, RFC 3465.
 #include <gtest/gtest.h>
 
 #include "netstack/tcp/tcp_congestion.h"
@@ -20,71 +20,66 @@ TEST(Congestion, InitialWindow) {
   }
 }
 
+TcpCongestion::Ack Acked(uint32_t bytes, bool after_timeout = false) {
+  return {.now_ns = 0, .acked = bytes, .una = Seq(0), .nxt = Seq(0), .mss = kMss, .after_timeout = after_timeout};
+}
+
+TcpCongestion::Congestion Lost(uint32_t flight) {
+  return {.now_ns = 0, .flight = flight, .mss = kMss, .timeout = false};
+}
+
+// RFC 3465 §2.2; RFC 9406 §4.2: at most eight segments an ACK.
 TEST(Congestion, SlowStartCountsBytes) {
   TcpCongestion congestion;
   congestion.Init(kMss);
-  congestion.OnAck(Seq(101), 100, kMss);
+  congestion.OnAck(Acked(100));
   EXPECT_EQ(10100u, congestion.cwnd());
-  congestion.OnAck(Seq(2101), 2000, kMss);
+  congestion.OnAck(Acked(2000));
   EXPECT_EQ(12100u, congestion.cwnd());
-  congestion.OnAck(Seq(9101), 7000, kMss);  // at most two segments an ACK
-  EXPECT_EQ(14100u, congestion.cwnd());
+  congestion.OnAck(Acked(20000));
+  EXPECT_EQ(20100u, congestion.cwnd());
 }
 
+// RFC 3465 §2.3: while that is acknowledged which was sent before a timeout, one segment an ACK; RFC 5681 §3.1.
 TEST(Congestion, TimeoutThenSlowStartThenAvoidance) {
   TcpCongestion congestion;
   congestion.Init(kMss);
-  congestion.OnTimeout(Seq(8001), 8000, kMss);
-  EXPECT_EQ(1000u, congestion.cwnd());
+  congestion.OnCongestion(Lost(8000));
+  congestion.set_cwnd(kMss);
   EXPECT_EQ(4000u, congestion.ssthresh());
-  Seq una(1);
   for (uint32_t expected : {2000u, 3000u, 4000u}) {
-    una += 2000;
-    congestion.OnAck(una, 2000, kMss);  // one segment an ACK until what was sent before the timeout is acknowledged
+    congestion.OnAck(Acked(2000, true));
     EXPECT_EQ(expected, congestion.cwnd());
   }
-  for (int i = 0; i < 3; ++i) congestion.OnAck(una += 1000, 1000, kMss);
+  for (int i = 0; i < 3; ++i) congestion.OnAck(Acked(1000));
   EXPECT_EQ(4000u, congestion.cwnd());
-  congestion.OnAck(una += 1000, 1000, kMss);  // a window's worth: one segment more
+  congestion.OnAck(Acked(1000));  // a window's worth: one segment more
   EXPECT_EQ(5000u, congestion.cwnd());
 }
 
-TEST(Congestion, FastRecovery) {
+// RFC 5681 §3.1, equation 4: half of the flight, not of the window; two segments at least; limited transmit is not
+// counted.
+TEST(Congestion, HalfOfTheFlight) {
   TcpCongestion congestion;
   congestion.Init(kMss);
-  EXPECT_TRUE(congestion.OnThirdDupAck(Seq(1), Seq(10001), 10000, kMss));
-  EXPECT_TRUE(congestion.in_recovery());
-  EXPECT_EQ(5000u, congestion.ssthresh());
-  EXPECT_EQ(8000u, congestion.cwnd());
-  EXPECT_FALSE(congestion.OnThirdDupAck(Seq(1), Seq(10001), 10000, kMss));
-  congestion.OnDupAck(kMss);
-  EXPECT_EQ(9000u, congestion.cwnd());
-  EXPECT_TRUE(congestion.OnAck(Seq(3001), 3000, kMss));  // partial: 9000 - 3000 + 1000
-  EXPECT_EQ(7000u, congestion.cwnd());
-  EXPECT_TRUE(congestion.OnAck(Seq(9001), 6000, kMss));
-  EXPECT_EQ(2000u, congestion.cwnd());
-  EXPECT_FALSE(congestion.OnAck(Seq(10001), 1000, kMss));  // full
-  EXPECT_FALSE(congestion.in_recovery());
-  EXPECT_EQ(5000u, congestion.cwnd());
-}
-
-TEST(Congestion, SmallFlightsKeepTwoSegments) {
-  TcpCongestion congestion;
-  congestion.Init(kMss);
-  congestion.OnTimeout(Seq(101), 100, kMss);
+  congestion.OnCongestion(Lost(6000));
+  EXPECT_EQ(3000u, congestion.ssthresh());
+  congestion.OnCongestion(Lost(100));
   EXPECT_EQ(2000u, congestion.ssthresh());
+  congestion.OnCongestion(Lost(12000));
+  EXPECT_EQ(5000u, congestion.ssthresh());
 }
 
-TEST(Congestion, ATimeoutEndsRecovery) {
+TEST(Congestion, UndoneReductionsTakeNothingAway) {
   TcpCongestion congestion;
   congestion.Init(kMss);
-  EXPECT_TRUE(congestion.OnThirdDupAck(Seq(1), Seq(10001), 10000, kMss));
-  congestion.OnTimeout(Seq(10001), 10000, kMss);
-  EXPECT_FALSE(congestion.in_recovery());
-  EXPECT_EQ(1000u, congestion.cwnd());
-  EXPECT_FALSE(congestion.OnThirdDupAck(Seq(5001), Seq(10001), 5000, kMss));
-  EXPECT_FALSE(congestion.OnThirdDupAck(Seq(10001), Seq(10001), 5000, kMss));
-  EXPECT_TRUE(congestion.OnThirdDupAck(Seq(10002), Seq(15001), 5000, kMss));
+  congestion.OnCongestion(Lost(10000));
+  congestion.set_cwnd(3000);
+  congestion.Undo(10000, UINT32_MAX);
+  EXPECT_EQ(10000u, congestion.cwnd());
+  EXPECT_EQ(UINT32_MAX, congestion.ssthresh());
+  congestion.Undo(4000, 4000);
+  EXPECT_EQ(10000u, congestion.cwnd());
 }
 
 }  // namespace

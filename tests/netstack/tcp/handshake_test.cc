@@ -314,7 +314,7 @@ TEST(ActiveOpen, ThreeSegments) {
   EXPECT_EQ(1400, t.sock().snd.mss);
   EXPECT_EQ(65535u, t.sock().snd.wnd);  // not scaled in the SYN
   EXPECT_EQ(ReadySock::kConnected | ReadySock::kWritable, t.TakeEvents());
-  EXPECT_EQ(30 * kMillisecond, t.sock().srtt_ns);
+  EXPECT_EQ(30 * kMillisecond, t.sock().rtt.srtt_ns);
   t.In (31, "A  1:1 ack 1 win 512");
   EXPECT_EQ(512u << 9, t.sock().snd.wnd);
 }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "netstack/tcp/tcp_user_calls.h"
+#include "tests/netstack/tcp/scoreboard_check.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {
@@ -27,14 +28,17 @@ std::string State(TcpSock& sock) {
   const auto from_irs = [&](Seq seq) { return seq - rcv.irs; };
   return absl::StrCat(
       "state ", static_cast<int>(sock.state), " error ", sock.error, " una ", from_iss(snd.una), " nxt ",
-      from_iss(snd.nxt), " max ", from_iss(snd.max), " write_seq ", from_iss(snd.write_seq), " wnd ", snd.wnd, " wl ",
+      from_iss(snd.nxt), " write_seq ", from_iss(snd.write_seq), " wnd ", snd.wnd, " wl ",
       from_irs(snd.wl1), "/", from_iss(snd.wl2), " rcv ", from_irs(rcv.nxt), "+", rcv.wnd, " wup ", from_irs(rcv.wup),
       " queued ", rcv.queued, "/", sock.receive_queue.count(), "/", sock.ofo_queue.count(), "/",
       sock.send_queue.count(), " mss ", rcv.mss) +
-      absl::StrCat(" cwnd ", sock.congestion.cwnd(), " ssthresh ", sock.congestion.ssthresh(), " srtt ", sock.srtt_ns,
-                   " rttvar ", sock.rttvar_ns, " rto ", sock.rto_ns, " backoff ", int{sock.backoff}, " retries ",
-                   int{sock.retries}, " dup ", int{sock.dup_acks}, " ack ", sock.ack_now, sock.ack_delayed,
-                   int{sock.quick_acks}, " timer ", sock.timer.armed() ? sock.timer.deadline_ns() : 0, " delack ",
+      absl::StrCat(" cwnd ", sock.congestion.cwnd(), " ssthresh ", sock.congestion.ssthresh(), " srtt ",
+                   sock.rtt.srtt_ns, " rttvar ", sock.rtt.rttvar_ns, " rto ", sock.rtt.rto_ns, " backoff ",
+                   int{sock.backoff}, " retries ", int{sock.retries}, " dup ", int{sock.dup_acks}, " ack ",
+                   sock.ack_now, sock.ack_delayed, int{sock.quick_acks}) +
+      absl::StrCat(" ca ", static_cast<int>(sock.recovery.state), " out ", sock.board.sacked_out, "/",
+                   sock.board.lost_out, "/", sock.board.retrans_out, " timer ", static_cast<int>(sock.timer_kind),
+                   " ", sock.timer.armed() ? sock.timer.deadline_ns() : 0, " delack ",
                    sock.delack_timer.armed() ? sock.delack_timer.deadline_ns() : 0);
 }
 
@@ -53,6 +57,7 @@ class Conversation {
       log.push_back(Step());
       for (const std::string& line : trace_.Drain()) log.push_back("  out " + line);
       log.push_back("  " + State(trace_.sock()));
+      EXPECT_EQ("", ScoreboardProblem(trace_.sock()));
     }
     return log;
   }
@@ -97,7 +102,7 @@ class Conversation {
 
   // Mostly what comes next; sometimes off by something, or with other flags.
   std::string Segment(const TcpSock& sock) {
-    int64_t seq = sock.rcv.nxt - sock.rcv.irs, ack = sock.snd.max - sock.snd.iss;
+    int64_t seq = sock.rcv.nxt - sock.rcv.irs, ack = sock.snd.nxt - sock.snd.iss;
     if (Below(4) == 0) seq += static_cast<int64_t>(Below(3000)) - 1500;
     if (Below(4) == 0) ack -= static_cast<int64_t>(Below(3000));
     if (Below(50) == 0) ack += 1;

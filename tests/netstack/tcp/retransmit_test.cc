@@ -5,20 +5,12 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "tests/support/tcp_trace.h"
+#include "tests/netstack/tcp/sender_lines.h"
 
 namespace weir::testing_support {
 namespace {
 
-constexpr uint32_t kMss = 1460;
-
-// "1461:2921", the n-th full segment of a stream from 0 on.
-std::string Segment(int n) { return absl::StrCat(1 + n * kMss, ":", 1 + (n + 1) * kMss); }
-std::string AckOf(int n) { return absl::StrCat("A 1:1 ack ", 1 + n * kMss, " win 65535"); }
-
-void ExpectSegments(TcpTrace& t, double ms, int first, int last) {
-  for (int n = first; n < last; ++n) t.Out(ms, absl::StrCat("A ", Segment(n), " ack 1"));
-}
+using netstack::TcpCaState;
 
 // RFC 6298 §5.5, tcp_retries2: doubled from 200 ms up to 120 s, 15 times, then the program is told.
 TEST(RetransmissionTimer, BacksOffAndGivesUp) {
@@ -65,15 +57,15 @@ TEST(RetransmissionTimer, FollowsTheRoundTripTime) {
   t.Out(0,    "SA 0:0 ack 1 <mss 1460>");
   t.In (400,  "A  1:1 ack 1 win 65535");
   t.Accept();
-  EXPECT_EQ(400 * kMillisecond, t.sock().srtt_ns);
-  EXPECT_EQ(200 * kMillisecond, t.sock().rttvar_ns);
-  EXPECT_EQ(1200 * kMillisecond, t.sock().rto_ns);  // 400 + 4 * 200
+  EXPECT_EQ(400 * kMillisecond, t.sock().rtt.srtt_ns);
+  EXPECT_EQ(200 * kMillisecond, t.sock().rtt.rttvar_ns);
+  EXPECT_EQ(1200 * kMillisecond, t.sock().rtt.rto_ns);  // 400 + 4 * 200
   t.Send(1);
   t.Out(400,  "PA 1:2 ack 1");
   t.In (1200, "A  1:1 ack 2 win 65535");  // 800 ms
-  EXPECT_EQ(450 * kMillisecond, t.sock().srtt_ns);
-  EXPECT_EQ(250 * kMillisecond, t.sock().rttvar_ns);
-  EXPECT_EQ(1450 * kMillisecond, t.sock().rto_ns);
+  EXPECT_EQ(450 * kMillisecond, t.sock().rtt.srtt_ns);
+  EXPECT_EQ(250 * kMillisecond, t.sock().rtt.rttvar_ns);
+  EXPECT_EQ(1450 * kMillisecond, t.sock().rtt.rto_ns);
   t.Send(1);
   t.Out(1200, "PA 2:3 ack 1");
   t.Out(2650, "PA 2:3 ack 1");  // 1450 ms later
@@ -90,22 +82,22 @@ TEST(RetransmissionTimer, KeepsItsDistanceFromASteadyRoundTrip) {
     t.Out(at, absl::StrCat("PA ", 1 + i, ":", 2 + i, " ack 1"));
     t.In (at + 190, absl::StrCat("A 1:1 ack ", 2 + i, " win 65535"));
   }
-  EXPECT_NEAR(190e6, static_cast<double>(t.sock().srtt_ns), 1e6);
-  EXPECT_LE(t.sock().srtt_ns + 200 * kMillisecond, t.sock().rto_ns);
+  EXPECT_NEAR(190e6, static_cast<double>(t.sock().rtt.srtt_ns), 1e6);
+  EXPECT_LE(t.sock().rtt.srtt_ns + 200 * kMillisecond, t.sock().rtt.rto_ns);
 }
 
 // Karn's algorithm (RFC 6298 §3): an ACK that covers something sent twice measures nothing.
 TEST(RetransmissionTimer, RetransmissionsAreNotMeasured) {
   TcpTrace t;
   t.Establish();
-  const Nanos srtt = t.sock().srtt_ns;
+  const Nanos srtt = t.sock().rtt.srtt_ns;
   t.Send(3 * kMss);
   ExpectSegments(t, 0, 0, 2);
   t.Out(0,   absl::StrCat("PA ", Segment(2), " ack 1"));
   t.Out(200, absl::StrCat("A ", Segment(0), " ack 1"));  // only the first was lost
   t.In (250, AckOf(3));
-  EXPECT_EQ(srtt, t.sock().srtt_ns);
-  EXPECT_EQ(200 * kMillisecond, t.sock().rto_ns);
+  EXPECT_EQ(srtt, t.sock().rtt.srtt_ns);
+  EXPECT_EQ(200 * kMillisecond, t.sock().rtt.rto_ns);
 }
 
 // RFC 6298 §5, last paragraphs: the backed-off value is kept until something was measured again; otherwise a path that
@@ -122,7 +114,7 @@ TEST(RetransmissionTimer, BackoffIsKeptUntilSomethingWasMeasured) {
   t.In (600, "A  1:1   ack 21 win 65535");  // 350 ms: not taken for a loss at 450
   t.Quiet(700);
   EXPECT_EQ(1u, t.tcp().counters.retransmits);
-  EXPECT_EQ(350 * kMillisecond, t.sock().srtt_ns);
+  EXPECT_EQ(350 * kMillisecond, t.sock().rtt.srtt_ns);
   t.Send(10);
   t.Out(700,  "PA 21:31 ack 1");
   t.Out(1750, "PA 21:31 ack 1");  // 350 + 4 * 175
@@ -175,10 +167,14 @@ TEST(FastRetransmit, ThirdDuplicateAck) {
   t.In (10, AckOf(0));
   t.Out(10, absl::StrCat("A ", Segment(0), " ack 1"));
   EXPECT_EQ(4 * kMss, t.sock().congestion.ssthresh());
-  EXPECT_EQ(7 * kMss, t.sock().congestion.cwnd());
+  EXPECT_EQ(5 * kMss, t.sock().congestion.cwnd());  // four are in flight, and the one that is sent again
   t.In (20, AckOf(8));
+  EXPECT_EQ(TcpCaState::kRecovery, t.sock().recovery.state);  // RFC 6582 §3.2: until more than that is acknowledged
+  t.Send(kMss);
+  t.Out(20, absl::StrCat("PA ", Segment(8), " ack 1"));
+  t.In (30, AckOf(9));
   EXPECT_EQ(4 * kMss, t.sock().congestion.cwnd());
-  EXPECT_FALSE(t.sock().congestion.in_recovery());
+  EXPECT_EQ(TcpCaState::kOpen, t.sock().recovery.state);
   EXPECT_EQ(1u, t.tcp().counters.retransmits);
 }
 
@@ -200,23 +196,29 @@ TEST(FastRetransmit, OnlyDuplicatesCount) {
   EXPECT_EQ(0u, t.tcp().counters.retransmits);
 }
 
-// RFC 6582 §3.2: a partial acknowledgment names the next hole; a full one ends recovery.
+// RFC 3042 §2: each of the first two duplicates lets a new segment go. RFC 6582 §3.2: a partial acknowledgment names
+// the next hole; one of more than was outstanding ends recovery.
 TEST(NewReno, TwoHoles) {
   TcpTrace t;
   t.Establish();
   t.Send(12 * kMss);
   ExpectSegments(t, 0, 0, 10);
-  for (int i = 0; i < 3; ++i) t.In(10, AckOf(0));  // the first is lost, and the fifth
+  t.In (10, AckOf(0));  // the first is lost, and the fifth
+  t.Out(10, absl::StrCat("A ", Segment(10), " ack 1"));
+  t.In (10, AckOf(0));
+  t.Out(10, absl::StrCat("PA ", Segment(11), " ack 1"));
+  t.In (10, AckOf(0));
   t.Out(10, absl::StrCat("A ", Segment(0), " ack 1"));
-  EXPECT_EQ(8 * kMss, t.sock().congestion.cwnd());
-  for (int i = 0; i < 3; ++i) t.In(11, AckOf(0));  // each further duplicate lets one go: 11 of 10 are out
-  t.Out(11, absl::StrCat("A ", Segment(10), " ack 1"));
+  EXPECT_EQ(5 * kMss, t.sock().congestion.ssthresh());
+  for (int i = 0; i < 6; ++i) t.In(11, AckOf(0));
   t.In (20, AckOf(4));  // partial
   t.Out(20, absl::StrCat("A ", Segment(4), " ack 1"));
-  t.Out(20, absl::StrCat("PA ", Segment(11), " ack 1"));
-  EXPECT_TRUE(t.sock().congestion.in_recovery());
+  EXPECT_EQ(TcpCaState::kRecovery, t.sock().recovery.state);
   t.In (30, AckOf(12));
-  EXPECT_FALSE(t.sock().congestion.in_recovery());
+  t.Send(1);
+  t.Out(30, absl::StrCat("PA ", 1 + 12 * kMss, ":", 2 + 12 * kMss, " ack 1"));
+  t.In (40, absl::StrCat("A 1:1 ack ", 2 + 12 * kMss, " win 65535"));
+  EXPECT_EQ(TcpCaState::kOpen, t.sock().recovery.state);
   EXPECT_EQ(5 * kMss, t.sock().congestion.cwnd());
   t.Quiet(2000);
 }

@@ -173,10 +173,10 @@ TEST(ZeroWindow, ShrunkWhileDataIsInFlight) {
   t.Send(1000);
   t.Out(0, "PA 1:1001 ack 1");
   t.In (1, "A  1:1 ack 1 win 0");
-  t.Out(600, "A 0:0 ack 1");  // the retransmission at 200 ms finds no window and becomes probes
-  t.In (601, "A 1:1 ack 1 win 1000");
-  t.Out(601, "PA 1:1001 ack 1");
-  t.In (602, "A 1:1 ack 1001 win 1000");
+  t.Out(200, "PA 1:1001 ack 1");  // sent again all the same, which asks for the window too
+  t.In (201, "A  1:1 ack 1 win 0");
+  t.Out(600, "PA 1:1001 ack 1");
+  t.In (601, "A  1:1 ack 1001 win 1000");
   t.Quiet(5000);
 }
 

@@ -185,14 +185,14 @@ TEST(Rttm, MeasuresWhatWasSentTwice) {
   TcpTrace t;
   t.Establish(kTimestamps);
   t.In (0, "A 1:1 ack 1 win 65535");
-  const Nanos before = t.sock().srtt_ns;
+  const Nanos before = t.sock().rtt.srtt_ns;
   t.Send(100);
   t.Out(0, "PA 1:101 ack 1");
   const std::vector<std::string> sent = t.Drain(500);
   ASSERT_LE(1u, sent.size());
   t.In (560, "A 1:1 ack 101 win 65535 <ts 560 ecr 500>");
-  EXPECT_NE(before, t.sock().srtt_ns);
-  EXPECT_GE(60 * kMillisecond, t.sock().srtt_ns);
+  EXPECT_NE(before, t.sock().rtt.srtt_ns);
+  EXPECT_GE(60 * kMillisecond, t.sock().rtt.srtt_ns);
 }
 
 // RFC 6191 §2: a SYN with a later timestamp opens a connection of the same endpoints, whatever its number.

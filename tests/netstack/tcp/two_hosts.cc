@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "runtime/buffer/send_buffer.h"
+#include "tests/netstack/tcp/scoreboard_check.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {
@@ -25,8 +26,7 @@ constexpr Mac kMacs[] = {kHostMac, kPeerMac};
 TwoHosts::TwoHosts(const Options& options) : options_(options), random_(options.seed), now_ns_(kStart) {
   // A fifth of the links is perfect: what is in order is what header prediction is for.
   const bool perfect = Below(5) == 0;
-  // Beyond this the limits on retries (8 for an orphan) end a connection in one of some thousand runs, rightly.
-  loss_permille_ = perfect ? 0 : static_cast<uint32_t>(Below(120));
+  loss_permille_ = options.loss_permille.value_or(perfect ? 0 : static_cast<uint32_t>(Below(120)));
   double_permille_ = perfect ? 0 : static_cast<uint32_t>(Below(50));
   reorder_permille_ = perfect ? 0 : static_cast<uint32_t>(Below(100));
   delay_ns_ = kMicrosecond * static_cast<Nanos>(10 + Below(Below(2) == 0 ? 1000 : 100000));
@@ -38,17 +38,33 @@ TwoHosts::TwoHosts(const Options& options) : options_(options), random_(options.
     host.tcp.receive_buffer = static_cast<uint32_t>(2000 + Below(Below(2) == 0 ? 20000 : 500000));
     host.tcp.send_buffer = static_cast<uint32_t>(2000 + Below(200000));
     host.tcp.prediction = options.prediction;
+    host.tcp.timestamps = Below(4) != 0 && options.options;
+    host.tcp.sack = Below(4) != 0 && options.options;
     host.hold_tx = Below(4) == 0;
+    if (options.bulk) Bulk(host);
     Side& side = sides_[i];
     side.host = std::make_unique<InetTestHost>(host);
     side.to_send = Below(4) == 0 ? Below(3) : Below(200000);
     side.by_frames = Below(2) == 0;
-    side.read_chance = static_cast<uint32_t>(Below(2) == 0 ? 1 : 1 + Below(20));
+    side.read_chance = static_cast<uint32_t>(Below(2) == 0 || options.bulk ? 1 : 1 + Below(20));
+    if (options.bulk) side.to_send = i * 2'000'000;
   }
   EXPECT_EQ(0, TcpListen(sides_[0].host->inet().tcp, listener_, {{}, 80}, 4));
   int error = 0;
   sides_[1].sock = TcpConnect(sides_[1].host->inet().tcp, {IpAddress::V4(kHostIp), 80}, kStart, &error);
   sides_[1].sock->owner = this;
+}
+
+// 20 ms away, with buffers for that and nothing in the way but the loss.
+void TwoHosts::Bulk(InetTestHost::Options& host) {
+  delay_ns_ = 10 * kMillisecond;
+  jitter_ns_ = 1;
+  reorder_permille_ = double_permille_ = 0;
+  host.mtu = 1500;
+  host.frames = 4096;
+  host.hold_tx = false;
+  host.tcp.receive_buffer = host.tcp.send_buffer = 500'000;
+  host.tcp.sack = host.tcp.timestamps = options_.options;
 }
 
 TwoHosts::~TwoHosts() {
@@ -135,6 +151,7 @@ void TwoHosts::Read(Side& side) {
   }
   EXPECT_EQ(Pattern(side.received, bytes.size()), bytes) << Describe();
   side.received += bytes.size();
+  if (!bytes.empty()) done_ns_ = now_ns_ - kStart;
   TcpCleanupRbuf(*side.sock);
 }
 
@@ -186,6 +203,7 @@ bool TwoHosts::Step() {
     side.host->Receive(burst);
     Program(side);
     side.host->Turn();
+    if (side.sock != nullptr) EXPECT_EQ("", ScoreboardProblem(*side.sock)) << Describe();
     Transmit(i);
   }
   return true;

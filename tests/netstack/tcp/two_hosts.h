@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <random>
 #include <string>
@@ -22,6 +23,11 @@ class TwoHosts {
     uint64_t seed = 0;
     bool prediction = true;
     bool record = false;  // keep what was on the link, for comparison
+    // Of a thousand; else by the seed, and at most 120: beyond that the limits on retries (8 for an orphan) end a
+    // connection in one of some thousand runs, rightly.
+    std::optional<uint32_t> loss_permille;
+    bool options = true;  // SACK and timestamps by the seed, else none
+    bool bulk = false;    // one side sends much, over a path that takes it
   };
   explicit TwoHosts(const Options& options);
   ~TwoHosts();
@@ -33,6 +39,8 @@ class TwoHosts {
   // What the seed means, for a failure's message.
   std::string Describe() const;
   uint64_t frames() const { return frames_; }
+  // When the last byte of both streams was read, from the beginning.
+  Nanos done_ns() const { return done_ns_; }
   const netstack::TcpCounters& counters(int side) const { return sides_[side].host->inet().tcp.counters; }
 
  private:
@@ -55,6 +63,7 @@ class TwoHosts {
   };
 
   uint64_t Below(uint64_t n) { return random_() % n; }
+  void Bulk(InetTestHost::Options& host);
   void Transmit(int from);
   bool Step();
   void Program(Side& side);
@@ -71,6 +80,7 @@ class TwoHosts {
   std::priority_queue<Arrival> link_;
   uint64_t order_ = 0, frames_ = 0;
   Nanos now_ns_ = 0;
+  Nanos done_ns_ = 0;
   std::string record_;
 };
 

@@ -96,7 +96,7 @@ TEST(TcpOptionsWire, MalformedOnesAreIgnored) {
       {"not aligned", Hex({8, 10, 0, 0, 0, 7, 0, 0, 0, 9, 1, 1}), true, false, 0},
       {"timestamps of length 9", Hex({1, 1, 8, 9, 0, 0, 0, 7, 0, 0, 0, 1}), false, false, 0},
       {"timestamps beyond the end", Hex({1, 1, 1, 1, 8, 10, 0, 0, 0, 7, 0, 0}), false, false, 0},
-      {"repeated: the last counts", Hex({8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9}), true, false, 0},
+      {"repeated: last counts", Hex({8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9}), true, false, 0},
       {"behind the end of the list", Hex({0, 1, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9}), false, false, 0},
       {"permitted", Hex({1, 1, 4, 2}), false, true, 0},
       {"permitted of length 3", Hex({4, 3, 1, 1}), false, false, 0},
