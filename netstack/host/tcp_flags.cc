@@ -29,7 +29,9 @@ constexpr Setting kSettings[] = {
     {"early_retrans", &TcpSettings::early_retrans},
     {"frto", &TcpSettings::frto},
     {"invalid_ratelimit", &TcpSettings::invalid_ratelimit_ms, 0, 60'000},
+    {"max_syn_backlog", &TcpSettings::max_syn_backlog, 1, 65535},
     {"sack", &TcpSettings::sack},
+    {"syncookies", &TcpSettings::syncookies},
     {"timestamps", &TcpSettings::timestamps, 0, 2},
     {"window_scaling", &TcpSettings::window_scaling},
 };

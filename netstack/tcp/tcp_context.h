@@ -25,6 +25,9 @@ struct TcpCounters {
   uint64_t loss_probes = 0;
   uint64_t resets_out = 0;
   uint64_t accepted = 0;
+  uint64_t syncookies_sent = 0;
+  uint64_t syncookies_received = 0;
+  uint64_t syncookies_failed = 0;
   uint64_t challenge_acks = 0;
   uint64_t acks_withheld = 0;  // by the rate limits of tcp_challenge_ack.h
   uint64_t time_wait_recycled = 0;

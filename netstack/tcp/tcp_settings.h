@@ -23,6 +23,10 @@ struct TcpSettings {
   // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
   bool frto = true;
   bool early_retrans = true;
+  // Half-open connections of a listener that are remembered, besides its backlog (tcp_max_syn_backlog), and whether the
+  // others get a cookie (tcp_syncookies; RFC 4987 §3.6). Each is a control block.
+  uint32_t max_syn_backlog = 4096;
+  uint8_t syncookies = 1;
   // RFC 5961 §7: challenge ACKs in a second, and the least time between two for one connection (tcp_challenge_ack_limit,
   // tcp_invalid_ratelimit). The limit is RFC 5961's idea and the value Linux had until 6.0, which then left the limit to
   // each connection; here what one shard can be made to send stays bounded.

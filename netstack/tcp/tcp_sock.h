@@ -97,8 +97,9 @@ struct TcpListenSock : ReadySock {
   Endpoint local;
   TcpListenSock* hash_next = nullptr;
   uint32_t backlog = 0;
-  // Half-open connections, and established ones that wait for accept; together at most `backlog`.
-  uint32_t queued = 0;
+  uint32_t half_open = 0;     // in syn_queue: at most as many as `backlog` and tcp_max_syn_backlog
+  uint32_t unaccepted = 0;    // in accept_queue: at most `backlog`
+  Nanos last_cookie_ns = 0;   // when a SYN was answered by a cookie; 0: never
   runtime::List<TcpSock, TcpQueueTag> syn_queue;
   runtime::List<TcpSock, TcpQueueTag> accept_queue;
 };

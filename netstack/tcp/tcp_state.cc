@@ -1,11 +1,12 @@
-// Every state but the fast path: LISTEN (RFC 9293 §3.10.7.2), SYN-SENT (§3.10.7.3), TIME-WAIT, and the common steps of
-// all the others (§3.10.7.4). Linux: tcp_rcv_state_process, tcp_v4_conn_request, tcp_timewait_state_process.
+// Every state but LISTEN (tcp_listen.cc) and the fast path: SYN-SENT (RFC 9293 §3.10.7.3), TIME-WAIT, and the common
+// steps of all the others (§3.10.7.4). Linux: tcp_rcv_state_process, tcp_timewait_state_process.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
-#include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
+#include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -16,24 +17,6 @@ namespace weir::netstack {
 namespace {
 
 using QueueNode = runtime::ListNode<TcpQueueTag>;
-
-// What the peer's SYN says: sequence, window, MSS (RFC 9293 §3.7.1) and what it agrees to.
-void TakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
-  const TcpOptions& options = segment.options;
-  // A peer's MSS below what every host must take would make us send confetti: Linux's TCP_MIN_SND_MSS plus options.
-  constexpr uint16_t kMinMss = 88;
-  const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
-  sock.snd.peer_mss = std::min(peer_mss, sock.rcv.advmss);
-  TcpTakeSynOptions(sock, options, now_ns);
-  TcpSyncMss(sock);
-  // What the peer sends at once is seen later; it may be less than what it can receive (tcp_initialize_rcv_mss).
-  sock.rcv.mss = std::min<uint16_t>(sock.snd.mss, 536);
-  sock.rcv.irs = segment.seq;
-  sock.rcv.nxt = sock.rcv.wup = segment.seq + 1;
-  sock.snd.wnd = sock.snd.max_wnd = segment.header.window;  // never scaled in a SYN
-  sock.snd.wl1 = segment.seq;
-  sock.congestion.Init(sock.snd.mss);
-}
 
 void FirstRtt(TcpSock& sock, Nanos rtt_ns, Nanos now_ns) {
   sock.rtt.Sample(rtt_ns, 1);
@@ -52,7 +35,9 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   sock.snd.wl2 = segment.ack;
   TcpUpdateTsRecent(sock, segment, now_ns);
   const Nanos echoed_ns = TcpTimestampRtt(sock, segment, now_ns);
-  if (sock.retries == 0) {
+  if (sock.syn_sent_ns == 0) {
+    // A SYN cookie: nothing was measured, and the echo is not of the very time.
+  } else if (sock.retries == 0) {
     FirstRtt(sock, now_ns - sock.syn_sent_ns, now_ns);
   } else if (echoed_ns != 0) {
     FirstRtt(sock, echoed_ns, now_ns);  // tells which SYN this answers
@@ -63,13 +48,6 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   sock.retries = sock.backoff = 0;
   TcpCancelTimer(sock);
   sock.quick_acks = kTcpQuickAcks;
-}
-
-void MoveToAcceptQueue(TcpSock& sock) {
-  TcpListenSock& listener = *sock.listener;
-  static_cast<QueueNode&>(sock).Unlink();
-  listener.accept_queue.PushBack(sock);
-  sock.context.ip.Ready(listener, ReadySock::kReadable);
 }
 
 // RFC 9293 §3.10.7.3.
@@ -87,7 +65,7 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   }
   // Fourth: SYN.
   if (!segment.has(kTcpSyn)) return DropReason::kTcpBadFlags;
-  TakeSyn(sock, segment, now_ns);
+  TcpTakeSyn(sock, segment, now_ns);
   if (!ack) {  // both opened at once (§3.5, figure 7)
     sock.state = TcpState::kSynReceived;
     TcpSendSyn(sock, now_ns);
@@ -106,10 +84,14 @@ DropReason AckOfSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     TcpSendResetFor(sock.context, segment, now_ns);
     return DropReason::kTcpUnsentAck;
   }
+  // It stays half-open: our SYN and ACK will go again, and the peer will answer again (tcp_v4_syn_recv_sock).
+  if (sock.listener != nullptr && sock.listener->unaccepted >= sock.listener->backlog) {
+    return DropReason::kTcpAcceptQueueFull;
+  }
   Establish(sock, segment, now_ns);
   if (sock.listener != nullptr) {
     ++sock.context.counters.accepted;
-    MoveToAcceptQueue(sock);
+    TcpMoveToAcceptQueue(sock);
   } else {
     sock.context.ip.Ready(sock, ReadySock::kConnected | ReadySock::kWritable);
   }
@@ -174,32 +156,21 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
 
 }  // namespace
 
-DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns,
-                        std::optional<Seq> isn_after) {
-  // RFC 9293 §3.10.7.2: first RST, second ACK, third SYN.
-  if (segment.has(kTcpRst)) return DropReason::kTcpReset;
-  if (segment.has(kTcpAck)) {
-    TcpSendResetFor(context, segment, now_ns);
-    return DropReason::kTcpNoSocket;
-  }
-  if (!segment.has(kTcpSyn)) return DropReason::kTcpBadFlags;
-  if (listener.queued >= listener.backlog) return DropReason::kTcpSynQueueFull;
-  TcpSock* sock = context.Alloc();
-  if (sock == nullptr) return DropReason::kTcpNoMemory;
-  sock->local = segment.destination;
-  sock->remote = segment.source;
-  sock->rcv.advmss = TcpMss(context.ip, segment.source);
-  sock->state = TcpState::kSynReceived;
-  TcpOfferOptions(*sock);
-  TakeSyn(*sock, segment, now_ns);
-  TcpInitSend(*sock, now_ns, isn_after);
-  context.demux.Insert(*sock);
-  sock->listener = &listener;
-  ++listener.queued;
-  listener.syn_queue.PushBack(*sock);
-  TcpSendSyn(*sock, now_ns);
-  TcpRearmRetransmit(*sock, now_ns);
-  return DropReason::kConsumed;
+void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  const TcpOptions& options = segment.options;
+  // A peer's MSS below what every host must take would make us send confetti: Linux's TCP_MIN_SND_MSS plus options.
+  constexpr uint16_t kMinMss = 88;
+  const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
+  sock.snd.peer_mss = std::min(peer_mss, sock.rcv.advmss);
+  TcpTakeSynOptions(sock, options, now_ns);
+  TcpSyncMss(sock);
+  // What the peer sends at once is seen later; it may be less than what it can receive (tcp_initialize_rcv_mss).
+  sock.rcv.mss = std::min<uint16_t>(sock.snd.mss, 536);
+  sock.rcv.irs = segment.seq;
+  sock.rcv.nxt = sock.rcv.wup = segment.seq + 1;
+  sock.snd.wnd = sock.snd.max_wnd = segment.header.window;  // never scaled in a SYN
+  sock.snd.wl1 = segment.seq;
+  sock.congestion.Init(sock.snd.mss);
 }
 
 DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
@@ -263,6 +234,7 @@ void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
 void TcpDone(TcpSock& sock, int error) {
   TcpContext& context = sock.context;
   if (sock.state == TcpState::kTimeWait) --context.in_time_wait;
+  TcpLeaveListener(sock);
   sock.state = TcpState::kClosed;
   sock.error = error;
   context.demux.Remove(sock);
@@ -270,7 +242,6 @@ void TcpDone(TcpSock& sock, int error) {
   context.ip.timers.Cancel(sock.delack_timer);
   TcpPurgeSendQueue(sock);
   sock.ofo_queue.Clear();
-  if (sock.listener != nullptr) --std::exchange(sock.listener, nullptr)->queued;
   if (sock.owner == nullptr) {
     context.Free(sock);
   } else {

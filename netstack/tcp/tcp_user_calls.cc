@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_options.h"
@@ -126,8 +127,7 @@ void TcpUnlisten(TcpContext& context, TcpListenSock& listener, Nanos now_ns) {
 TcpSock* TcpAccept(TcpListenSock& listener) {
   TcpSock* sock = listener.accept_queue.PopFront();
   if (sock == nullptr) return nullptr;
-  --listener.queued;
-  sock->listener = nullptr;
+  TcpLeaveListener(*sock);
   return sock;
 }
 
