@@ -1,6 +1,7 @@
 #include "netstack/host/tcp_flags.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -31,6 +32,7 @@ constexpr Setting kSettings[] = {
     {"invalid_ratelimit", &TcpSettings::invalid_ratelimit_ms, 0, 60'000},
     {"max_syn_backlog", &TcpSettings::max_syn_backlog, 1, 65535},
     {"sack", &TcpSettings::sack},
+    {"slow_start_after_idle", &TcpSettings::slow_start_after_idle},
     {"syncookies", &TcpSettings::syncookies},
     {"timestamps", &TcpSettings::timestamps, 0, 2},
     {"window_scaling", &TcpSettings::window_scaling},
@@ -41,8 +43,8 @@ absl::Status Wrong(absl::string_view part, absl::string_view what) {
 }
 
 absl::Status Unknown(absl::string_view part) {
-  std::string names;
-  for (const Setting& setting : kSettings) absl::StrAppend(&names, names.empty() ? "" : ", ", setting.name);
+  std::string names = "congestion_control";
+  for (const Setting& setting : kSettings) absl::StrAppend(&names, ", ", setting.name);
   return Wrong(part, absl::StrCat("no such setting; there are ", names));
 }
 
@@ -56,12 +58,20 @@ absl::Status SetNumber(const Setting& setting, absl::string_view part, absl::str
   return absl::OkStatus();
 }
 
+absl::Status SetCongestionControl(absl::string_view part, absl::string_view text, TcpSettings* settings) {
+  const std::optional<netstack::TcpCongestionControl> control = netstack::TcpCongestionControlByName(text);
+  if (!control.has_value()) return Wrong(part, "no such congestion control");
+  settings->congestion_control = *control;
+  return absl::OkStatus();
+}
+
 absl::Status SetOne(absl::string_view part, TcpSettings* settings) {
   const std::pair<absl::string_view, absl::string_view> words = absl::StrSplit(part, absl::MaxSplits('=', 1));
   const absl::string_view name = absl::StripPrefix(words.first, "tcp_");
   for (const Setting& setting : kSettings) {
     if (name == setting.name) return SetNumber(setting, part, words.second, settings);
   }
+  if (name == "congestion_control") return SetCongestionControl(part, words.second, settings);
   return Unknown(part);
 }
 

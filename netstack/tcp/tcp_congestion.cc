@@ -14,8 +14,20 @@ constexpr uint32_t kSlowStartLimit = 8;
 
 }  // namespace
 
-void TcpCongestion::Init(uint16_t mss) {
-  cwnd_ = std::min<uint32_t>(10 * mss, std::max<uint32_t>(2 * mss, 14600));
+std::optional<TcpCongestionControl> TcpCongestionControlByName(std::string_view name) {
+  if (name == "reno") return TcpCongestionControl::kReno;
+  if (name == "cubic") return TcpCongestionControl::kCubic;
+  return std::nullopt;
+}
+
+uint32_t TcpCongestion::InitialWindow(uint16_t mss) {
+  return std::min<uint32_t>(10 * mss, std::max<uint32_t>(2 * mss, 14600));
+}
+
+void TcpCongestion::Use(TcpCongestionControl control) {
+  control_ = control;
+  cubic_ = {};
+  acked_in_window_ = 0;
 }
 
 void TcpCongestion::set_cwnd(uint32_t cwnd) { cwnd_ = std::min(cwnd, kMaxWindow); }
@@ -23,27 +35,49 @@ void TcpCongestion::set_cwnd(uint32_t cwnd) { cwnd_ = std::min(cwnd, kMaxWindow)
 void TcpCongestion::Undo(uint32_t cwnd, uint32_t ssthresh) {
   cwnd_ = std::max(cwnd_, cwnd);
   ssthresh_ = std::max(ssthresh_, ssthresh);
+  cubic_.Undo();
 }
 
-void TcpCongestion::Grow(uint32_t bytes) { cwnd_ = std::min(cwnd_ + bytes, kMaxWindow); }
+void TcpCongestion::SlowStart(const Ack& ack) {
+  // RFC 9406 §4.3: only while ssthresh was never set.
+  const bool first = ssthresh_ == UINT32_MAX;
+  const bool over = first && hystart_.OnAck(ack.una, ack.nxt, ack.rtt_ns);
+  // RFC 3465 §2.3: one segment after a timeout, when an ACK may jump over what had arrived before.
+  uint32_t grow = std::min<uint32_t>(ack.acked, ack.after_timeout ? ack.mss : kSlowStartLimit * ack.mss);
+  if (first && hystart_.in_css()) grow /= TcpHystart::kCssGrowthDivisor;
+  // Not far beyond ssthresh: from there on it is congestion avoidance.
+  set_cwnd(std::min(cwnd_ + grow, std::max(ssthresh_, cwnd_)));
+  if (over) ssthresh_ = cwnd_;
+}
+
+void TcpCongestion::RenoAvoidance(const Ack& ack) {
+  acked_in_window_ += ack.acked;
+  if (acked_in_window_ < cwnd_) return;
+  acked_in_window_ -= cwnd_;
+  set_cwnd(cwnd_ + ack.mss);
+}
 
 void TcpCongestion::OnAck(const Ack& ack) {
   if (in_slow_start()) {
-    // RFC 3465 §2.3: one segment after a timeout, when an ACK may jump over what had arrived before.
-    Grow(std::min<uint32_t>(ack.acked, ack.after_timeout ? ack.mss : kSlowStartLimit * ack.mss));
-    return;
-  }
-  acked_in_window_ += ack.acked;
-  if (acked_in_window_ >= cwnd_) {
-    acked_in_window_ -= cwnd_;
-    Grow(ack.mss);
+    SlowStart(ack);
+  } else if (control_ == TcpCongestionControl::kReno) {
+    RenoAvoidance(ack);
+  } else {
+    set_cwnd(cubic_.OnAck(
+        {.now_ns = ack.now_ns, .acked = ack.acked, .cwnd = cwnd_, .mss = ack.mss, .srtt_ns = ack.srtt_ns}));
   }
 }
 
 void TcpCongestion::OnCongestion(const Congestion& congestion) {
-  // Not more than the window: limited transmit (RFC 3042) sends beyond it, which does not count.
-  ssthresh_ = std::max<uint32_t>(std::min(congestion.flight, cwnd_) / 2, 2 * congestion.mss);
+  // Not more than the window: limited transmit (RFC 3042) sends beyond it, which does not count. Not more than what is
+  // in flight: RFC 5681 §3.1, equation 4, and RFC 9438 §4.6.
+  const uint32_t used = std::min(congestion.flight, cwnd_);
   acked_in_window_ = 0;
+  if (control_ == TcpCongestionControl::kReno) {
+    ssthresh_ = std::max<uint32_t>(used / 2, 2 * congestion.mss);
+  } else {
+    ssthresh_ = cubic_.OnCongestion(used, congestion.mss, congestion.timeout);
+  }
 }
 
 }  // namespace weir::netstack

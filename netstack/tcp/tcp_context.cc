@@ -22,7 +22,9 @@ void Unlink(TcpSock& sock) {
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {}
+    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {
+  congestion.Use(context.settings.congestion_control);
+}
 
 TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
     : ip(ip), settings(settings), demux(ip.secret, settings.max_sockets) {}

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_retransmit.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -282,6 +283,7 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   if (snd.path_generation != sock.context.ip.path_mtu.generation()) [[unlikely]] TcpSyncMss(sock);
   const bool idle = snd.nxt == snd.una;
   bool sent = false;
+  if (idle && TcpHasUnsent(sock)) TcpSlowStartAfterIdle(sock, now_ns);
   if (sock.recovery.send_new) [[unlikely]] {
     // RFC 5682 §2.1, step 2.b: without new data conventional recovery goes on.
     sent = SendNew(sock, now_ns, override_timeout);
@@ -291,7 +293,9 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
     if (sock.board.retransmit_hint != nullptr) [[unlikely]] TcpXmitRetransmitQueue(sock, now_ns);
     sent |= SendNew(sock, now_ns, override_timeout);
   }
+  if (sent || TcpWantsToSend(sock)) TcpCwndValidate(sock, now_ns);
   if (sent) {
+    sock.usage.last_sent_ns = now_ns;
     if (idle || sock.timer_kind == TcpTimerKind::kLossProbe) TcpRearmRetransmit(sock, now_ns);
     (void)TcpScheduleLossProbe(sock, /*restart=*/false, now_ns);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_rack.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -59,7 +60,7 @@ void EnterRecovery(TcpSock& sock, const TcpAckState& ack) {
   TcpInitUndo(sock);
   if (!TcpInCwndReduction(sock)) {
     if (!ack.ece) recovery.prior_ssthresh = TcpCurrentSsthresh(sock);
-    TcpInitCwndReduction(sock, ack.now_ns);
+    TcpInitCwndReduction(sock);
   }
   recovery.state = TcpCaState::kRecovery;
   ++sock.context.counters.fast_recoveries;
@@ -67,7 +68,7 @@ void EnterRecovery(TcpSock& sock, const TcpAckState& ack) {
 
 void TryToOpen(TcpSock& sock, const TcpAckState& ack) {
   if (!TcpAnyRetransDone(sock)) sock.recovery.has_retrans_stamp = false;
-  if (ack.ece) TcpEnterCwr(sock, ack.now_ns);
+  if (ack.ece) TcpEnterCwr(sock);
   if (sock.recovery.state != TcpCaState::kCwr) TcpTryKeepOpen(sock);
 }
 
@@ -182,7 +183,7 @@ void TcpEnterLoss(TcpSock& sock, Nanos now_ns) {
       (recovery.state == TcpCaState::kLoss && first_timeout)) {
     recovery.prior_ssthresh = TcpCurrentSsthresh(sock);
     recovery.prior_cwnd = sock.congestion.cwnd();
-    sock.congestion.OnCongestion({.now_ns = now_ns, .flight = Outstanding(sock), .mss = sock.snd.mss, .timeout = true});
+    sock.congestion.OnCongestion({.flight = Outstanding(sock), .mss = sock.snd.mss, .timeout = true});
     TcpInitUndo(sock);
   }
   sock.congestion.set_cwnd(TcpInFlight(sock) + sock.snd.mss);
@@ -211,13 +212,13 @@ void TcpSimpleRetransmit(TcpSock& sock) {
   sock.context.WantOutput(sock);
 }
 
-void TcpInitCwndReduction(TcpSock& sock, Nanos now_ns) {
+void TcpInitCwndReduction(TcpSock& sock) {
   auto& recovery = sock.recovery;
   recovery.high_seq = sock.snd.nxt;
   recovery.tlp = false;
   recovery.prior_cwnd = sock.congestion.cwnd();
   recovery.prr.Start(Outstanding(sock));
-  sock.congestion.OnCongestion({.now_ns = now_ns, .flight = Outstanding(sock), .mss = sock.snd.mss, .timeout = false});
+  sock.congestion.OnCongestion({.flight = Outstanding(sock), .mss = sock.snd.mss, .timeout = false});
 }
 
 void TcpEndCwndReduction(TcpSock& sock) {
@@ -226,12 +227,12 @@ void TcpEndCwndReduction(TcpSock& sock) {
   }
 }
 
-void TcpEnterCwr(TcpSock& sock, Nanos now_ns) {
+void TcpEnterCwr(TcpSock& sock) {
   auto& recovery = sock.recovery;
   recovery.prior_ssthresh = 0;
   if (recovery.state >= TcpCaState::kCwr) return;
   recovery.has_undo = false;
-  TcpInitCwndReduction(sock, now_ns);
+  TcpInitCwndReduction(sock);
   recovery.state = TcpCaState::kCwr;
 }
 
@@ -253,13 +254,15 @@ void TcpCongControl(TcpSock& sock, const TcpAckState& ack) {
                                                  .ssthresh = congestion.ssthresh(),
                                                  .mss = sock.snd.mss,
                                                  .good = ack.una_advanced && ack.lost == 0}));
-  } else if (ack.una_advanced && ack.delivered > 0) {
+  } else if (ack.una_advanced && ack.delivered > 0 && TcpIsCwndLimited(sock)) {
     congestion.OnAck({.now_ns = ack.now_ns,
                       .acked = ack.delivered,
                       .una = sock.snd.una,
                       .nxt = sock.snd.nxt,
                       .mss = sock.snd.mss,
-                      .after_timeout = sock.recovery.state == TcpCaState::kLoss});
+                      .after_timeout = sock.recovery.state == TcpCaState::kLoss,
+                      .rtt_ns = ack.retrans_acked ? 0 : ack.last_rtt_ns,
+                      .srtt_ns = sock.rtt.srtt_ns});
   }
 }
 

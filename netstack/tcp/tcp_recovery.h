@@ -28,9 +28,9 @@ void TcpEnterLoss(TcpSock& sock, Nanos now_ns);
 void TcpSimpleRetransmit(TcpSock& sock);
 
 // The window comes down though nothing was lost (tcp_enter_cwr), for a loss that a probe repaired at once, or ECN.
-void TcpEnterCwr(TcpSock& sock, Nanos now_ns);
+void TcpEnterCwr(TcpSock& sock);
 // Begins and ends the reduction (tcp_init_cwnd_reduction, tcp_end_cwnd_reduction).
-void TcpInitCwndReduction(TcpSock& sock, Nanos now_ns);
+void TcpInitCwndReduction(TcpSock& sock);
 void TcpEndCwndReduction(TcpSock& sock);
 
 // Open, or Disorder when something is SACKed, lost or sent again (tcp_try_keep_open).

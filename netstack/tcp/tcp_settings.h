@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "netstack/tcp/tcp_congestion.h"
+
 namespace weir::netstack {
 
 struct TcpSettings {
@@ -23,6 +25,9 @@ struct TcpSettings {
   // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
   bool frto = true;
   bool early_retrans = true;
+  // tcp_congestion_control for new connections, tcp_slow_start_after_idle.
+  TcpCongestionControl congestion_control = TcpCongestionControl::kCubic;
+  bool slow_start_after_idle = true;
   // Half-open connections of a listener that are remembered, besides its backlog (tcp_max_syn_backlog), and whether the
   // others get a cookie (tcp_syncookies; RFC 4987 §3.6). Each is a control block.
   uint32_t max_syn_backlog = 4096;

@@ -184,6 +184,16 @@ struct TcpSock : ReadySock,
 
   TcpCongestion congestion;
 
+  // How much of the window is used: tcp_cwnd_validate.h.
+  struct {
+    Nanos last_sent_ns = 0;  // new data
+    Nanos since_ns = 0;      // not limited by the window since then
+    Seq seq;                 // end of the round trip that the next two are about
+    uint32_t max_flight = 0;
+    uint32_t used = 0;  // most in flight since since_ns
+    bool limited = false;
+  } usage;
+
   // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
   struct {
     uint32_t sacked_out = 0;

@@ -69,7 +69,7 @@ void TcpProcessTlpAck(TcpSock& sock, const TcpAckState& ack) {
   } else if (sock.snd.una > recovery.tlp_high_seq) {
     // Beyond the probe without a sign of a duplicate: it has filled a hole.
     recovery.tlp = false;
-    TcpEnterCwr(sock, ack.now_ns);
+    TcpEnterCwr(sock);
     TcpEndCwndReduction(sock);
     if (recovery.state == TcpCaState::kCwr) TcpTryKeepOpen(sock);
   } else if (ack.duplicate) {

@@ -249,6 +249,12 @@ void TcpCleanupRbuf(TcpSock& sock) {
   sock.context.WantOutput(sock);
 }
 
+bool TcpSetCongestionControl(TcpSock& sock, std::string_view name) {
+  const std::optional<TcpCongestionControl> control = TcpCongestionControlByName(name);
+  if (control.has_value()) sock.congestion.Use(*control);
+  return control.has_value();
+}
+
 void TcpShutdown(TcpSock& sock) {
   if (sock.send_shut) return;
   sock.send_shut = true;

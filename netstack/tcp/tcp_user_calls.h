@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <span>
+#include <string_view>
 
 #include "netstack/tcp/tcp_context.h"
 #include "runtime/buffer/frame_chain.h"
@@ -33,6 +34,9 @@ void TcpRecvmsg(TcpSock& sock, runtime::FrameChain& out);
 size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into);
 // Opens the window again after data was read, when that is worth an ACK (tcp_cleanup_rbuf).
 void TcpCleanupRbuf(TcpSock& sock);
+
+// Another congestion control, by its Linux name; false when there is none of it (TCP_CONGESTION).
+bool TcpSetCongestionControl(TcpSock& sock, std::string_view name);
 
 // CLOSE, the sending half: FIN after all that was sent (tcp_shutdown).
 void TcpShutdown(TcpSock& sock);

@@ -38,6 +38,11 @@ TEST(TcpFlags, SysctlNamesToo) {
 
 TEST(TcpFlags, NothingIsNothing) { EXPECT_EQ(Parsed("").timestamps, TcpSettings().timestamps); }
 
+TEST(TcpFlags, CongestionControlByName) {
+  EXPECT_EQ(Parsed("congestion_control=reno").congestion_control, netstack::TcpCongestionControl::kReno);
+  EXPECT_EQ(Error("congestion_control=vegas"), "--tcp=congestion_control=vegas: no such congestion control");
+}
+
 TEST(TcpFlags, UnknownNames) {
   EXPECT_EQ(Error("sack=1,sock=0").find("--tcp=sock=0: no such setting; there are "), 0u);
   EXPECT_NE(Error("tcp_=0").find("window_scaling"), std::string::npos);

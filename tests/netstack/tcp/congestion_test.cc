@@ -15,22 +15,25 @@ TEST(Congestion, InitialWindow) {
   } const cases[] = {{1460, 14600}, {536, 5360}, {88, 880}, {2000, 14600}, {9000, 18000}};
   for (const auto& c : cases) {
     TcpCongestion congestion;
+  congestion.Use(TcpCongestionControl::kReno);
     congestion.Init(c.mss);
     EXPECT_EQ(c.window, congestion.cwnd()) << c.mss;
   }
 }
 
 TcpCongestion::Ack Acked(uint32_t bytes, bool after_timeout = false) {
-  return {.now_ns = 0, .acked = bytes, .una = Seq(0), .nxt = Seq(0), .mss = kMss, .after_timeout = after_timeout};
+  return {.now_ns = 0, .acked = bytes, .una = Seq(0), .nxt = Seq(0), .mss = kMss, .after_timeout = after_timeout,
+          .rtt_ns = 0, .srtt_ns = 0};
 }
 
 TcpCongestion::Congestion Lost(uint32_t flight) {
-  return {.now_ns = 0, .flight = flight, .mss = kMss, .timeout = false};
+  return {.flight = flight, .mss = kMss, .timeout = false};
 }
 
 // RFC 3465 §2.2; RFC 9406 §4.2: at most eight segments an ACK.
 TEST(Congestion, SlowStartCountsBytes) {
   TcpCongestion congestion;
+  congestion.Use(TcpCongestionControl::kReno);
   congestion.Init(kMss);
   congestion.OnAck(Acked(100));
   EXPECT_EQ(10100u, congestion.cwnd());
@@ -43,6 +46,7 @@ TEST(Congestion, SlowStartCountsBytes) {
 // RFC 3465 §2.3: while that is acknowledged which was sent before a timeout, one segment an ACK; RFC 5681 §3.1.
 TEST(Congestion, TimeoutThenSlowStartThenAvoidance) {
   TcpCongestion congestion;
+  congestion.Use(TcpCongestionControl::kReno);
   congestion.Init(kMss);
   congestion.OnCongestion(Lost(8000));
   congestion.set_cwnd(kMss);
@@ -61,6 +65,7 @@ TEST(Congestion, TimeoutThenSlowStartThenAvoidance) {
 // counted.
 TEST(Congestion, HalfOfTheFlight) {
   TcpCongestion congestion;
+  congestion.Use(TcpCongestionControl::kReno);
   congestion.Init(kMss);
   congestion.OnCongestion(Lost(6000));
   EXPECT_EQ(3000u, congestion.ssthresh());
@@ -70,8 +75,21 @@ TEST(Congestion, HalfOfTheFlight) {
   EXPECT_EQ(5000u, congestion.ssthresh());
 }
 
+// RFC 9438 §4.6: CUBIC comes down to seven tenths.
+TEST(Congestion, ByName) {
+  EXPECT_EQ(TcpCongestionControl::kReno, TcpCongestionControlByName("reno"));
+  EXPECT_EQ(TcpCongestionControl::kCubic, TcpCongestionControlByName("cubic"));
+  EXPECT_EQ(std::nullopt, TcpCongestionControlByName("bbr"));
+  TcpCongestion congestion;
+  congestion.Init(kMss);
+  EXPECT_EQ(TcpCongestionControl::kCubic, congestion.control());
+  congestion.OnCongestion(Lost(10000));
+  EXPECT_EQ(7000u, congestion.ssthresh());
+}
+
 TEST(Congestion, UndoneReductionsTakeNothingAway) {
   TcpCongestion congestion;
+  congestion.Use(TcpCongestionControl::kReno);
   congestion.Init(kMss);
   congestion.OnCongestion(Lost(10000));
   congestion.set_cwnd(3000);

@@ -122,7 +122,7 @@ TEST(RetransmissionTimer, BackoffIsKeptUntilSomethingWasMeasured) {
 
 // RFC 5681 §3.1: after a timeout one segment, then slow start; what the peer has already is not sent again.
 TEST(Timeout, OneSegmentThenSlowStart) {
-  TcpTrace t;
+  TcpTrace t({.host = Reno()});
   t.Establish();
   t.Send(8 * kMss);
   ExpectSegments(t, 0, 0, 7);
@@ -156,7 +156,7 @@ TEST(Timeout, AcksHaveTheNewestNumber) {
 
 // RFC 5681 §3.2: the third duplicate ACK.
 TEST(FastRetransmit, ThirdDuplicateAck) {
-  TcpTrace t;
+  TcpTrace t({.host = Reno()});
   t.Establish();
   t.Send(8 * kMss);
   ExpectSegments(t, 0, 0, 7);
@@ -199,7 +199,7 @@ TEST(FastRetransmit, OnlyDuplicatesCount) {
 // RFC 3042 §2: each of the first two duplicates lets a new segment go. RFC 6582 §3.2: a partial acknowledgment names
 // the next hole; one of more than was outstanding ends recovery.
 TEST(NewReno, TwoHoles) {
-  TcpTrace t;
+  TcpTrace t({.host = Reno()});
   t.Establish();
   t.Send(12 * kMss);
   ExpectSegments(t, 0, 0, 10);
@@ -225,7 +225,7 @@ TEST(NewReno, TwoHoles) {
 
 // RFC 6582 §3.2, step 1 and §4.1: duplicates of what was sent again after a timeout are no new loss.
 TEST(NewReno, NoFastRetransmitForWhatATimeoutSentAgain) {
-  TcpTrace t;
+  TcpTrace t({.host = Reno()});
   t.Establish();
   t.Send(4 * kMss);
   ExpectSegments(t, 0, 0, 3);

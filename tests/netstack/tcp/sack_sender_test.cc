@@ -37,7 +37,7 @@ TEST(Sack, OnlyHolesAreSentAgain) {
   t.In (301, AckOf(4, {{5, 10}}));
   t.In (302, AckOf(10));
   EXPECT_EQ(TcpCaState::kOpen, t.sock().recovery.state);
-  EXPECT_EQ(t.sock().congestion.ssthresh(), t.sock().congestion.cwnd());
+  EXPECT_NEAR(t.sock().congestion.ssthresh(), t.sock().congestion.cwnd(), kMss);
   EXPECT_EQ(0u, TcpInFlight(t.sock()));
   EXPECT_EQ(3u, t.tcp().counters.retransmits);
   EXPECT_EQ(0u, t.tcp().counters.timeouts);

@@ -13,6 +13,12 @@ namespace weir::testing_support {
 
 inline constexpr uint32_t kMss = 1460;
 
+inline InetTestHost::Options Reno() {
+  InetTestHost::Options options;
+  options.tcp.congestion_control = netstack::TcpCongestionControl::kReno;
+  return options;
+}
+
 // "1461:2921", the n-th full segment; or those from `first` on and before `last`.
 inline std::string Segments(int first, int last) { return absl::StrCat(1 + first * kMss, ":", 1 + last * kMss); }
 inline std::string Segment(int n) { return Segments(n, n + 1); }

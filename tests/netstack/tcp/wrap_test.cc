@@ -94,7 +94,7 @@ TEST(Wrap, TheCongestionWindowDoesNot) {
   uint32_t last = 0;
   for (int i = 0; i < 2'000'000; ++i) {
     congestion.OnAck({.now_ns = i, .acked = 2920, .una = Seq(static_cast<uint32_t>(i) * 2920), .nxt = Seq(0),
-                      .mss = 1460, .after_timeout = false});
+                      .mss = 1460, .after_timeout = false, .rtt_ns = 0, .srtt_ns = 0});
     ASSERT_LE(last, congestion.cwnd());
     last = congestion.cwnd();
   }
