@@ -31,10 +31,12 @@ constexpr Setting kSettings[] = {
     {"frto", &TcpSettings::frto},
     {"invalid_ratelimit", &TcpSettings::invalid_ratelimit_ms, 0, 60'000},
     {"max_syn_backlog", &TcpSettings::max_syn_backlog, 1, 65535},
+    {"max_tw_buckets", &TcpSettings::max_tw_buckets, 0, 1 << 24},
     {"sack", &TcpSettings::sack},
     {"slow_start_after_idle", &TcpSettings::slow_start_after_idle},
     {"syncookies", &TcpSettings::syncookies},
     {"timestamps", &TcpSettings::timestamps, 0, 2},
+    {"tw_reuse", &TcpSettings::tw_reuse, 0, 2},
     {"window_scaling", &TcpSettings::window_scaling},
 };
 
@@ -59,7 +61,7 @@ absl::Status SetNumber(const Setting& setting, absl::string_view part, absl::str
 }
 
 absl::Status SetCongestionControl(absl::string_view part, absl::string_view text, TcpSettings* settings) {
-  const std::optional<netstack::TcpCongestionControl> control = netstack::TcpCongestionControlByName(text);
+  const std::optional<netstack::TcpCongestionControl> control = netstack::TcpCongestionControlByName({text.data(), text.size()});
   if (!control.has_value()) return Wrong(part, "no such congestion control");
   settings->congestion_control = *control;
   return absl::OkStatus();

@@ -31,6 +31,8 @@ struct TcpCounters {
   uint64_t challenge_acks = 0;
   uint64_t acks_withheld = 0;  // by the rate limits of tcp_challenge_ack.h
   uint64_t time_wait_recycled = 0;
+  uint64_t time_wait_overflows = 0;  // not entered: tcp_max_tw_buckets
+  uint64_t time_wait_reused = 0;     // by connections that we opened
   uint64_t direct_copied_bytes = 0;  // straight to a waiting reader
 };
 

@@ -32,6 +32,10 @@ struct TcpSettings {
   // others get a cookie (tcp_syncookies; RFC 4987 §3.6). Each is a control block.
   uint32_t max_syn_backlog = 4096;
   uint8_t syncookies = 1;
+  // Connections in TIME-WAIT, beyond which they end at once (tcp_max_tw_buckets), and whether one may be used for a new
+  // connection to the same peer: 0 not, 1 yes, 2 with ourselves (tcp_tw_reuse).
+  uint32_t max_tw_buckets = 65536;
+  uint8_t tw_reuse = 2;
   // RFC 5961 §7: challenge ACKs in a second, and the least time between two for one connection (tcp_challenge_ack_limit,
   // tcp_invalid_ratelimit). The limit is RFC 5961's idea and the value Linux had until 6.0, which then left the limit to
   // each connection; here what one shard can be made to send stays bounded.

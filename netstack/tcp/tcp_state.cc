@@ -195,42 +195,6 @@ DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) 
   return SegmentText(sock, segment, now_ns);
 }
 
-DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
-  TcpContext& context = sock.context;
-  // RFC 1337 §3, fix 1: a reset does not end TIME-WAIT. Differs from Linux, which wants to be told (a sysctl): here
-  // nothing speaks for the hazard.
-  if (segment.has(kTcpRst)) return DropReason::kTcpTimeWait;
-  // RFC 9293 §3.10.7.4, fourth, and RFC 6191 §2: a SYN beyond the old sequence numbers, or with a later timestamp,
-  // opens a new connection.
-  const bool paws_reject = TcpPawsReject(sock, segment, now_ns);
-  const bool later = sock.ts.ok && segment.options.has_timestamps &&
-                     static_cast<int32_t>(segment.options.ts_val - sock.ts.recent) > 0;
-  if (segment.has(kTcpSyn) && !segment.has(kTcpAck) && !paws_reject && (segment.seq > sock.rcv.nxt || later)) {
-    TcpListenSock* listener = context.demux.FindListener(segment.destination);
-    if (listener != nullptr && sock.owner == nullptr) {
-      const Seq last = sock.snd.nxt;
-      TcpDone(sock, 0);
-      return TcpRcvListen(*listener, context, segment, now_ns, last);
-    }
-  }
-  // RFC 9293 §3.10.7.4, eighth: the FIN again, so our ACK was lost: answer it and wait anew.
-  if (segment.has(kTcpFin) && !paws_reject) TcpEnterTimeWait(sock, now_ns);
-  if (segment.length() > 0 || segment.seq != sock.rcv.nxt) {
-    sock.ack_now = true;
-    context.WantOutput(sock);
-  }
-  return DropReason::kTcpTimeWait;
-}
-
-void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
-  if (sock.state != TcpState::kTimeWait) ++sock.context.in_time_wait;
-  sock.state = TcpState::kTimeWait;
-  sock.ofo_queue.Clear();
-  TcpPurgeSendQueue(sock);
-  if (!static_cast<QueueNode&>(sock).linked() && sock.owner == nullptr) sock.context.time_wait.PushBack(sock);
-  TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpTimeWait);
-}
-
 void TcpDone(TcpSock& sock, int error) {
   TcpContext& context = sock.context;
   if (sock.state == TcpState::kTimeWait) --context.in_time_wait;

@@ -11,6 +11,7 @@
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_time_wait.h"
 #include "netstack/tcp/tcp_timer.h"
 
 namespace weir::netstack {
@@ -139,21 +140,31 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
   // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
   const uint32_t start = context.demux.Hash(local, remote) + static_cast<uint32_t>(context.port_draws++);
   *error = EADDRNOTAVAIL;
+  TcpSock* old = nullptr;
   for (uint32_t tries = 0; tries < kPorts; ++tries) {
     local.port = static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts);
-    if (context.demux.Find(local, remote) == nullptr) break;
+    old = context.demux.Find(local, remote);
+    if (old == nullptr || TcpTimeWaitReusable(*old, now_ns)) break;
     if (tries + 1 == kPorts) return nullptr;
   }
   *error = ENOBUFS;
   TcpSock* sock = context.Alloc();
   if (sock == nullptr) return nullptr;
+  old = context.demux.Find(local, remote);  // it may have made room for this one
   sock->local = local;
   sock->remote = remote;
   sock->rcv.advmss = TcpMss(context.ip, remote);
   sock->state = TcpState::kSynSent;
   TcpOfferOptions(*sock);
   sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled
-  TcpInitSend(*sock, now_ns);
+  if (old != nullptr) {
+    TcpInitSend(*sock, now_ns, old->snd.nxt);
+    sock->ts.recent = old->ts.recent;  // echoed by the SYN, as Linux does
+    ++context.counters.time_wait_reused;
+    TcpDone(*old, 0);
+  } else {
+    TcpInitSend(*sock, now_ns);
+  }
   context.demux.Insert(*sock);
   TcpSendSyn(*sock, now_ns);
   TcpRearmRetransmit(*sock, now_ns);
