@@ -112,6 +112,7 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   UpdateWindow(sock, segment, window);
   TcpPeerAnswered(sock);
   sock.soft_error = 0;
+  sock.heard_ns = now_ns;
   if (sock.snd.nxt != sock.snd.una) {
     ack.acked = static_cast<uint32_t>(segment.ack - sock.snd.una);
     ack.una_advanced = ack.acked != 0;

@@ -30,6 +30,7 @@ struct TcpCounters {
   uint64_t syncookies_failed = 0;
   uint64_t challenge_acks = 0;
   uint64_t acks_withheld = 0;  // by the rate limits of tcp_challenge_ack.h
+  uint64_t orphans_reset = 0;  // beyond tcp_max_orphans
   uint64_t time_wait_recycled = 0;
   uint64_t time_wait_overflows = 0;  // not entered: tcp_max_tw_buckets
   uint64_t time_wait_reused = 0;     // by connections that we opened
@@ -47,6 +48,10 @@ struct TcpContext {
   void Free(TcpSock& sock);
   void FreeDead();
 
+  // Connections that no program holds, and that are not in TIME-WAIT: at most tcp_max_orphans. False: one too many.
+  bool AddOrphan(TcpSock& sock);
+  void NoOrphan(TcpSock& sock);
+
   // Connections that still have something to send or to receive: all but those in TIME-WAIT.
   uint32_t unfinished() const { return sockets - in_time_wait; }
 
@@ -61,6 +66,7 @@ struct TcpContext {
   TcpCounters counters;
   uint32_t sockets = 0;
   uint32_t in_time_wait = 0;
+  uint32_t orphans = 0;
   uint64_t port_draws = 0;
   struct {
     int64_t second = -1;
@@ -71,6 +77,8 @@ struct TcpContext {
   runtime::List<TcpSock, TcpQueueTag> time_wait;
   runtime::List<TcpSock, TcpQueueTag> dead;
 };
+
+inline Nanos TcpFinTimeout(const TcpContext& context) { return context.settings.fin_timeout_s * kSecond; }
 
 }  // namespace weir::netstack
 

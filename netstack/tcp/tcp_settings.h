@@ -36,6 +36,11 @@ struct TcpSettings {
   // connection to the same peer: 0 not, 1 yes, 2 with ourselves (tcp_tw_reuse).
   uint32_t max_tw_buckets = 65536;
   uint8_t tw_reuse = 2;
+  // Connections that their program has closed and that still have something to send, or wait for the peer's FIN; more
+  // are reset (tcp_max_orphans). A quarter of the control blocks, for each of which a send buffer may be full.
+  uint32_t max_orphans = 16384;
+  // How long one of them waits for the peer's FIN (tcp_fin_timeout).
+  uint32_t fin_timeout_s = 60;
   // RFC 5961 §7: challenge ACKs in a second, and the least time between two for one connection (tcp_challenge_ack_limit,
   // tcp_invalid_ratelimit). The limit is RFC 5961's idea and the value Linux had until 6.0, which then left the limit to
   // each connection; here what one shard can be made to send stays bounded.

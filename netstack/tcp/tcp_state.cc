@@ -46,6 +46,7 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     sock.rtt.rto_ns = 3 * kSecond;
   }
   sock.retries = sock.backoff = 0;
+  sock.heard_ns = now_ns;
   TcpCancelTimer(sock);
   sock.quick_acks = kTcpQuickAcks;
 }
@@ -112,7 +113,7 @@ bool AckOfFin(TcpSock& sock, Nanos now_ns) {
     case TcpState::kFinWait1:
       sock.state = TcpState::kFinWait2;
       // Nobody will read what the peer may still send, so it gets a bounded time to close.
-      if (sock.orphan) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpFinTimeout);
+      if (sock.orphan) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock.context));
       return true;
     case TcpState::kClosing:
       TcpEnterTimeWait(sock, now_ns);
@@ -204,6 +205,7 @@ void TcpDone(TcpSock& sock, int error) {
   context.demux.Remove(sock);
   TcpCancelTimer(sock);
   context.ip.timers.Cancel(sock.delack_timer);
+  context.ip.timers.Cancel(sock.keepalive_timer);
   TcpPurgeSendQueue(sock);
   sock.ofo_queue.Clear();
   if (sock.owner == nullptr) {

@@ -53,6 +53,8 @@ void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
   if (sock.state != TcpState::kTimeWait) {
     if (context.in_time_wait >= context.settings.max_tw_buckets) return Overflow(sock, now_ns);
     ++context.in_time_wait;
+    context.NoOrphan(sock);
+    context.ip.timers.Cancel(sock.keepalive_timer);
   }
   sock.state = TcpState::kTimeWait;
   sock.ofo_queue.Clear();

@@ -93,6 +93,16 @@ bool SendableInPlace(const TcpSock& sock, const runtime::Frame& frame, std::span
          bytes.size() <= sock.snd.mss && bytes.data() - frame.base >= runtime::kTxHeadroom;
 }
 
+// RFC 9293 §3.6.1, RFC 2525 §2.17: data that was not read. SO_LINGER with a time of 0, unless all is said and only an
+// ACK is missing (tcp_need_reset). And what would be one orphan too many (tcp_check_oom).
+bool ResetsAtClose(TcpSock& sock, bool unread) {
+  const bool all_said = sock.state == TcpState::kClosing || sock.state == TcpState::kLastAck;
+  if (unread || (sock.reset_on_close && !(all_said && !TcpHasUnsent(sock)))) return true;
+  if (sock.context.AddOrphan(sock)) return false;
+  ++sock.context.counters.orphans_reset;
+  return true;
+}
+
 }  // namespace
 
 int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int backlog) {
@@ -303,12 +313,14 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
     default:
       break;
   }
-  if (unread) {
+  if (ResetsAtClose(sock, unread)) {
     TcpSendReset(sock, now_ns);
     TcpDone(sock, 0);
     return;
   }
-  if (sock.state == TcpState::kFinWait2) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpFinTimeout);
+  if (sock.state == TcpState::kFinWait2) {
+    TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock.context));
+  }
   TcpShutdown(sock);
 }
 
