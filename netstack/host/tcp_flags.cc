@@ -28,6 +28,7 @@ constexpr Setting kSettings[] = {
     {"challenge_ack_limit", &TcpSettings::challenge_ack_limit, 0, 1'000'000},
     {"dsack", &TcpSettings::dsack},
     {"early_retrans", &TcpSettings::early_retrans},
+    {"ecn", &TcpSettings::ecn, 0, 2},
     {"fin_timeout", &TcpSettings::fin_timeout_s, 1, 32767},
     {"frto", &TcpSettings::frto},
     {"invalid_ratelimit", &TcpSettings::invalid_ratelimit_ms, 0, 60'000},

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "netstack/tcp/tcp_challenge_ack.h"
+#include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_rack.h"
@@ -99,6 +100,7 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     return DropReason::kTcpOldAck;
   }
   TcpAckState ack{.now_ns = now_ns, .prior_una = sock.snd.una, .prior_in_flight = TcpInFlight(sock)};
+  ack.ece = TcpEcnEcho(sock, segment);
   ack.ts_ecr = segment.options.ts_ecr;
   ack.has_echo = sock.ts.ok && segment.options.has_timestamps && ack.ts_ecr != 0;
   if (segment.ack < sock.snd.una) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_sack.h"
@@ -195,6 +196,7 @@ void ScheduleAck(TcpSock& sock, uint32_t payload) {
 DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   if (segment.length() == 0) return DropReason::kConsumed;
   sock.context.WantOutput(sock);
+  TcpEcnReceive(sock, segment);
   // The tail beyond the window is cut (RFC 9293 §3.10.7.4, first, last paragraph).
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   bool fin = segment.has(kTcpFin);

@@ -37,7 +37,10 @@ DropReason SendCookie(TcpListenSock& listener, TcpContext& context, const TcpSeg
   BeginPassive(sock, segment);
   TcpSegment syn = segment;
   // What could not be remembered is not agreed to (tcp_conn_request: tcp_clear_options).
-  if (!syn.options.has_timestamps || !sock.ts.ok) syn.options = {.has_mss = syn.options.has_mss, .mss = syn.options.mss};
+  if (!syn.options.has_timestamps || !sock.ts.ok) {
+    syn.options = {.has_mss = syn.options.has_mss, .mss = syn.options.mss};
+    syn.header.flags = kTcpSyn;
+  }
   TcpTakeSyn(sock, syn, now_ns);
   TcpStartSend(sock, TcpSynCookie(sock, now_ns), now_ns);
   if (sock.ts.ok) TcpCookieTimestamp(sock, now_ns);
@@ -56,11 +59,13 @@ bool CookiesAreOut(const TcpListenSock& listener, Nanos now_ns) {
 // Makes `sock` what it would be if the SYN had been remembered; false when this ACK answers no cookie of ours.
 bool TakeCookie(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const std::optional<uint16_t> mss = TcpCheckSynCookie(sock, segment, now_ns);
-  std::optional<TcpOptions> options = TcpCookieOptions(sock, segment);
-  if (!mss.has_value() || !options.has_value()) return false;
-  options->has_mss = true;
-  options->mss = *mss;
-  TcpSegment syn{.header = segment.header, .seq = segment.seq - 1, .frame = segment.frame, .options = *options};
+  const std::optional<TcpCookieSyn> agreed = TcpCookieOptions(sock, segment);
+  if (!mss.has_value() || !agreed.has_value()) return false;
+  TcpSegment syn{
+      .header = segment.header, .seq = segment.seq - 1, .frame = segment.frame, .options = agreed->options};
+  syn.header.flags = agreed->flags;
+  syn.options.has_mss = true;
+  syn.options.mss = *mss;
   TcpTakeSyn(sock, syn, now_ns);
   TcpStartSend(sock, segment.ack - 1, now_ns);
   sock.syn_sent_ns = 0;  // nobody knows any more

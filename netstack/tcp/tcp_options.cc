@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_sack.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -13,6 +14,7 @@ void TcpOfferOptions(TcpSock& sock) {
   const TcpSettings& settings = sock.context.settings;
   sock.rcv.wscale = settings.window_scaling ? kTcpWindowScale : 0;
   sock.sack.ok = settings.sack;
+  TcpEcnOffer(sock);
   TcpInitTimestamps(sock);
 }
 

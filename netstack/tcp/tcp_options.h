@@ -14,7 +14,7 @@ inline uint16_t TcpFixedOptions(const TcpSock& sock) {
   return sock.ts.ok ? static_cast<uint16_t>(TcpOptions::kTimestampsSize) : uint16_t{0};
 }
 
-// What we want, before the peer was heard: every option that the settings allow.
+// What we want, before the peer was heard: every option that the settings allow, and ECN.
 void TcpOfferOptions(TcpSock& sock);
 
 // What the peer's SYN agrees to: window scale (RFC 7323 §2.2), timestamps (§3.2) and SACK (RFC 2018 §2), each only when

@@ -5,6 +5,7 @@
 
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_cwnd_validate.h"
+#include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_retransmit.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -19,13 +20,15 @@ namespace weir::netstack {
 namespace {
 
 // Puts the checksum in and passes on a frame that begins at its TCP header; takes over one reference.
-void Send(IpContext& ip, runtime::Frame* frame, const IpAddress& source, const Endpoint& remote, Nanos now_ns) {
+void Send(IpContext& ip, runtime::Frame* frame, const IpAddress& source, const Endpoint& remote, uint8_t tos,
+          Nanos now_ns) {
   const ChecksumSum pseudo = PseudoHeaderSum(source, remote.ip, kProtocolTcp, frame->len);
   StoreChecksum(frame->data + TcpHeader::kChecksumOffset, FinishChecksum(SumBytes(frame->bytes()) + pseudo));
   ip.CountFailure(IpOutput(ip, frame,
                            {.source = source,
                             .destination = remote.ip,
                             .protocol = kProtocolTcp,
+                            .tos = tos,
                             .out = ip.FindInterface(remote.scope_id)},
                            now_ns));
 }
@@ -36,6 +39,9 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
   TcpContext& context = sock.context;
   std::byte option_bytes[TcpOptions::kMaxSize];
   bool sack_left = false;
+  uint8_t ecn = kEcnNotEct;
+  flags |= (flags & kTcpSyn) != 0 ? TcpEcnSynFlags(sock)
+                                  : TcpEcnSendFlags(sock, frame->len > 0 && seq == sock.snd.nxt, &ecn);
   const size_t option_size = (flags & kTcpSyn) != 0
                                  ? TcpWriteSynOptions(sock, option_bytes, now_ns)
                                  : TcpWriteOptions(sock, option_bytes, frame->len, now_ns, &sack_left);
@@ -59,7 +65,7 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
   header.Emit(at);
   std::memcpy(at + TcpHeader::kMinSize, option_bytes, option_size);
   ++context.counters.segments_out;
-  Send(context.ip, frame, sock.local.ip, sock.remote, now_ns);
+  Send(context.ip, frame, sock.local.ip, sock.remote, ecn, now_ns);
 }
 
 // A segment without data. Without a frame nothing is sent: the timer, or the peer, asks again.
@@ -270,7 +276,7 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
   }
   header.Emit(frame->Push(TcpHeader::kMinSize));
   ++context.counters.resets_out;
-  Send(context.ip, frame, segment.destination.ip, segment.source, now_ns);
+  Send(context.ip, frame, segment.destination.ip, segment.source, 0, now_ns);
 }
 
 bool TcpSendOneNew(TcpSock& sock, Nanos now_ns) {

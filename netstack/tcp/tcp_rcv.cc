@@ -1,5 +1,6 @@
 // Header checks and demultiplexing.
 #include "netstack/ip/packet_checksum.h"
+#include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
 
@@ -44,6 +45,7 @@ DropReason TakePieces(TcpContext& context, const TcpSegment& whole, std::span<ru
                      .seq = seq,
                      .ack = whole.ack,
                      .payload = frame.len,
+                     .ecn = whole.ecn,
                      .frame = frame,
                      .options = whole.options,
                      .source = whole.source,
@@ -76,6 +78,7 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   // SYN with FIN or RST is no legal combination in any state; Linux drops the first at LISTEN, scanners send both.
   if (segment.has(kTcpSyn) && (segment.has(kTcpFin) || segment.has(kTcpRst))) return DropReason::kTcpBadFlags;
   segment.seq = Seq(segment.header.seq);
+  segment.ecn = packet.tos & kEcnMask;
   segment.ack = Seq(segment.header.ack);
   segment.options.Parse(frame.bytes().subspan(TcpHeader::kMinSize, header_size - TcpHeader::kMinSize));
   segment.source = {packet.source, segment.header.source_port, ScopeOf(packet.source, packet.in)};

@@ -4,6 +4,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_cwnd_validate.h"
+#include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_rack.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -191,6 +192,7 @@ void TcpEnterLoss(TcpSock& sock, Nanos now_ns) {
   recovery.high_seq = sock.snd.nxt;
   recovery.tlp = false;
   recovery.send_new = false;
+  TcpEcnQueueCwr(sock);
   // RFC 5682 §3.2: not when another recovery was going on.
   recovery.frto = sock.context.settings.frto && (new_recovery || !first_timeout);
 }
@@ -218,6 +220,7 @@ void TcpInitCwndReduction(TcpSock& sock) {
   recovery.tlp = false;
   recovery.prior_cwnd = sock.congestion.cwnd();
   recovery.prr.Start(Outstanding(sock));
+  TcpEcnQueueCwr(sock);
   sock.congestion.OnCongestion({.flight = Outstanding(sock), .mss = sock.snd.mss, .timeout = false});
 }
 

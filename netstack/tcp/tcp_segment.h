@@ -17,6 +17,7 @@ struct TcpSegment {
   Seq seq;
   Seq ack;
   uint32_t payload = 0;  // bytes of data
+  uint8_t ecn = 0;       // of the IP header (RFC 3168 §5)
   runtime::Frame& frame;
   TcpOptions options;
   Endpoint source;

@@ -22,6 +22,8 @@ struct TcpSettings {
   bool sack = true;
   bool dsack = true;
   bool window_scaling = true;
+  // tcp_ecn: 0: off; 1: asked for and agreed to; 2: agreed to.
+  uint8_t ecn = 2;
   // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
   bool frto = true;
   bool early_retrans = true;

@@ -159,6 +159,13 @@ struct TcpSock : ReadySock,
     uint32_t recent_s = 0;  // the second in which it came
   } ts;
 
+  // Explicit Congestion Notification (RFC 3168 §6.1), once negotiated: tcp_ecn.h.
+  struct {
+    bool ok = false;
+    bool demand_cwr = false;  // ECE goes with every segment until the peer's CWR
+    bool queue_cwr = false;   // CWR goes with the next new data
+  } ecn;
+
   // Selective acknowledgment (RFC 2018), once negotiated, and what our ACKs tell of: tcp_sack.h.
   struct {
     bool ok = false;

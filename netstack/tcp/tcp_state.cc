@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
@@ -164,6 +165,7 @@ void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
   sock.snd.peer_mss = std::min(peer_mss, sock.rcv.advmss);
   TcpTakeSynOptions(sock, options, now_ns);
+  TcpEcnTakeSyn(sock, segment);
   TcpSyncMss(sock);
   // What the peer sends at once is seen later; it may be less than what it can receive (tcp_initialize_rcv_mss).
   sock.rcv.mss = std::min<uint16_t>(sock.snd.mss, 536);

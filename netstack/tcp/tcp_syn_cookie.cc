@@ -16,8 +16,9 @@ constexpr uint16_t kMss4[] = {536, 1300, 1440, 1460};
 constexpr uint16_t kMss6[] = {1280 - 60, 1480 - 60, 1500 - 60, 9000 - 60};
 static_assert(std::size(kMss4) == std::size(kMss6));
 
-// The bits of the timestamp, as in Linux: the bit between is that of ECN.
+// The bits of the timestamp, as in Linux.
 constexpr uint32_t kOptionMask = 63;
+constexpr uint32_t kEcnBit = 1 << 5;
 constexpr uint32_t kSackBit = 1 << 4;
 constexpr uint32_t kScaleMask = 15;  // all of it: no window scale
 
@@ -59,14 +60,16 @@ void TcpCookieTimestamp(TcpSock& sock, Nanos now_ns) {
   const auto clock = static_cast<uint32_t>(now_ns / kMillisecond);
   uint32_t options = sock.rcv.wscale != 0 ? sock.snd.wscale : kScaleMask;
   if (sock.sack.ok) options |= kSackBit;
+  if (sock.ecn.ok) options |= kEcnBit;
   uint32_t stamp = (clock & ~kOptionMask) | options;
   if (stamp > clock) stamp -= kOptionMask + 1;  // not ahead of what comes next
   sock.ts.offset += stamp - clock;
 }
 
-std::optional<TcpOptions> TcpCookieOptions(const TcpSock& sock, const TcpSegment& segment) {
-  TcpOptions options;
-  if (!segment.options.has_timestamps || segment.options.ts_ecr == 0) return options;
+std::optional<TcpCookieSyn> TcpCookieOptions(const TcpSock& sock, const TcpSegment& segment) {
+  TcpCookieSyn syn;
+  TcpOptions& options = syn.options;
+  if (!segment.options.has_timestamps || segment.options.ts_ecr == 0) return syn;
   const TcpSettings& settings = sock.context.settings;
   const uint32_t echo = segment.options.ts_ecr - sock.ts.offset;
   options.has_timestamps = true;
@@ -74,9 +77,11 @@ std::optional<TcpOptions> TcpCookieOptions(const TcpSock& sock, const TcpSegment
   options.sack_permitted = (echo & kSackBit) != 0;
   options.has_window_scale = (echo & kScaleMask) != kScaleMask;
   if (options.has_window_scale) options.window_scale = echo & kScaleMask;
+  if ((echo & kEcnBit) != 0) syn.flags |= kTcpEce | kTcpCwr;
   const bool agreed = settings.timestamps != 0 && (settings.sack || !options.sack_permitted) &&
-                      (settings.window_scaling || !options.has_window_scale);
-  return agreed ? std::optional(options) : std::nullopt;
+                      (settings.window_scaling || !options.has_window_scale) &&
+                      (settings.ecn != 0 || (echo & kEcnBit) == 0);
+  return agreed ? std::optional(syn) : std::nullopt;
 }
 
 }  // namespace weir::netstack

@@ -2,7 +2,7 @@
 // number and the timestamp of our SYN and ACK, and comes back with the peer's ACK. Linux: syncookies.c.
 //
 // The number: 8 bits of time and 24 of a keyed hash, to which the index of the peer's MSS in a table is added, all that
-// on top of another hash and the peer's number. The timestamp: its last six bits tell of SACK and the window scale.
+// on top of another hash and the peer's number. The timestamp: its last six bits tell of ECN, SACK and the window scale.
 #ifndef NETSTACK_TCP_TCP_SYN_COOKIE_H_
 #define NETSTACK_TCP_TCP_SYN_COOKIE_H_
 
@@ -25,9 +25,13 @@ std::optional<uint16_t> TcpCheckSynCookie(const TcpSock& sock, const TcpSegment&
 
 // Moves the clock of `sock` back by as little as makes its timestamp say what was agreed (cookie_init_timestamp).
 void TcpCookieTimestamp(TcpSock& sock, Nanos now_ns);
-// The options of the SYN, as the echo in the peer's ACK has them. Nothing: it has some that we would not have agreed to
-// (cookie_timestamp_decode).
-std::optional<TcpOptions> TcpCookieOptions(const TcpSock& sock, const TcpSegment& segment);
+// The options of the SYN, and its flags, as the echo in the peer's ACK has them. Nothing: some that we would not have
+// agreed to (cookie_timestamp_decode).
+struct TcpCookieSyn {
+  TcpOptions options;
+  uint8_t flags = kTcpSyn;
+};
+std::optional<TcpCookieSyn> TcpCookieOptions(const TcpSock& sock, const TcpSegment& segment);
 
 }  // namespace weir::netstack
 

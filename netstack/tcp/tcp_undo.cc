@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_rack.h"
 #include "netstack/tcp/tcp_recovery.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -31,6 +32,7 @@ void UndoCwndReduction(TcpSock& sock, bool unmark_lost) {
   if (unmark_lost) TcpUnmarkLost(sock);
   if (recovery.prior_ssthresh != 0) {
     sock.congestion.Undo(recovery.prior_cwnd, recovery.prior_ssthresh);
+    TcpEcnWithdrawCwr(sock);
     ++sock.context.counters.undone_reductions;
   }
   recovery.has_undo = false;

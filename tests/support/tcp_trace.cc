@@ -22,7 +22,7 @@ using netstack::TcpState;
 
 namespace {
 
-constexpr absl::string_view kFlagLetters = "FSRPAU";  // from bit 0 on
+constexpr absl::string_view kFlagLetters = "FSRPAUEW";  // from bit 0 on
 constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
 
 uint8_t FlagsFrom(absl::string_view letters) {
@@ -37,7 +37,7 @@ uint8_t FlagsFrom(absl::string_view letters) {
 
 std::string FlagLetters(uint8_t flags) {
   std::string letters;
-  for (char letter : absl::string_view("SFRPAU")) {
+  for (char letter : absl::string_view("SFRPAUEW")) {
     if ((flags >> kFlagLetters.find(letter) & 1) != 0) letters += letter;
   }
   return letters;
@@ -64,19 +64,20 @@ struct TcpTrace::Line {
     for (size_t i = 2; i + 1 < words.size(); i += 2) {
       int64_t value = 0;
       ok = ok && absl::SimpleAtoi(words[i + 1], &value);
-      (words[i] == "ack" ? ack : win) = value;
-      ok = ok && (words[i] == "ack" || words[i] == "win");
+      (words[i] == "ack" ? ack : words[i] == "win" ? win : ecn) = value;
+      ok = ok && (words[i] == "ack" || words[i] == "win" || words[i] == "ecn");
     }
     if (!ok || words.size() % 2 != 0) ADD_FAILURE() << "cannot read line: " << text;
   }
   std::string Format() const {
     return absl::StrCat(FlagLetters(flags), " ", seq, ":", end, ack ? absl::StrCat(" ack ", *ack) : "",
-                        win ? absl::StrCat(" win ", *win) : "", ShowOptions(OptionsFrom(options, {}), {}));
+                        win ? absl::StrCat(" win ", *win) : "",
+                        ecn ? absl::StrCat(" ecn ", *ecn) : "", ShowOptions(OptionsFrom(options, {}), {}));
   }
 
   uint8_t flags = 0;
   int64_t seq = 0, end = 0;
-  std::optional<int64_t> ack, win;
+  std::optional<int64_t> ack, win, ecn;
   absl::string_view options;
 };
 
@@ -157,7 +158,8 @@ Bytes TcpTrace::Build(absl::string_view text) {
     f.syn_window = spec.window;
   }
   Note('>', text);
-  return Ethernet({}, Ipv4({.protocol = 6}, Tcp(spec, Pattern(static_cast<uint64_t>(line.seq - 1),
+  const auto tos = static_cast<uint8_t>(line.ecn.value_or(0));
+  return Ethernet({}, Ipv4({.protocol = 6, .tos = tos}, Tcp(spec, Pattern(static_cast<uint64_t>(line.seq - 1),
                                                               static_cast<size_t>(line.end - line.seq)))));
 }
 
@@ -236,7 +238,7 @@ std::string TcpTrace::Show(const Packet& packet, const Where& where) {
   const auto found = flows_.find(peer_port);
   if (found == flows_.end()) return Describe(packet);
   Flow& f = found->second;
-  const uint8_t flags = std::to_integer<uint8_t>(tcp[13]) & 0x3f;
+  const uint8_t flags = std::to_integer<uint8_t>(tcp[13]);
   const uint32_t seq = Get32(tcp, 4);
   const auto payload = static_cast<int64_t>(packet.payload_bytes().size());
   if ((flags & kSyn) != 0 && f.iss != seq) {
@@ -253,6 +255,9 @@ std::string TcpTrace::Show(const Packet& packet, const Where& where) {
   absl::StrAppend(&line, FlagLetters(flags), " ", relative, ":", relative + payload);
   if ((flags & kAck) != 0) absl::StrAppend(&line, " ack ", static_cast<int32_t>(Get32(tcp, 8) - f.isn));
   absl::StrAppend(&line, " win ", Get16(tcp, 14));
+  if (const int ecn = std::to_integer<int>(packet.frame[packet.network + 1]) & 3; ecn != 0) {
+    absl::StrAppend(&line, " ecn ", ecn);
+  }
   return line + ShowOptions(options, {.ts_val = f.host_clock.value_or(0), .ts_ecr = kPeerClock, .sack = f.isn});
 }
 
@@ -271,7 +276,7 @@ void TcpTrace::NoteClock(Flow& f, View options, uint8_t flags, const Where& wher
 
 void TcpTrace::Check(Flow& f, const Packet& packet, const Where& where) {
   const View tcp = packet.transport_bytes();
-  const uint8_t flags = std::to_integer<uint8_t>(tcp[13]) & 0x3f;
+  const uint8_t flags = std::to_integer<uint8_t>(tcp[13]);
   const uint32_t seq = Get32(tcp, 4);
   const View payload = packet.payload_bytes();
   if ((flags & kSyn) != 0) {

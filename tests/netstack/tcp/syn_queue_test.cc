@@ -173,6 +173,19 @@ TEST(SynCookie, TimestampsKeepScaleAndSack) {
   }
 }
 
+// RFC 3168 §6.1.1: what was agreed to about ECN is kept there, too; without timestamps nothing is.
+TEST(SynCookie, TimestampsKeepEcn) {
+  for (bool timestamps : {false, true}) {
+    TcpTrace t;
+    FillSynQueue(t);
+    t.In (0, timestamps ? "SEW 0:0 win 65535 <mss 1460, ts 0 ecr 0>" : "SEW 0:0 win 65535 <mss 1460>");
+    t.Out(0, timestamps ? "SAE 0:0 ack 1 <mss 1460, ts>" : "SA 0:0 ack 1 <mss 1460>");
+    t.In (30, "A 1:1 ack 1 win 20");
+    t.Accept();
+    EXPECT_EQ(timestamps, t.sock().ecn.ok);
+  }
+}
+
 // A cookie is good in its period of 64 s and the next one; the trace begins 1 s after one.
 TEST(SynCookie, Ages) {
   for (double ms : {1.0, 126'999.0, 127'001.0}) {

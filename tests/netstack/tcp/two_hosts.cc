@@ -40,6 +40,8 @@ TwoHosts::TwoHosts(const Options& options) : options_(options), random_(options.
     host.tcp.prediction = options.prediction;
     host.tcp.timestamps = Below(4) != 0 && options.options;
     host.tcp.sack = Below(4) != 0 && options.options;
+    host.tcp.ecn = static_cast<uint8_t>(Below(3));
+    if (Below(2) == 0) host.tcp.congestion_control = netstack::TcpCongestionControl::kReno;
     host.hold_tx = Below(4) == 0;
     if (options.bulk) Bulk(host);
     Side& side = sides_[i];
@@ -89,6 +91,14 @@ std::string TwoHosts::Describe() const {
   return text;
 }
 
+// A router that is congested marks what may be marked: ECT(0) becomes CE (RFC 3168 §5), and the header's sum follows.
+void Mark(Bytes& frame) {
+  if (Get16(frame, 12) != 0x0800 || (Get16(frame, 14) & 3) != 2) return;
+  frame[15] |= std::byte{3};
+  const uint32_t sum = static_cast<uint16_t>(~Get16(frame, 24)) + 1u;
+  Put16(frame, 24, static_cast<uint16_t>(~(sum + (sum >> 16))));
+}
+
 // Puts on the link what the host has sent.
 void TwoHosts::Transmit(int from) {
   InetTestHost& host = *sides_[from].host;
@@ -99,6 +109,7 @@ void TwoHosts::Transmit(int from) {
       absl::StrAppend(&record_, departure.at_ns, " ", from, " ");
       record_.append(reinterpret_cast<const char*>(departure.frame.data()), departure.frame.size());
     }
+    if (!options_.bulk && Below(20) == 0) Mark(departure.frame);
     const int copies = (Below(1000) >= loss_permille_) + (Below(1000) < double_permille_);
     for (int i = 0; i < copies; ++i) {
       Nanos at_ns = std::max(departure.at_ns, now_ns_) + delay_ns_ + static_cast<Nanos>(Below(jitter_ns_));
@@ -167,7 +178,10 @@ void TwoHosts::Program(Side& side) {
   EXPECT_EQ(0, side.sock->error) << Describe();
   Read(side);
   Send(side);
-  if (side.shut && side.sock->receive_queue.empty() &&
+  // Through heavy loss a program waits for its FIN's acknowledgment (SO_LINGER): an orphan is given up too early.
+  const bool lingers = options_.loss_permille.has_value() && side.sock->state != TcpState::kClosed &&
+                       side.sock->snd.una != side.sock->snd.write_seq;
+  if (side.shut && !lingers && side.sock->receive_queue.empty() &&
       (side.sock->rcv.fin || side.sock->state == TcpState::kClosed)) {
     EXPECT_EQ(sides_[&side == &sides_[0]].to_send, side.received) << Describe();
     TcpClose(*std::exchange(side.sock, nullptr), now_ns_);
