@@ -118,6 +118,7 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   if (sock.snd.nxt != sock.snd.una) {
     ack.acked = static_cast<uint32_t>(segment.ack - sock.snd.una);
     ack.una_advanced = ack.acked != 0;
+    sock.stats.bytes_acked += ack.acked;
     sock.snd.una = segment.ack;
     // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, leaves the window, with data outstanding. One
     // that reports a duplicate of ours is no sign of a loss.

@@ -27,6 +27,8 @@ TcpSock::TcpSock(TcpContext& context)
     : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this),
       keepalive_timer(&TcpKeepaliveFired, *this) {
   congestion.Use(context.settings.congestion_control);
+  rcv.buffer = context.settings.receive_buffer;
+  snd.buffer = context.settings.send_buffer;
 }
 
 TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)

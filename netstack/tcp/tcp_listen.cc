@@ -94,6 +94,7 @@ DropReason AckToListener(TcpListenSock& listener, TcpContext& context, TcpSegmen
   context.demux.Insert(*sock);
   TcpJoinListener(*sock, listener);
   TcpRearmRetransmit(*sock, now_ns);  // a SYN and ACK may go yet, should this segment not do
+  ++sock->stats.segs_in;
   return TcpRcvStateProcess(*sock, segment, now_ns);
 }
 

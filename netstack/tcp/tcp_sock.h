@@ -14,6 +14,7 @@
 #include "netstack/tcp/tcp_congestion.h"
 #include "netstack/tcp/tcp_prr.h"
 #include "netstack/tcp/tcp_rtt.h"
+#include "netstack/tcp/tcp_state.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/timer_wheel.h"
@@ -23,20 +24,6 @@ namespace weir::netstack {
 
 struct TcpContext;
 struct TcpSock;
-
-// RFC 9293 §3.3.2. LISTEN is a TcpListenSock.
-enum class TcpState : uint8_t {
-  kClosed,
-  kSynSent,
-  kSynReceived,
-  kEstablished,
-  kFinWait1,
-  kFinWait2,
-  kCloseWait,
-  kClosing,
-  kLastAck,
-  kTimeWait,
-};
 
 // What the send queue keeps with each frame: the payload lies at `offset` from the frame's base, headers are written
 // in front of it at each transmission.
@@ -69,9 +56,6 @@ struct TcpRxCb {
 struct TcpQueueTag;   // SYN queue or accept queue of a listener, or the TIME-WAIT list
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
 struct TcpMemoryTag;  // TcpContext::short_of_frames
-
-// States of the sender: tcp_recovery.h. In this order: the later, the worse.
-enum class TcpCaState : uint8_t { kOpen, kDisorder, kCwr, kRecovery, kLoss };
 
 // RFC 5681 §3.2: duplicate ACKs that mean a loss (tcp_reordering).
 inline constexpr uint8_t kTcpDupThresh = 3;
@@ -136,6 +120,9 @@ struct TcpSock : ReadySock,
     uint32_t path_generation = 0;  // of the path MTUs when that was looked up
     uint8_t wscale = 0;
     bool fin = false;  // a FIN is the last thing before write_seq
+    bool held = false;  // the end of the queue waits for more: tcp_nagle.h
+    Seq sml;            // end of the last small segment that was sent
+    uint32_t buffer = 0;  // unacknowledged and unsent bytes that it may hold
   } snd;
 
   // Receive Sequence Variables. wup + wnd is the right edge that was advertised; it never moves left.
@@ -149,6 +136,7 @@ struct TcpSock : ReadySock,
     uint16_t advmss = 536;  // what we tell the peer: the link's MTU less headers
     uint8_t wscale = 0;
     bool fin = false;  // the peer's FIN was received in order
+    uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
 
   // Timestamps (RFC 7323 §3), once negotiated.
@@ -275,6 +263,19 @@ struct TcpSock : ReadySock,
   Nanos unanswered_ns = 0;     // since when what is sent again is under way; for the user timeout
   Nanos closed_window_ns = 0;  // since when the peer's window is closed; for the user timeout
   TcpTimer keepalive_timer;
+
+  bool nodelay = false;  // TCP_NODELAY
+  bool cork = false;     // TCP_CORK
+  // Since the connection began, for TcpInfo.
+  struct {
+    uint64_t bytes_sent = 0;
+    uint64_t bytes_retrans = 0;
+    uint64_t bytes_acked = 0;
+    uint64_t bytes_received = 0;
+    uint32_t segs_out = 0;
+    uint32_t segs_in = 0;
+    uint32_t total_retrans = 0;
+  } stats;
 
   bool send_shut = false;  // ShutdownWrite or Close
   bool orphan = false;     // the program closed it; data that arrives is answered by RST

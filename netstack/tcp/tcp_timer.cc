@@ -7,6 +7,7 @@
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_nagle.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_recovery.h"
 #include "netstack/tcp/tcp_tlp.h"
@@ -121,8 +122,8 @@ void TcpRearmRetransmit(TcpSock& sock, Nanos now_ns) {
 
 void TcpStartProbing(TcpSock& sock, Nanos now_ns) {
   sock.probes = 0;
-  TcpArmTimer(sock, sock.snd.wnd == 0 ? TcpTimerKind::kWindowProbe : TcpTimerKind::kStalled,
-              now_ns + TcpBackedOffRto(sock));
+  if (sock.snd.wnd == 0) return TcpArmTimer(sock, TcpTimerKind::kWindowProbe, now_ns + TcpBackedOffRto(sock));
+  TcpArmTimer(sock, TcpTimerKind::kStalled, now_ns + (sock.snd.held ? kTcpCorkLimit : TcpBackedOffRto(sock)));
 }
 
 void TcpPeerAnswered(TcpSock& sock) {

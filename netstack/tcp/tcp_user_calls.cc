@@ -32,7 +32,7 @@ bool FramesShort(const TcpContext& context) {
 
 size_t SendRoom(const TcpSock& sock) {
   const auto queued = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una);
-  const uint32_t limit = sock.context.settings.send_buffer;
+  const uint32_t limit = sock.snd.buffer;
   return queued < limit && sock.send_queue.count() < kMaxSendFrames ? limit - queued : 0;
 }
 
@@ -207,7 +207,9 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     const iovec& slice = chain.buffers().front();
     const std::span<const std::byte> bytes(static_cast<const std::byte*>(slice.iov_base), slice.iov_len);
     // With many frames queued or few free, small pieces share frames rather than keep one each.
-    const bool crowded = (sock.send_queue.count() >= kMaxSendFrames / 2 || FramesShort(sock.context)) &&
+    // The same when the last one waits for more to come (tcp_nagle.h).
+    const bool share = sock.snd.held || sock.send_queue.count() >= kMaxSendFrames / 2 || FramesShort(sock.context);
+    const bool crowded = share &&
                          TailRoom(sock).size() >= bytes.size();
     if (!crowded && SendableInPlace(sock, *chain.front_frame(), bytes)) {
       std::span<std::byte> moved;
@@ -263,7 +265,7 @@ void TcpCleanupRbuf(TcpSock& sock) {
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
   // As Linux: an update is worth a segment when it doubles the window.
-  if (2 * current > sock.context.settings.receive_buffer) return;
+  if (2 * current > sock.rcv.buffer) return;
   const uint32_t window = TcpSelectWindow(sock);
   if (window == 0 || window < 2 * current) return;
   sock.ack_now = true;
