@@ -46,7 +46,8 @@ Task<absl::Status> Serve(Run& run, TcpStream stream, int index) {
 Task<void> Connection(Shard& shard, Run& run, int index) {
   absl::StatusOr<TcpStream> stream =
       co_await WithTimeout(shard.ConnectTcp(run.options.target), std::chrono::seconds(10));
-  absl::Status status = stream.ok() ? co_await Serve(run, *std::move(stream), index) : stream.status();
+  absl::Status status = stream.ok() ? stream->SetNoDelay(true) : stream.status();
+  if (status.ok()) status = co_await Serve(run, *std::move(stream), index);
   if (!status.ok()) run.Fail(status);
 }
 

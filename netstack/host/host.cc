@@ -58,9 +58,9 @@ absl::Status Host::Check(const HostOptions& options) {
   }
   if (options.stack == StackKind::kKernel &&
       (!options.interfaces.empty() || !options.addresses.empty() || !options.pcap.empty() || !options.filter.empty() ||
-       options.ip_forward)) {
+       options.ip_forward || options.tcp != netstack::TcpSettings())) {
     return absl::InvalidArgumentError(
-        "--interface, --address, --pcap, --filter and --ip_forward belong to --stack=xdp");
+        "--interface, --address, --pcap, --filter, --ip_forward and --tcp belong to --stack=xdp");
   }
   for (const HostOptions::Address& address : options.addresses) {
     if (address.kind != AddressKind::kStatic) continue;

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "netstack/host/tcp_flags.h"
 
 ABSL_FLAG(std::string, stack, "kernel", "kernel (kernel sockets, no privileges) or xdp (weir's own stack on AF_XDP)");
 ABSL_FLAG(std::string, interface, "",
@@ -34,6 +35,8 @@ ABSL_FLAG(int, shards, 1, "threads, each with its own ring, sockets and memory")
 ABSL_FLAG(std::string, xdp_attach, "auto", "xdp: auto, native (in the driver) or generic (any interface, slower)");
 ABSL_FLAG(std::string, zero_copy, "auto", "xdp: auto, on or off; whether the device reads and writes our frames itself");
 ABSL_FLAG(std::string, poll, "adaptive", "when idle: adaptive (spin while it pays), busy (never sleep) or wait (sleep)");
+ABSL_FLAG(std::string, tcp, "",
+          "xdp: TCP settings by the names of their sysctls, such as timestamps=0,sack=0; an unknown one shows them all");
 ABSL_FLAG(std::string, pcap, "", "xdp: write all frames to this file");
 ABSL_FLAG(std::string, metrics, "", "serve counters over HTTP on this kernel-socket ADDR:PORT");
 
@@ -184,6 +187,7 @@ absl::StatusOr<HostOptions> HostOptionsFromFlags() {
   HostOptions options;
   absl::Status status = ChoicesFromFlags(&options);
   status.Update(AddressesFromFlags(&options));
+  status.Update(ParseTcpSettings(absl::GetFlag(FLAGS_tcp), &options.tcp));
   if (!status.ok()) return status;
   options.shards = absl::GetFlag(FLAGS_shards);
   options.interfaces = CommaList(absl::GetFlag(FLAGS_interface));

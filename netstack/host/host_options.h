@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "netstack/tcp/tcp_settings.h"
 #include "runtime/base/ip_address.h"
 
 namespace weir {
@@ -45,6 +46,7 @@ struct HostOptions {
   std::string filter;         // a file of packet filter rules (filter_file.h); empty: none
   bool ip_forward = false;    // pass packets on between the interfaces
   uint32_t mtu = 0;           // 0: the interface's
+  netstack::TcpSettings tcp;
   XdpAttach xdp_attach = XdpAttach::kAuto;
   ZeroCopyMode zero_copy = ZeroCopyMode::kAuto;
   std::string pcap;  // file name; empty: none

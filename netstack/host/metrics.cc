@@ -56,9 +56,18 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_loss_probes_total", tcp.loss_probes);
   page.Add("tcp_resets_out_total", tcp.resets_out);
   page.Add("tcp_accepted_total", tcp.accepted);
+  page.Add("tcp_syncookies_sent_total", tcp.syncookies_sent);
+  page.Add("tcp_syncookies_received_total", tcp.syncookies_received);
+  page.Add("tcp_syncookies_failed_total", tcp.syncookies_failed);
+  page.Add("tcp_challenge_acks_total", tcp.challenge_acks);
+  page.Add("tcp_acks_withheld_total", tcp.acks_withheld);
+  page.Add("tcp_orphans_reset_total", tcp.orphans_reset);
   page.Add("tcp_time_wait_recycled_total", tcp.time_wait_recycled);
+  page.Add("tcp_time_wait_overflows_total", tcp.time_wait_overflows);
+  page.Add("tcp_time_wait_reused_total", tcp.time_wait_reused);
   page.Add("tcp_direct_copied_bytes_total", tcp.direct_copied_bytes);
   page.Add("tcp_sockets", inet.tcp.sockets);
+  page.Add("tcp_orphans", inet.tcp.orphans);
   page.Add("tcp_time_wait", inet.tcp.in_time_wait);
   page.Add("copied_bytes_total", inet.ip.copied_bytes);
   page.Add("forwarded_packets_total", inet.ip.forwarded);

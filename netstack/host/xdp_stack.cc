@@ -55,8 +55,8 @@ absl::StatusOr<std::unique_ptr<XdpStack>> XdpStack::Create(const HostOptions& op
     self->capture_ = *std::move(capture);
   }
   self->inet_ = std::make_unique<netstack::Inet>(
-      netstack::IpOptions{.secret = runtime::SipKey::Random(), .forwarding = options.ip_forward}, netstack::TcpSettings(),
-      pool, scheduler.timers());
+      netstack::IpOptions{.secret = runtime::SipKey::Random(), .forwarding = options.ip_forward}, options.tcp, pool,
+      scheduler.timers());
   if (!options.filter.empty()) {
     absl::StatusOr<netstack::Filter> filter = ReadFilterFile(options.filter);
     if (!filter.ok()) return absl::Status(filter.status().code(), absl::StrCat("--filter: ", filter.status().message()));

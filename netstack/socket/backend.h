@@ -13,11 +13,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "netstack/ip/group_call.h"
+#include "netstack/tcp/tcp_sock_options.h"
 #include "netstack/udp/datagram.h"
 #include "netstack/udp/udp_options.h"
 #include "runtime/base/ip_address.h"
@@ -142,6 +145,11 @@ class StreamBackend {
   virtual Endpoint local() const = 0;
   virtual Endpoint peer() const = 0;
   virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
+  // Of TCP alone.
+  virtual absl::Status SetTcpOption(TcpSockOption option, uint32_t value) = 0;
+  virtual absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) = 0;
+  virtual absl::Status SetCongestionControl(std::string_view name) = 0;
+  virtual absl::StatusOr<TcpInfo> Info() const = 0;
   // The kernel's socket, for what it knows of the peer; -1 when there is none (any more).
   virtual int kernel_fd() const { return -1; }
 

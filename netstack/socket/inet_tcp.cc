@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "runtime/base/errno_status.h"
 
@@ -146,6 +147,30 @@ SendBuffer InetTcp::NewSendBuffer(size_t bytes) {
   if (pool.free_count() <= pool.size() / 8) return {};
   return SendBuffer::Allocate(tcp_.ip.pool, bytes, sock_->snd.mss);
 }
+
+absl::Status InetTcp::SetTcpOption(TcpSockOption option, uint32_t value) {
+  const int error = netstack::TcpSetOption(*sock_, option, value);
+  if (error == 0) return absl::OkStatus();
+  return runtime::ErrnoStatus(error, absl::StrCat("cannot set a socket option to ", value));
+}
+
+absl::Status InetTcp::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
+  if (!times.has_value()) {
+    TcpSetKeepAlive(*sock_, 0, 0, 0, scheduler_.now_ns());
+    return absl::OkStatus();
+  }
+  if (!times->valid()) return runtime::ErrnoStatus(EINVAL, "cannot set SO_KEEPALIVE");
+  TcpSetKeepAlive(*sock_, static_cast<uint32_t>(times->idle_s), static_cast<uint32_t>(times->interval_s),
+                  static_cast<uint8_t>(times->count), scheduler_.now_ns());
+  return absl::OkStatus();
+}
+
+absl::Status InetTcp::SetCongestionControl(std::string_view name) {
+  if (TcpSetCongestionControl(*sock_, name)) return absl::OkStatus();
+  return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
+}
+
+absl::StatusOr<TcpInfo> InetTcp::Info() const { return TcpGetInfo(*sock_); }
 
 int InetListener::Listen(const Endpoint& local, int backlog) {
   sock_.owner = this;

@@ -109,8 +109,7 @@ absl::StatusOr<ListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local,
   const std::string what = absl::StrCat("cannot listen on ", local.ToString());
   if (backlog < 1) return absl::InvalidArgumentError(absl::StrCat(what, ": the backlog must be at least 1"));
   UniqueFd fd = BoundSocket(SOCK_STREAM, local, {.reuse_port = options_.reuse_port, .reuse_address = true});
-  // Accepted sockets inherit TCP_NODELAY.
-  if (!fd.valid() || !SetSocketOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1) || listen(fd.get(), backlog) != 0) {
+  if (!fd.valid() || listen(fd.get(), backlog) != 0) {
     return SocketError(errno, what, "-ltnp");
   }
   const std::string name = LocalEndpoint(fd.get()).ToString();
@@ -120,7 +119,7 @@ absl::StatusOr<ListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local,
 
 absl::StatusOr<StreamBackendPtr> KernelStack::OpenTcp(const Endpoint& peer) {
   UniqueFd fd(socket(FamilyOf(peer.ip), SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid() || !SetSocketOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1)) {
+  if (!fd.valid()) {
     return runtime::ErrnoStatus(errno, absl::StrCat("cannot connect to ", peer.ToString()));
   }
   return StreamBackendPtr(new KernelStream(*this, fd.Release(), peer));

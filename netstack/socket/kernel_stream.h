@@ -60,6 +60,10 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   Endpoint local() const override;
   Endpoint peer() const override;
   SendBuffer NewSendBuffer(size_t bytes) override;
+  absl::Status SetTcpOption(TcpSockOption option, uint32_t value) override;
+  absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
+  absl::Status SetCongestionControl(std::string_view name) override;
+  absl::StatusOr<TcpInfo> Info() const override;
   int kernel_fd() const override { return fd_; }
 
   static void* operator new(size_t size) { return runtime::Recycler::ThisThread().Alloc(size); }

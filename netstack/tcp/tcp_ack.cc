@@ -2,6 +2,7 @@
 // and the congestion state follow.
 #include <algorithm>
 
+#include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
@@ -90,14 +91,12 @@ void TakeAckOfNothing(TcpSock& sock, const TcpSegment& segment, TcpAckState& ack
 DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   if (segment.ack > sock.snd.nxt) {
     // RFC 9293 §3.10.7.4: an ACK of something not yet sent is answered by an ACK and dropped.
-    sock.ack_now = true;
-    sock.context.WantOutput(sock);
+    TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpUnsentAck;
   }
   if (segment.ack < sock.snd.una - std::max(sock.snd.max_wnd, 1u)) {
     // RFC 5961 §5.2: acknowledgments older than the largest window ever seen are not from this conversation.
-    sock.ack_now = true;
-    sock.context.WantOutput(sock);
+    TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpOldAck;
   }
   TcpAckState ack{.now_ns = now_ns, .prior_una = sock.snd.una, .prior_in_flight = TcpInFlight(sock)};
@@ -115,9 +114,11 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   UpdateWindow(sock, segment, window);
   TcpPeerAnswered(sock);
   sock.soft_error = 0;
+  sock.heard_ns = now_ns;
   if (sock.snd.nxt != sock.snd.una) {
     ack.acked = static_cast<uint32_t>(segment.ack - sock.snd.una);
     ack.una_advanced = ack.acked != 0;
+    sock.stats.bytes_acked += ack.acked;
     sock.snd.una = segment.ack;
     // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, leaves the window, with data outstanding. One
     // that reports a duplicate of ours is no sign of a loss.

@@ -1,7 +1,9 @@
 #include "netstack/tcp/tcp_context.h"
 
 #include <new>
+#include <utility>
 
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "runtime/base/recycler.h"
 
@@ -22,8 +24,11 @@ void Unlink(TcpSock& sock) {
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {
+    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this),
+      keepalive_timer(&TcpKeepaliveFired, *this) {
   congestion.Use(context.settings.congestion_control);
+  rcv.buffer = context.settings.receive_buffer;
+  snd.buffer = context.settings.send_buffer;
 }
 
 TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
@@ -45,9 +50,22 @@ TcpSock* TcpContext::Alloc() {
   return new (runtime::Recycler::ThisThread().Alloc(sizeof(TcpSock))) TcpSock(*this);
 }
 
+bool TcpContext::AddOrphan(TcpSock& sock) {
+  if (orphans >= settings.max_orphans) return false;
+  ++orphans;
+  sock.counted_as_orphan = true;
+  return true;
+}
+
+void TcpContext::NoOrphan(TcpSock& sock) {
+  if (std::exchange(sock.counted_as_orphan, false)) --orphans;
+}
+
 void TcpContext::Free(TcpSock& sock) {
   ip.timers.Cancel(sock.timer);
   ip.timers.Cancel(sock.delack_timer);
+  ip.timers.Cancel(sock.keepalive_timer);
+  NoOrphan(sock);
   demux.Remove(sock);
   Unlink(sock);
   if (sock.state == TcpState::kTimeWait) --in_time_wait;
@@ -60,6 +78,7 @@ void TcpContext::FreeDead() {
     Unlink(*sock);
     ip.timers.Cancel(sock->timer);
     ip.timers.Cancel(sock->delack_timer);
+    ip.timers.Cancel(sock->keepalive_timer);
     sock->~TcpSock();
     runtime::Recycler::ThisThread().Free(sock, sizeof(TcpSock));
     --sockets;

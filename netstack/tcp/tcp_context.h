@@ -6,35 +6,11 @@
 
 #include "netstack/ip/ip_context.h"
 #include "netstack/tcp/tcp_demux.h"
+#include "netstack/tcp/tcp_settings.h"
 #include "netstack/tcp/tcp_sock.h"
 #include "runtime/base/intrusive_list.h"
 
 namespace weir::netstack {
-
-struct TcpSettings {
-  // Control blocks on this shard, TIME-WAIT included. At the bound the oldest in TIME-WAIT makes room.
-  uint32_t max_sockets = 65536;
-  // Unread bytes that a connection may hold: tcp_rmem's default times four, for an RTT of 4 ms at 1 Gbit/s.
-  uint32_t receive_buffer = 512 << 10;
-  // Unacknowledged and unsent bytes that a connection may hold.
-  uint32_t send_buffer = 512 << 10;
-  // Options to offer and to take, by their Linux names: tcp_timestamps (0: off, 1: on, 2: on without a secret offset),
-  // tcp_sack, tcp_dsack, tcp_window_scaling.
-  uint8_t timestamps = 1;
-  bool sack = true;
-  bool dsack = true;
-  bool window_scaling = true;
-  // tcp_ecn: 0: off; 1: asked for and agreed to; 2: agreed to.
-  uint8_t ecn = 2;
-  // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
-  bool frto = true;
-  bool early_retrans = true;
-  // tcp_congestion_control for new connections, tcp_slow_start_after_idle.
-  TcpCongestionControl congestion_control = TcpCongestionControl::kCubic;
-  bool slow_start_after_idle = true;
-  // Header prediction; off only to show that it changes nothing.
-  bool prediction = true;
-};
 
 struct TcpCounters {
   uint64_t predicted_data = 0;
@@ -49,7 +25,15 @@ struct TcpCounters {
   uint64_t loss_probes = 0;
   uint64_t resets_out = 0;
   uint64_t accepted = 0;
+  uint64_t syncookies_sent = 0;
+  uint64_t syncookies_received = 0;
+  uint64_t syncookies_failed = 0;
+  uint64_t challenge_acks = 0;
+  uint64_t acks_withheld = 0;  // by the rate limits of tcp_challenge_ack.h
+  uint64_t orphans_reset = 0;  // beyond tcp_max_orphans
   uint64_t time_wait_recycled = 0;
+  uint64_t time_wait_overflows = 0;  // not entered: tcp_max_tw_buckets
+  uint64_t time_wait_reused = 0;     // by connections that we opened
   uint64_t direct_copied_bytes = 0;  // straight to a waiting reader
 };
 
@@ -63,6 +47,10 @@ struct TcpContext {
   // Takes `sock` out of everything and frees it at the end of the turn, when no caller can hold it any more.
   void Free(TcpSock& sock);
   void FreeDead();
+
+  // Connections that no program holds, and that are not in TIME-WAIT: at most tcp_max_orphans. False: one too many.
+  bool AddOrphan(TcpSock& sock);
+  void NoOrphan(TcpSock& sock);
 
   // Connections that still have something to send or to receive: all but those in TIME-WAIT.
   uint32_t unfinished() const { return sockets - in_time_wait; }
@@ -78,12 +66,19 @@ struct TcpContext {
   TcpCounters counters;
   uint32_t sockets = 0;
   uint32_t in_time_wait = 0;
+  uint32_t orphans = 0;
   uint64_t port_draws = 0;
+  struct {
+    int64_t second = -1;
+    uint32_t left = 0;  // that may be sent in that second
+  } challenges;
   runtime::List<TcpSock, TcpOutputTag> output;
   runtime::List<TcpSock, TcpMemoryTag> short_of_frames;
   runtime::List<TcpSock, TcpQueueTag> time_wait;
   runtime::List<TcpSock, TcpQueueTag> dead;
 };
+
+inline Nanos TcpFinTimeout(const TcpContext& context) { return context.settings.fin_timeout_s * kSecond; }
 
 }  // namespace weir::netstack
 

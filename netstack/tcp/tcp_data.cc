@@ -61,6 +61,7 @@ bool HasRoom(TcpSock& sock) {
 bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
   const uint32_t length = frame.len;
   if (length == 0) return true;
+  sock.stats.bytes_received += length;
   if (sock.receive_queue.empty()) CopyToReader(sock, frame);
   if (frame.len > 0) {
     const uint32_t rest = frame.len;

@@ -24,15 +24,19 @@ inline constexpr uint8_t kTcpWindowScale = 7;
 // Linux's TCP_MAX_QUICKACKS: the first segments are acknowledged at once, while the peer is in slow start.
 inline constexpr uint8_t kTcpQuickAcks = 16;
 
+inline void TcpStartSend(TcpSock& sock, Seq isn, Nanos now_ns) {
+  sock.snd.iss = sock.snd.una = isn;
+  sock.snd.nxt = sock.snd.write_seq = sock.snd.iss + 1;
+  sock.syn_sent_ns = now_ns;
+}
+
 // The send variables of a connection whose SYN is about to be sent; local and remote are set. After an earlier
 // connection in TIME-WAIT the number is beyond that one's (RFC 9293 §3.6.1): it may have sent faster than the clock
 // runs. Linux: tcp_timewait_state_process, tcp_tw_isn.
 inline void TcpInitSend(TcpSock& sock, Nanos now_ns, std::optional<Seq> isn_after = {}) {
   Seq isn = TcpIsn(sock.context, sock.local, sock.remote, now_ns);
   if (isn_after.has_value() && isn <= *isn_after) isn = *isn_after + 65537;
-  sock.snd.iss = sock.snd.una = isn;
-  sock.snd.nxt = sock.snd.write_seq = sock.snd.iss + 1;
-  sock.syn_sent_ns = now_ns;
+  TcpStartSend(sock, isn, now_ns);
 }
 
 }  // namespace weir::netstack

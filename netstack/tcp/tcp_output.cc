@@ -6,6 +6,7 @@
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_nagle.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_retransmit.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -61,6 +62,8 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
   // RFC 7323 §2.2: the window of a SYN is never scaled, and no more than its field says is promised.
   if ((flags & kTcpSyn) != 0) sock.rcv.wnd = std::min<uint32_t>(sock.rcv.wnd, 65535);
   header.window = static_cast<uint16_t>(sock.rcv.wnd >> ((flags & kTcpSyn) != 0 ? 0 : sock.rcv.wscale));
+  ++sock.stats.segs_out;
+  sock.stats.bytes_sent += frame->len;
   std::byte* at = frame->Push(header.header_size);
   header.Emit(at);
   std::memcpy(at + TcpHeader::kMinSize, option_bytes, option_size);
@@ -133,6 +136,7 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
   if (cb.size() > usable || !TcpTransmitFrame(sock, frame, now_ns)) return false;
   sock.send_head = frame->next;
   snd.nxt = cb.end();
+  TcpNagleSent(sock, cb.length, snd.nxt);
   sock.recovery.prr.OnSent(cb.size());
   return true;
 }
@@ -142,6 +146,8 @@ bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   auto& snd = sock.snd;
   bool sent = false;
   while (TcpHasUnsent(sock)) {
+    snd.held = !override_timeout && TcpNagleHolds(sock);
+    if (snd.held) break;
     const uint32_t in_flight = TcpInFlight(sock), cwnd = sock.congestion.cwnd();
     // Sender's silly window avoidance (RFC 9293 §3.8.6.2.1): a part of a segment only when nothing is in flight, and
     // it is half of the largest window or the timeout has come. As a reader goes on, the window soon opens for all.
@@ -174,6 +180,8 @@ bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
   auto& cb = frame->Cb<TcpTxCb>();
   if (cb.sent_ns != 0) {
     if (cb.retransmits < 255) ++cb.retransmits;
+    ++sock.stats.total_retrans;
+    sock.stats.bytes_retrans += cb.length;
     ++sock.context.counters.retransmits;
   }
   cb.sent_ns = now_ns;
@@ -226,7 +234,7 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   const TcpContext& context = sock.context;
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
-  const uint32_t limit = context.settings.receive_buffer;
+  const uint32_t limit = sock.rcv.buffer;
   uint32_t free_bytes = limit > sock.rcv.queued ? limit - sock.rcv.queued : 0;
   // Frames are shared by all connections: with the pool nearly used up, windows close (half a frame of data each).
   const runtime::FramePool& pool = context.ip.pool;

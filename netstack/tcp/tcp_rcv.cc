@@ -19,6 +19,7 @@ DropReason NoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns
 }
 
 DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  ++sock.stats.segs_in;
   if (sock.state == TcpState::kEstablished) return TcpRcvEstablished(sock, segment, now_ns);
   if (sock.state == TcpState::kTimeWait) return TcpRcvTimeWait(sock, segment, now_ns);
   return TcpRcvStateProcess(sock, segment, now_ns);

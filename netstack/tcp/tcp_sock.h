@@ -14,6 +14,7 @@
 #include "netstack/tcp/tcp_congestion.h"
 #include "netstack/tcp/tcp_prr.h"
 #include "netstack/tcp/tcp_rtt.h"
+#include "netstack/tcp/tcp_state.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/timer_wheel.h"
@@ -23,20 +24,6 @@ namespace weir::netstack {
 
 struct TcpContext;
 struct TcpSock;
-
-// RFC 9293 §3.3.2. LISTEN is a TcpListenSock.
-enum class TcpState : uint8_t {
-  kClosed,
-  kSynSent,
-  kSynReceived,
-  kEstablished,
-  kFinWait1,
-  kFinWait2,
-  kCloseWait,
-  kClosing,
-  kLastAck,
-  kTimeWait,
-};
 
 // What the send queue keeps with each frame: the payload lies at `offset` from the frame's base, headers are written
 // in front of it at each transmission.
@@ -70,9 +57,6 @@ struct TcpQueueTag;   // SYN queue or accept queue of a listener, or the TIME-WA
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
 struct TcpMemoryTag;  // TcpContext::short_of_frames
 
-// States of the sender: tcp_recovery.h. In this order: the later, the worse.
-enum class TcpCaState : uint8_t { kOpen, kDisorder, kCwr, kRecovery, kLoss };
-
 // RFC 5681 §3.2: duplicate ACKs that mean a loss (tcp_reordering).
 inline constexpr uint8_t kTcpDupThresh = 3;
 
@@ -97,8 +81,9 @@ struct TcpListenSock : ReadySock {
   Endpoint local;
   TcpListenSock* hash_next = nullptr;
   uint32_t backlog = 0;
-  // Half-open connections, and established ones that wait for accept; together at most `backlog`.
-  uint32_t queued = 0;
+  uint32_t half_open = 0;     // in syn_queue: at most as many as `backlog` and tcp_max_syn_backlog
+  uint32_t unaccepted = 0;    // in accept_queue: at most `backlog`
+  Nanos last_cookie_ns = 0;   // when a SYN was answered by a cookie; 0: never
   runtime::List<TcpSock, TcpQueueTag> syn_queue;
   runtime::List<TcpSock, TcpQueueTag> accept_queue;
 };
@@ -135,6 +120,9 @@ struct TcpSock : ReadySock,
     uint32_t path_generation = 0;  // of the path MTUs when that was looked up
     uint8_t wscale = 0;
     bool fin = false;  // a FIN is the last thing before write_seq
+    bool held = false;  // the end of the queue waits for more: tcp_nagle.h
+    Seq sml;            // end of the last small segment that was sent
+    uint32_t buffer = 0;  // unacknowledged and unsent bytes that it may hold
   } snd;
 
   // Receive Sequence Variables. wup + wnd is the right edge that was advertised; it never moves left.
@@ -148,6 +136,7 @@ struct TcpSock : ReadySock,
     uint16_t advmss = 536;  // what we tell the peer: the link's MTU less headers
     uint8_t wscale = 0;
     bool fin = false;  // the peer's FIN was received in order
+    uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
 
   // Timestamps (RFC 7323 §3), once negotiated.
@@ -257,11 +246,41 @@ struct TcpSock : ReadySock,
 
   bool ack_now = false;
   bool ack_delayed = false;
+  Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
   uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
   TcpTimer delack_timer;
 
+  // Silence: tcp_keepalive.h.
+  struct {
+    Nanos idle_ns = 0;  // 0: off
+    Nanos interval_ns = 0;
+    Nanos sent_ns = 0;  // the last probe
+    uint8_t count = 0;
+    uint8_t probes = 0;  // since the peer was heard
+  } keepalive;
+  Nanos heard_ns = 0;          // when an ACK was accepted last
+  Nanos user_timeout_ns = 0;   // 0: none
+  Nanos unanswered_ns = 0;     // since when what is sent again is under way; for the user timeout
+  Nanos closed_window_ns = 0;  // since when the peer's window is closed; for the user timeout
+  TcpTimer keepalive_timer;
+
+  bool nodelay = false;  // TCP_NODELAY
+  bool cork = false;     // TCP_CORK
+  // Since the connection began, for TcpInfo.
+  struct {
+    uint64_t bytes_sent = 0;
+    uint64_t bytes_retrans = 0;
+    uint64_t bytes_acked = 0;
+    uint64_t bytes_received = 0;
+    uint32_t segs_out = 0;
+    uint32_t segs_in = 0;
+    uint32_t total_retrans = 0;
+  } stats;
+
   bool send_shut = false;  // ShutdownWrite or Close
   bool orphan = false;     // the program closed it; data that arrives is answered by RST
+  bool counted_as_orphan = false;
+  bool reset_on_close = false;  // SO_LINGER with a time of 0
 };
 
 }  // namespace weir::netstack

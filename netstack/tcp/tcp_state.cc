@@ -1,12 +1,13 @@
-// Every state but the fast path: LISTEN (RFC 9293 §3.10.7.2), SYN-SENT (§3.10.7.3), TIME-WAIT, and the common steps of
-// all the others (§3.10.7.4). Linux: tcp_rcv_state_process, tcp_v4_conn_request, tcp_timewait_state_process.
+// Every state but LISTEN (tcp_listen.cc) and the fast path: SYN-SENT (RFC 9293 §3.10.7.3), TIME-WAIT, and the common
+// steps of all the others (§3.10.7.4). Linux: tcp_rcv_state_process, tcp_timewait_state_process.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include "netstack/tcp/tcp_ecn.h"
-#include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
+#include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -17,25 +18,6 @@ namespace weir::netstack {
 namespace {
 
 using QueueNode = runtime::ListNode<TcpQueueTag>;
-
-// What the peer's SYN says: sequence, window, MSS (RFC 9293 §3.7.1) and what it agrees to.
-void TakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
-  const TcpOptions& options = segment.options;
-  // A peer's MSS below what every host must take would make us send confetti: Linux's TCP_MIN_SND_MSS plus options.
-  constexpr uint16_t kMinMss = 88;
-  const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
-  sock.snd.peer_mss = std::min(peer_mss, sock.rcv.advmss);
-  TcpTakeSynOptions(sock, options, now_ns);
-  TcpEcnTakeSyn(sock, segment);
-  TcpSyncMss(sock);
-  // What the peer sends at once is seen later; it may be less than what it can receive (tcp_initialize_rcv_mss).
-  sock.rcv.mss = std::min<uint16_t>(sock.snd.mss, 536);
-  sock.rcv.irs = segment.seq;
-  sock.rcv.nxt = sock.rcv.wup = segment.seq + 1;
-  sock.snd.wnd = sock.snd.max_wnd = segment.header.window;  // never scaled in a SYN
-  sock.snd.wl1 = segment.seq;
-  sock.congestion.Init(sock.snd.mss);
-}
 
 void FirstRtt(TcpSock& sock, Nanos rtt_ns, Nanos now_ns) {
   sock.rtt.Sample(rtt_ns, 1);
@@ -54,7 +36,9 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   sock.snd.wl2 = segment.ack;
   TcpUpdateTsRecent(sock, segment, now_ns);
   const Nanos echoed_ns = TcpTimestampRtt(sock, segment, now_ns);
-  if (sock.retries == 0) {
+  if (sock.syn_sent_ns == 0) {
+    // A SYN cookie: nothing was measured, and the echo is not of the very time.
+  } else if (sock.retries == 0) {
     FirstRtt(sock, now_ns - sock.syn_sent_ns, now_ns);
   } else if (echoed_ns != 0) {
     FirstRtt(sock, echoed_ns, now_ns);  // tells which SYN this answers
@@ -63,15 +47,9 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     sock.rtt.rto_ns = 3 * kSecond;
   }
   sock.retries = sock.backoff = 0;
+  sock.heard_ns = now_ns;
   TcpCancelTimer(sock);
   sock.quick_acks = kTcpQuickAcks;
-}
-
-void MoveToAcceptQueue(TcpSock& sock) {
-  TcpListenSock& listener = *sock.listener;
-  static_cast<QueueNode&>(sock).Unlink();
-  listener.accept_queue.PushBack(sock);
-  sock.context.ip.Ready(listener, ReadySock::kReadable);
 }
 
 // RFC 9293 §3.10.7.3.
@@ -89,7 +67,7 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   }
   // Fourth: SYN.
   if (!segment.has(kTcpSyn)) return DropReason::kTcpBadFlags;
-  TakeSyn(sock, segment, now_ns);
+  TcpTakeSyn(sock, segment, now_ns);
   if (!ack) {  // both opened at once (§3.5, figure 7)
     sock.state = TcpState::kSynReceived;
     TcpSendSyn(sock, now_ns);
@@ -108,10 +86,14 @@ DropReason AckOfSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     TcpSendResetFor(sock.context, segment, now_ns);
     return DropReason::kTcpUnsentAck;
   }
+  // It stays half-open: our SYN and ACK will go again, and the peer will answer again (tcp_v4_syn_recv_sock).
+  if (sock.listener != nullptr && sock.listener->unaccepted >= sock.listener->backlog) {
+    return DropReason::kTcpAcceptQueueFull;
+  }
   Establish(sock, segment, now_ns);
   if (sock.listener != nullptr) {
     ++sock.context.counters.accepted;
-    MoveToAcceptQueue(sock);
+    TcpMoveToAcceptQueue(sock);
   } else {
     sock.context.ip.Ready(sock, ReadySock::kConnected | ReadySock::kWritable);
   }
@@ -132,7 +114,7 @@ bool AckOfFin(TcpSock& sock, Nanos now_ns) {
     case TcpState::kFinWait1:
       sock.state = TcpState::kFinWait2;
       // Nobody will read what the peer may still send, so it gets a bounded time to close.
-      if (sock.orphan) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpFinTimeout);
+      if (sock.orphan) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock.context));
       return true;
     case TcpState::kClosing:
       TcpEnterTimeWait(sock, now_ns);
@@ -176,32 +158,22 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
 
 }  // namespace
 
-DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns,
-                        std::optional<Seq> isn_after) {
-  // RFC 9293 §3.10.7.2: first RST, second ACK, third SYN.
-  if (segment.has(kTcpRst)) return DropReason::kTcpReset;
-  if (segment.has(kTcpAck)) {
-    TcpSendResetFor(context, segment, now_ns);
-    return DropReason::kTcpNoSocket;
-  }
-  if (!segment.has(kTcpSyn)) return DropReason::kTcpBadFlags;
-  if (listener.queued >= listener.backlog) return DropReason::kTcpSynQueueFull;
-  TcpSock* sock = context.Alloc();
-  if (sock == nullptr) return DropReason::kTcpNoMemory;
-  sock->local = segment.destination;
-  sock->remote = segment.source;
-  sock->rcv.advmss = TcpMss(context.ip, segment.source);
-  sock->state = TcpState::kSynReceived;
-  TcpOfferOptions(*sock);
-  TakeSyn(*sock, segment, now_ns);
-  TcpInitSend(*sock, now_ns, isn_after);
-  context.demux.Insert(*sock);
-  sock->listener = &listener;
-  ++listener.queued;
-  listener.syn_queue.PushBack(*sock);
-  TcpSendSyn(*sock, now_ns);
-  TcpRearmRetransmit(*sock, now_ns);
-  return DropReason::kConsumed;
+void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  const TcpOptions& options = segment.options;
+  // A peer's MSS below what every host must take would make us send confetti: Linux's TCP_MIN_SND_MSS plus options.
+  constexpr uint16_t kMinMss = 88;
+  const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
+  sock.snd.peer_mss = std::min(peer_mss, sock.rcv.advmss);
+  TcpTakeSynOptions(sock, options, now_ns);
+  TcpEcnTakeSyn(sock, segment);
+  TcpSyncMss(sock);
+  // What the peer sends at once is seen later; it may be less than what it can receive (tcp_initialize_rcv_mss).
+  sock.rcv.mss = std::min<uint16_t>(sock.snd.mss, 536);
+  sock.rcv.irs = segment.seq;
+  sock.rcv.nxt = sock.rcv.wup = segment.seq + 1;
+  sock.snd.wnd = sock.snd.max_wnd = segment.header.window;  // never scaled in a SYN
+  sock.snd.wl1 = segment.seq;
+  sock.congestion.Init(sock.snd.mss);
 }
 
 DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
@@ -226,53 +198,18 @@ DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) 
   return SegmentText(sock, segment, now_ns);
 }
 
-DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
-  TcpContext& context = sock.context;
-  // RFC 1337 §3, fix 1: a reset does not end TIME-WAIT. Differs from Linux, which wants to be told (a sysctl): here
-  // nothing speaks for the hazard.
-  if (segment.has(kTcpRst)) return DropReason::kTcpTimeWait;
-  // RFC 9293 §3.10.7.4, fourth, and RFC 6191 §2: a SYN beyond the old sequence numbers, or with a later timestamp,
-  // opens a new connection.
-  const bool paws_reject = TcpPawsReject(sock, segment, now_ns);
-  const bool later = sock.ts.ok && segment.options.has_timestamps &&
-                     static_cast<int32_t>(segment.options.ts_val - sock.ts.recent) > 0;
-  if (segment.has(kTcpSyn) && !segment.has(kTcpAck) && !paws_reject && (segment.seq > sock.rcv.nxt || later)) {
-    TcpListenSock* listener = context.demux.FindListener(segment.destination);
-    if (listener != nullptr && sock.owner == nullptr) {
-      const Seq last = sock.snd.nxt;
-      TcpDone(sock, 0);
-      return TcpRcvListen(*listener, context, segment, now_ns, last);
-    }
-  }
-  // RFC 9293 §3.10.7.4, eighth: the FIN again, so our ACK was lost: answer it and wait anew.
-  if (segment.has(kTcpFin) && !paws_reject) TcpEnterTimeWait(sock, now_ns);
-  if (segment.length() > 0 || segment.seq != sock.rcv.nxt) {
-    sock.ack_now = true;
-    context.WantOutput(sock);
-  }
-  return DropReason::kTcpTimeWait;
-}
-
-void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
-  if (sock.state != TcpState::kTimeWait) ++sock.context.in_time_wait;
-  sock.state = TcpState::kTimeWait;
-  sock.ofo_queue.Clear();
-  TcpPurgeSendQueue(sock);
-  if (!static_cast<QueueNode&>(sock).linked() && sock.owner == nullptr) sock.context.time_wait.PushBack(sock);
-  TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpTimeWait);
-}
-
 void TcpDone(TcpSock& sock, int error) {
   TcpContext& context = sock.context;
   if (sock.state == TcpState::kTimeWait) --context.in_time_wait;
+  TcpLeaveListener(sock);
   sock.state = TcpState::kClosed;
   sock.error = error;
   context.demux.Remove(sock);
   TcpCancelTimer(sock);
   context.ip.timers.Cancel(sock.delack_timer);
+  context.ip.timers.Cancel(sock.keepalive_timer);
   TcpPurgeSendQueue(sock);
   sock.ofo_queue.Clear();
-  if (sock.listener != nullptr) --std::exchange(sock.listener, nullptr)->queued;
   if (sock.owner == nullptr) {
     context.Free(sock);
   } else {

@@ -6,6 +6,8 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_nagle.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_recovery.h"
 #include "netstack/tcp/tcp_tlp.h"
@@ -23,12 +25,12 @@ uint8_t RetryLimit(const TcpSock& sock) {
 void GiveUp(TcpSock& sock) { TcpDone(sock, sock.soft_error != 0 ? sock.soft_error : ETIMEDOUT); }
 
 // Counts an attempt that was not answered; false when it was the last one.
-bool MayRetry(TcpSock& sock) {
-  if (sock.retries >= RetryLimit(sock)) {
+bool MayRetry(TcpSock& sock, Nanos now_ns) {
+  if (TcpRetriesOver(sock, RetryLimit(sock), now_ns)) {
     GiveUp(sock);
     return false;
   }
-  ++sock.retries;
+  if (sock.retries < 255) ++sock.retries;
   if (sock.backoff < 255) ++sock.backoff;
   return true;
 }
@@ -37,7 +39,8 @@ void ProbeTimeout(TcpSock& sock, Nanos now_ns) {
   // A peer that answers may keep its window closed for as long as it likes (RFC 9293 §3.8.6.1), but not hold what no
   // program waits for any more (tcp_probe_timer).
   if (sock.orphan && sock.probes >= kTcpOrphanRetries) return GiveUp(sock);
-  if (!MayRetry(sock)) return;
+  if (TcpProbesOver(sock, now_ns)) return GiveUp(sock);
+  if (!MayRetry(sock, now_ns)) return;
   if (sock.probes < 255) ++sock.probes;
   TcpSendProbe(sock, now_ns);
   TcpArmTimer(sock, TcpTimerKind::kWindowProbe, now_ns + TcpBackedOffRto(sock));
@@ -45,7 +48,7 @@ void ProbeTimeout(TcpSock& sock, Nanos now_ns) {
 
 // RFC 6298 §5.4 to §5.7.
 void RetransmitTimeout(TcpSock& sock, Nanos now_ns) {
-  if (!MayRetry(sock)) return;
+  if (!MayRetry(sock, now_ns)) return;
   if (sock.state == TcpState::kSynSent || sock.state == TcpState::kSynReceived) {
     ++sock.context.counters.retransmits;
     TcpSendSyn(sock, now_ns);
@@ -54,7 +57,7 @@ void RetransmitTimeout(TcpSock& sock, Nanos now_ns) {
     TcpEnterLoss(sock, now_ns);
     TcpWriteXmit(sock, now_ns);
   }
-  TcpArmTimer(sock, TcpTimerKind::kRetransmit, now_ns + TcpBackedOffRto(sock));
+  TcpArmTimer(sock, TcpTimerKind::kRetransmit, now_ns + TcpClampToUserTimeout(sock, TcpBackedOffRto(sock), now_ns));
 }
 
 // RFC 8985 §6.2.5: what had been sent early enough is lost now (tcp_rack_reo_timeout).
@@ -119,8 +122,8 @@ void TcpRearmRetransmit(TcpSock& sock, Nanos now_ns) {
 
 void TcpStartProbing(TcpSock& sock, Nanos now_ns) {
   sock.probes = 0;
-  TcpArmTimer(sock, sock.snd.wnd == 0 ? TcpTimerKind::kWindowProbe : TcpTimerKind::kStalled,
-              now_ns + TcpBackedOffRto(sock));
+  if (sock.snd.wnd == 0) return TcpArmTimer(sock, TcpTimerKind::kWindowProbe, now_ns + TcpBackedOffRto(sock));
+  TcpArmTimer(sock, TcpTimerKind::kStalled, now_ns + (sock.snd.held ? kTcpCorkLimit : TcpBackedOffRto(sock)));
 }
 
 void TcpPeerAnswered(TcpSock& sock) {

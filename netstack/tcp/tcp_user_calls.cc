@@ -6,10 +6,12 @@
 #include <utility>
 
 #include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_time_wait.h"
 #include "netstack/tcp/tcp_timer.h"
 
 namespace weir::netstack {
@@ -30,7 +32,7 @@ bool FramesShort(const TcpContext& context) {
 
 size_t SendRoom(const TcpSock& sock) {
   const auto queued = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una);
-  const uint32_t limit = sock.context.settings.send_buffer;
+  const uint32_t limit = sock.snd.buffer;
   return queued < limit && sock.send_queue.count() < kMaxSendFrames ? limit - queued : 0;
 }
 
@@ -91,6 +93,16 @@ bool SendableInPlace(const TcpSock& sock, const runtime::Frame& frame, std::span
          bytes.size() <= sock.snd.mss && bytes.data() - frame.base >= runtime::kTxHeadroom;
 }
 
+// RFC 9293 §3.6.1, RFC 2525 §2.17: data that was not read. SO_LINGER with a time of 0, unless all is said and only an
+// ACK is missing (tcp_need_reset). And what would be one orphan too many (tcp_check_oom).
+bool ResetsAtClose(TcpSock& sock, bool unread) {
+  const bool all_said = sock.state == TcpState::kClosing || sock.state == TcpState::kLastAck;
+  if (unread || (sock.reset_on_close && !(all_said && !TcpHasUnsent(sock)))) return true;
+  if (sock.context.AddOrphan(sock)) return false;
+  ++sock.context.counters.orphans_reset;
+  return true;
+}
+
 }  // namespace
 
 int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int backlog) {
@@ -126,8 +138,7 @@ void TcpUnlisten(TcpContext& context, TcpListenSock& listener, Nanos now_ns) {
 TcpSock* TcpAccept(TcpListenSock& listener) {
   TcpSock* sock = listener.accept_queue.PopFront();
   if (sock == nullptr) return nullptr;
-  --listener.queued;
-  sock->listener = nullptr;
+  TcpLeaveListener(*sock);
   return sock;
 }
 
@@ -139,21 +150,31 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
   // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
   const uint32_t start = context.demux.Hash(local, remote) + static_cast<uint32_t>(context.port_draws++);
   *error = EADDRNOTAVAIL;
+  TcpSock* old = nullptr;
   for (uint32_t tries = 0; tries < kPorts; ++tries) {
     local.port = static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts);
-    if (context.demux.Find(local, remote) == nullptr) break;
+    old = context.demux.Find(local, remote);
+    if (old == nullptr || TcpTimeWaitReusable(*old, now_ns)) break;
     if (tries + 1 == kPorts) return nullptr;
   }
   *error = ENOBUFS;
   TcpSock* sock = context.Alloc();
   if (sock == nullptr) return nullptr;
+  old = context.demux.Find(local, remote);  // it may have made room for this one
   sock->local = local;
   sock->remote = remote;
   sock->rcv.advmss = TcpMss(context.ip, remote);
   sock->state = TcpState::kSynSent;
   TcpOfferOptions(*sock);
   sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled
-  TcpInitSend(*sock, now_ns);
+  if (old != nullptr) {
+    TcpInitSend(*sock, now_ns, old->snd.nxt);
+    sock->ts.recent = old->ts.recent;  // echoed by the SYN, as Linux does
+    ++context.counters.time_wait_reused;
+    TcpDone(*old, 0);
+  } else {
+    TcpInitSend(*sock, now_ns);
+  }
   context.demux.Insert(*sock);
   TcpSendSyn(*sock, now_ns);
   TcpRearmRetransmit(*sock, now_ns);
@@ -186,7 +207,9 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     const iovec& slice = chain.buffers().front();
     const std::span<const std::byte> bytes(static_cast<const std::byte*>(slice.iov_base), slice.iov_len);
     // With many frames queued or few free, small pieces share frames rather than keep one each.
-    const bool crowded = (sock.send_queue.count() >= kMaxSendFrames / 2 || FramesShort(sock.context)) &&
+    // The same when the last one waits for more to come (tcp_nagle.h).
+    const bool share = sock.snd.held || sock.send_queue.count() >= kMaxSendFrames / 2 || FramesShort(sock.context);
+    const bool crowded = share &&
                          TailRoom(sock).size() >= bytes.size();
     if (!crowded && SendableInPlace(sock, *chain.front_frame(), bytes)) {
       std::span<std::byte> moved;
@@ -242,7 +265,7 @@ void TcpCleanupRbuf(TcpSock& sock) {
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
   // As Linux: an update is worth a segment when it doubles the window.
-  if (2 * current > sock.context.settings.receive_buffer) return;
+  if (2 * current > sock.rcv.buffer) return;
   const uint32_t window = TcpSelectWindow(sock);
   if (window == 0 || window < 2 * current) return;
   sock.ack_now = true;
@@ -292,12 +315,14 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
     default:
       break;
   }
-  if (unread) {
+  if (ResetsAtClose(sock, unread)) {
     TcpSendReset(sock, now_ns);
     TcpDone(sock, 0);
     return;
   }
-  if (sock.state == TcpState::kFinWait2) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpFinTimeout);
+  if (sock.state == TcpState::kFinWait2) {
+    TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock.context));
+  }
   TcpShutdown(sock);
 }
 

@@ -2,6 +2,7 @@
 // bit.
 #include <cerrno>
 
+#include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_sack.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -27,34 +28,48 @@ Seq OldEnd(const TcpSock& sock, const TcpSegment& segment) {
   return segment.end() < sock.rcv.nxt ? segment.end() : sock.rcv.nxt;
 }
 
+DropReason Challenge(TcpSock& sock, Nanos now_ns) {
+  TcpSendChallengeAck(sock, now_ns);
+  return DropReason::kTcpChallengeAck;
+}
+
+// The SYN of the connection again, before ours was acknowledged.
+bool IsOwnSyn(const TcpSock& sock, const TcpSegment& segment) {
+  return sock.state == TcpState::kSynReceived && segment.seq == sock.rcv.irs;
+}
+
+// RFC 5961 §3.2: only the very next number resets. A peer that has been told of data behind a hole may count from the
+// end of that, as it has nothing else left to send (tcp_validate_incoming).
+bool IsExactReset(const TcpSock& sock, const TcpSegment& segment) {
+  if (segment.seq == sock.rcv.nxt) return true;
+  Seq last = sock.rcv.nxt;
+  for (uint8_t i = 0; i < sock.sack.count; ++i) {
+    if (sock.sack.blocks[i].end > last) last = sock.sack.blocks[i].end;
+  }
+  return sock.sack.ok && segment.seq == last;
+}
+
 }  // namespace
 
 DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   // RFC 7323 §5.3, R1: an old timestamp; a reset is exempt (§5.2). A SYN gets its challenge ACK below.
   if (!segment.has(kTcpRst) && !segment.has(kTcpSyn) && TcpPawsReject(sock, segment, now_ns)) {
-    TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
-    sock.ack_now = true;
-    sock.context.WantOutput(sock);
+    if (TcpSendDupack(sock, segment, now_ns)) TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
     return DropReason::kTcpPaws;
   }
   // First: the sequence number.
   if (!Acceptable(sock, segment)) {
     if (segment.has(kTcpRst)) return DropReason::kTcpOutOfWindow;
+    if (segment.has(kTcpSyn) && !IsOwnSyn(sock, segment)) return Challenge(sock, now_ns);
     // An old segment, a keepalive or a window probe: answer with where we are.
-    TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
-    sock.ack_now = true;
-    sock.context.WantOutput(sock);
+    if (TcpSendDupack(sock, segment, now_ns)) TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
     if (segment.end() <= sock.rcv.nxt) return DropReason::kTcpDuplicate;
     const bool closed = sock.rcv.wup + sock.rcv.wnd == sock.rcv.nxt;
     return closed && segment.seq == sock.rcv.nxt ? DropReason::kTcpZeroWindow : DropReason::kTcpOutOfWindow;
   }
   // Second: RST, with the defence of RFC 5961 §3.2: only the exact number resets.
   if (segment.has(kTcpRst)) {
-    if (segment.seq != sock.rcv.nxt) {
-      sock.ack_now = true;
-      sock.context.WantOutput(sock);
-      return DropReason::kTcpChallengeAck;
-    }
+    if (!IsExactReset(sock, segment)) return Challenge(sock, now_ns);
     int error = sock.state == TcpState::kSynReceived ? ECONNREFUSED : ECONNRESET;
     if (sock.state == TcpState::kCloseWait) error = EPIPE;
     if (sock.state == TcpState::kClosing || sock.state == TcpState::kLastAck) error = 0;
@@ -62,11 +77,7 @@ DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos n
     return DropReason::kTcpReset;
   }
   // Fourth: SYN in the window (RFC 5961 §4.2): a challenge ACK, whatever its number.
-  if (segment.has(kTcpSyn)) {
-    sock.ack_now = true;
-    sock.context.WantOutput(sock);
-    return DropReason::kTcpChallengeAck;
-  }
+  if (segment.has(kTcpSyn)) return Challenge(sock, now_ns);
   // Fifth, its first sentence: without ACK, drop.
   return segment.has(kTcpAck) ? DropReason::kConsumed : DropReason::kTcpNoAck;
 }

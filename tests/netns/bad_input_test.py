@@ -71,6 +71,8 @@ class BadInputTest(harness.NetnsTest):
         for metrics in ("nonsense", "1.2.3:9100", "127.0.0.1:70000", "192.0.2.1:9100"):
             self.refused("--port=8", f"--metrics={metrics}", says="--metrics")
         self.refused(f"--interface={DEVICE}", says="belong to --stack=xdp")
+        self.refused("--tcp=sack=0", says="belong to --stack=xdp")
+        self.refused(*self.xdp_flags(), "--tcp=sock=0", says="--tcp=sock=0: no such setting; there are")
         self.refused(*self.xdp_flags(), "--pcap=/does/not/exist.pcap", says="/does/not/exist.pcap")
         self.refused("stray", says="stray")
         self.refused("--root=/does/not/exist", program="http_server", says="/does/not/exist")

@@ -318,6 +318,7 @@ void TcpTrace::Unlisten() {
 
 void TcpTrace::Attach(TcpSock& sock, Flow& f) {
   f.sock = &sock;
+  sock.nodelay = true;  // each Send is a segment; nagle_test.cc takes it back
   sock.owner = &f;
   sock.on_ready = [](netstack::ReadySock& ready, uint8_t events) {
     static_cast<Flow*>(ready.owner)->events |= events;

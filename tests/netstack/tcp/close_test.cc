@@ -1,9 +1,8 @@
-// How connections end: RFC 9293 §3.6, §3.10.4, §3.10.5, §3.10.7.4; resets RFC 5961; TIME-WAIT RFC 1337, RFC 6191.
+// How connections end: RFC 9293 §3.6, §3.10.4, §3.10.5, §3.10.7.4; resets RFC 5961.
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
-#include "absl/strings/str_cat.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {
@@ -230,7 +229,7 @@ TEST(Abort, Resets) {
 
 // RFC 5961 §3.2: exactly the next number resets; another one in the window is questioned; the rest is ignored.
 TEST(Reset, ExactInTheWindowAndOutside) {
-  TcpTrace t;
+  TcpTrace t({.host = {.tcp = {.invalid_ratelimit_ms = 0}}});
   t.Establish();
   t.In (0, "R  0:0");
   EXPECT_EQ(DropReason::kTcpOutOfWindow, t.last());
@@ -299,7 +298,7 @@ TEST(Reset, ByState) {
 
 // RFC 5961 §4.2: a SYN gets a challenge ACK, whatever its number.
 TEST(Established, Syn) {
-  TcpTrace t;
+  TcpTrace t({.host = {.tcp = {.invalid_ratelimit_ms = 0}}});
   t.Establish();
   t.In (0, "S  1:1      win 65535 <mss 1460>");
   EXPECT_EQ(DropReason::kTcpChallengeAck, t.last());
@@ -321,95 +320,6 @@ TEST(Established, ThePeerHasRestarted) {
   t.Out(0, "A  1:1 ack 1");
   t.In (1, "R  1:1");
   EXPECT_EQ(ECONNRESET, t.sock().error);
-}
-
-// Brings a connection into TIME-WAIT at 2 ms, our numbers at 2 and the peer's at 2.
-void ToTimeWait(TcpTrace& t) {
-  t.Establish();
-  t.Close();
-  t.Out(0, "FA 1:1 ack 1");
-  t.In (2, "FA 1:1 ack 2 win 65535");
-  t.Out(2, "A  2:2 ack 2");
-}
-
-TEST(TimeWait, TheFinAgainStartsItAnew) {
-  TcpTrace t;
-  ToTimeWait(t);
-  t.In (50000,  "FA 1:1 ack 2 win 65535");
-  EXPECT_EQ(DropReason::kTcpTimeWait, t.last());
-  t.Out(50000,  "A  2:2 ack 2");
-  t.Quiet(109999);
-  EXPECT_EQ(1u, t.tcp().sockets);
-  t.Quiet(110001);
-  t.ExpectGone();
-}
-
-TEST(TimeWait, OtherSegments) {
-  TcpTrace t;
-  ToTimeWait(t);
-  t.In (10, "A  2:2   ack 2 win 65535");
-  t.In (10, "PA 2:102 ack 2 win 65535");
-  t.Out(10, "A  2:2   ack 2");
-  t.In (10, "A  0:0   ack 2 win 65535");
-  t.Out(10, "A  2:2   ack 2");
-  t.In (20, "R  2:2");  // RFC 1337: assassination is not heeded
-  EXPECT_EQ(DropReason::kTcpTimeWait, t.last());
-  t.In (20, "S  1:1 win 65535 <mss 1460>");  // an old SYN
-  t.Out(20, "A  2:2   ack 2");
-  EXPECT_EQ(1u, t.tcp().sockets);
-  t.Quiet(60003);
-  t.ExpectGone();
-}
-
-// RFC 9293 §3.10.7.4, fourth; RFC 6191 §2. Our new number is beyond all of the old connection's (RFC 9293 §3.6.1).
-TEST(TimeWait, ANewSynOpensANewConnection) {
-  TcpTrace t;
-  ToTimeWait(t);
-  const uint32_t old = t.iss();
-  t.In (3, "S  1000:1000        win 65535 <mss 1460>");
-  t.Out(3, "SA 0:0     ack 1001 <mss 1460>");
-  EXPECT_LT(2, static_cast<int32_t>(t.iss() - old));
-  t.In (3, "A  1001:1001 ack 1 win 65535");
-  t.Accept();
-  EXPECT_EQ(TcpState::kEstablished, t.sock().state);
-  EXPECT_EQ(1u, t.tcp().sockets);
-}
-
-TEST(TimeWait, ANewSynAfterManyBytes) {
-  TcpTrace t;
-  t.Establish();
-  uint32_t seq = 1;
-  for (int i = 0; i < 300; ++i, seq += 10000) {  // 3 MB in 0.3 s: faster than the clock of initial numbers
-    t.Send(10000);
-    for (const std::string& line : t.Drain()) EXPECT_NE("", line);
-    t.In(i, absl::StrCat("A 1:1 ack ", seq + 10000, " win 65535"));
-    t.Drain();
-  }
-  t.Close();
-  t.Drain();
-  t.In (300, absl::StrCat("FA 1:1 ack ", seq + 1, " win 65535"));
-  t.Drain();
-  const uint32_t old = t.iss();
-  t.In (301, "S  1000:1000        win 65535 <mss 1460>");
-  t.Out(301, "SA 0:0     ack 1001 <mss 1460>");
-  EXPECT_LT(static_cast<int32_t>(seq), static_cast<int32_t>(t.iss() - old));
-}
-
-// The bound on control blocks: the oldest TIME-WAIT makes room.
-TEST(TimeWait, MakesRoomAtTheBound) {
-  TcpTrace t({.host = {.tcp = {.max_sockets = 2}}});
-  ToTimeWait(t);
-  for (uint16_t port : {40001, 40002}) {
-    t.From(port);
-    t.In (5, "S  0:0       win 65535 <mss 1460>");
-    if (port == 40002) break;
-    t.Out(5, "SA 0:0 ack 1 <mss 1460>");
-  }
-  t.Out(5, "SA 0:0 ack 1 <mss 1460>");
-  EXPECT_EQ(1u, t.tcp().counters.time_wait_recycled);
-  t.From(40003);
-  t.In (6, "S  0:0       win 65535 <mss 1460>");
-  EXPECT_EQ(DropReason::kTcpNoMemory, t.last());
 }
 
 }  // namespace

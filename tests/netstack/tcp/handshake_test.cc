@@ -237,29 +237,6 @@ TEST(Listen, WhatIsNoSyn) {
   EXPECT_EQ(0u, t.tcp().sockets);
 }
 
-TEST(Listen, BacklogBoundsHalfOpenAndUnaccepted) {
-  TcpTrace t;
-  t.Listen(80, 2);
-  t.In (0, "S  0:0       win 65535 <mss 1460>");
-  t.Out(0, "SA 0:0 ack 1 <mss 1460>");
-  t.In (0, "A  1:1 ack 1 win 65535");
-  t.From(40001);
-  t.In (0, "S  0:0       win 65535 <mss 1460>");
-  t.Out(0, "SA 0:0 ack 1 <mss 1460>");
-  t.From(40002);
-  t.In (0, "S  0:0       win 65535 <mss 1460>");  // full: no answer, the peer tries again
-  EXPECT_EQ(DropReason::kTcpSynQueueFull, t.last());
-  t.Accept();
-  t.From(40002);
-  t.In (1, "S  0:0       win 65535 <mss 1460>");
-  t.Out(1, "SA 0:0 ack 1 <mss 1460>");
-  t.From(40001);
-  t.In (1, "R  1:1");
-  t.From(40003);
-  t.In (2, "S  0:0       win 65535 <mss 1460>");
-  t.Out(2, "SA 0:0 ack 1 <mss 1460>");
-}
-
 TEST(Listen, ClosingResetsWhatNobodyAccepted) {
   TcpTrace t;
   t.Listen(80);

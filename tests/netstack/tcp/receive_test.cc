@@ -296,7 +296,7 @@ TEST(Receive, TheRightEdgeNeverMovesLeft) {
       t.In(i, absl::StrCat("A ", seq, ":", seq + n, " ack 1 win 512"));
       seq += n;
       t.Drain();
-      if (random.OneIn(5)) t.In(i, "A 0:0 ack 1 win 512");  // an old segment: the host says its window now
+      if (random.OneIn(5)) t.In(i, "A -1:0 ack 1 win 512");  // an old byte: the host says its window now
       t.Drain();
       if (random.OneIn(3)) {
         const uint64_t some = random.Below(seq - read + 1);

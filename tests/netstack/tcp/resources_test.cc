@@ -104,7 +104,7 @@ TEST(NoFrames, ProbesGoOnLater) {
 
 // Two connections whose send queues hold nearly everything still receive: one segment each at a time.
 TEST(FewFrames, EmptyReceiversKeepAWindow) {
-  TcpTrace t({.host = {.frames = 64}});
+  TcpTrace t({.host = {.frames = 64, .tcp = {.invalid_ratelimit_ms = 0}}});
   t.Establish({.window = 0});
   Shortage shortage(t.host().pool(), 4);
   for (int i = 0; i < 5; ++i) {

@@ -1,0 +1,93 @@
+#include "netstack/host/tcp_flags.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+namespace weir {
+namespace {
+
+using netstack::TcpSettings;
+
+// A number, and what it may be.
+struct Setting {
+  absl::string_view name;
+  std::variant<bool TcpSettings::*, uint8_t TcpSettings::*, uint32_t TcpSettings::*> member;
+  uint32_t least = 0;
+  uint32_t most = 1;
+};
+
+// In the order of ip-sysctl.
+constexpr Setting kSettings[] = {
+    {"challenge_ack_limit", &TcpSettings::challenge_ack_limit, 0, 1'000'000},
+    {"dsack", &TcpSettings::dsack},
+    {"early_retrans", &TcpSettings::early_retrans},
+    {"ecn", &TcpSettings::ecn, 0, 2},
+    {"fin_timeout", &TcpSettings::fin_timeout_s, 1, 32767},
+    {"frto", &TcpSettings::frto},
+    {"invalid_ratelimit", &TcpSettings::invalid_ratelimit_ms, 0, 60'000},
+    {"max_orphans", &TcpSettings::max_orphans, 0, 1 << 24},
+    {"max_syn_backlog", &TcpSettings::max_syn_backlog, 1, 65535},
+    {"max_tw_buckets", &TcpSettings::max_tw_buckets, 0, 1 << 24},
+    {"sack", &TcpSettings::sack},
+    {"slow_start_after_idle", &TcpSettings::slow_start_after_idle},
+    {"syncookies", &TcpSettings::syncookies},
+    {"timestamps", &TcpSettings::timestamps, 0, 2},
+    {"tw_reuse", &TcpSettings::tw_reuse, 0, 2},
+    {"window_scaling", &TcpSettings::window_scaling},
+};
+
+absl::Status Wrong(absl::string_view part, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("--tcp=", part, ": ", what));
+}
+
+absl::Status Unknown(absl::string_view part) {
+  std::string names = "congestion_control";
+  for (const Setting& setting : kSettings) absl::StrAppend(&names, ", ", setting.name);
+  return Wrong(part, absl::StrCat("no such setting; there are ", names));
+}
+
+absl::Status SetNumber(const Setting& setting, absl::string_view part, absl::string_view text, TcpSettings* settings) {
+  uint32_t value = 0;
+  if (!absl::SimpleAtoi(text, &value) || value < setting.least || value > setting.most) {
+    return Wrong(part, absl::StrCat("a number from ", setting.least, " to ", setting.most));
+  }
+  std::visit([&](auto member) { settings->*member = static_cast<std::decay_t<decltype(settings->*member)>>(value); },
+             setting.member);
+  return absl::OkStatus();
+}
+
+absl::Status SetCongestionControl(absl::string_view part, absl::string_view text, TcpSettings* settings) {
+  const std::optional<netstack::TcpCongestionControl> control = netstack::TcpCongestionControlByName({text.data(), text.size()});
+  if (!control.has_value()) return Wrong(part, "no such congestion control");
+  settings->congestion_control = *control;
+  return absl::OkStatus();
+}
+
+absl::Status SetOne(absl::string_view part, TcpSettings* settings) {
+  const std::pair<absl::string_view, absl::string_view> words = absl::StrSplit(part, absl::MaxSplits('=', 1));
+  const absl::string_view name = absl::StripPrefix(words.first, "tcp_");
+  for (const Setting& setting : kSettings) {
+    if (name == setting.name) return SetNumber(setting, part, words.second, settings);
+  }
+  if (name == "congestion_control") return SetCongestionControl(part, words.second, settings);
+  return Unknown(part);
+}
+
+}  // namespace
+
+absl::Status ParseTcpSettings(absl::string_view text, TcpSettings* settings) {
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    const absl::Status status = SetOne(absl::StripAsciiWhitespace(part), settings);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace weir

@@ -1,0 +1,116 @@
+#include "netstack/socket/kernel_tcp_options.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+#include "netstack/socket/kernel_stream.h"
+#include "netstack/socket/sockaddr.h"
+#include "netstack/tcp/tcp_state.h"
+#include "runtime/base/errno_status.h"
+
+namespace weir::netstack {
+namespace {
+
+absl::Status Failed(std::string_view what) {
+  return runtime::ErrnoStatus(errno, absl::StrCat("cannot set ", absl::string_view(what.data(), what.size())));
+}
+
+// By the kernel's numbers (net/tcp_states.h), which begin with 1.
+constexpr TcpState kStates[] = {TcpState::kClosed,      TcpState::kEstablished, TcpState::kSynSent,
+                                TcpState::kSynReceived, TcpState::kFinWait1,    TcpState::kFinWait2,
+                                TcpState::kTimeWait,    TcpState::kClosed,      TcpState::kCloseWait,
+                                TcpState::kLastAck,     TcpState::kClosed,      TcpState::kClosing,
+                                TcpState::kSynReceived};
+
+}  // namespace
+
+absl::Status SetKernelTcpOption(int fd, TcpSockOption option, uint32_t value) {
+  struct {
+    int level, name;
+    std::string_view text;
+  } constexpr kNames[] = {{IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY"},
+                          {IPPROTO_TCP, TCP_CORK, "TCP_CORK"},
+                          {IPPROTO_TCP, TCP_QUICKACK, "TCP_QUICKACK"},
+                          {IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT"},
+                          {SOL_SOCKET, SO_LINGER, "SO_LINGER"},
+                          {SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF"},
+                          {SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF"}};
+  const auto& [level, name, text] = kNames[static_cast<size_t>(option)];
+  if (option == TcpSockOption::kResetOnClose) {
+    if (value > 1) return runtime::ErrnoStatus(EINVAL, "cannot set SO_LINGER");
+    const linger now{.l_onoff = value != 0, .l_linger = 0};
+    return setsockopt(fd, level, name, &now, sizeof now) == 0 ? absl::OkStatus() : Failed(text);
+  }
+  return SetSocketOption(fd, level, name, static_cast<int>(value)) ? absl::OkStatus() : Failed(text);
+}
+
+absl::Status SetKernelKeepAlive(int fd, const std::optional<TcpKeepAlive>& times) {
+  const bool set = !times.has_value() || (SetSocketOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, times->idle_s) &&
+                                          SetSocketOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, times->interval_s) &&
+                                          SetSocketOption(fd, IPPROTO_TCP, TCP_KEEPCNT, times->count));
+  if (!set || !SetSocketOption(fd, SOL_SOCKET, SO_KEEPALIVE, times.has_value())) return Failed("SO_KEEPALIVE");
+  return absl::OkStatus();
+}
+
+absl::Status SetKernelCongestionControl(int fd, std::string_view name) {
+  if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size())) == 0) {
+    return absl::OkStatus();
+  }
+  return Failed("TCP_CONGESTION");
+}
+
+absl::StatusOr<TcpInfo> KernelTcpInfo(int fd) {
+  tcp_info info{};  // an older kernel fills less of it
+  socklen_t length = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return runtime::ErrnoStatus(errno, "TCP_INFO");
+  constexpr uint32_t kNoMinRtt = UINT32_MAX;
+  return TcpInfo{.state = info.tcpi_state < std::size(kStates) ? kStates[info.tcpi_state] : TcpState::kClosed,
+                 .ca_state = static_cast<TcpCaState>(info.tcpi_ca_state),
+                 .timestamps = (info.tcpi_options & TCPI_OPT_TIMESTAMPS) != 0,
+                 .sack = (info.tcpi_options & TCPI_OPT_SACK) != 0,
+                 .window_scaling = (info.tcpi_options & TCPI_OPT_WSCALE) != 0,
+                 .snd_wscale = info.tcpi_snd_wscale,
+                 .rcv_wscale = info.tcpi_rcv_wscale,
+                 .retransmits = info.tcpi_retransmits,
+                 .probes = info.tcpi_probes,
+                 .backoff = info.tcpi_backoff,
+                 .rto_ns = info.tcpi_rto * kMicrosecond,
+                 .rtt_ns = info.tcpi_rtt * kMicrosecond,
+                 .rttvar_ns = info.tcpi_rttvar * kMicrosecond,
+                 .min_rtt_ns = info.tcpi_min_rtt == kNoMinRtt ? 0 : info.tcpi_min_rtt * kMicrosecond,
+                 .snd_mss = info.tcpi_snd_mss,
+                 .rcv_mss = info.tcpi_rcv_mss,
+                 .advmss = info.tcpi_advmss,
+                 .snd_cwnd = info.tcpi_snd_cwnd,
+                 .snd_ssthresh = info.tcpi_snd_ssthresh,
+                 .unacked = info.tcpi_unacked,
+                 .lost = info.tcpi_lost,
+                 .snd_wnd = info.tcpi_snd_wnd,
+                 .notsent_bytes = info.tcpi_notsent_bytes,
+                 .bytes_sent = info.tcpi_bytes_sent,
+                 .bytes_retrans = info.tcpi_bytes_retrans,
+                 .bytes_acked = info.tcpi_bytes_acked,
+                 .bytes_received = info.tcpi_bytes_received,
+                 .segs_out = info.tcpi_segs_out,
+                 .segs_in = info.tcpi_segs_in,
+                 .total_retrans = info.tcpi_total_retrans};
+}
+
+absl::Status KernelStream::SetTcpOption(TcpSockOption option, uint32_t value) {
+  return SetKernelTcpOption(fd_, option, value);
+}
+
+absl::Status KernelStream::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
+  return SetKernelKeepAlive(fd_, times);
+}
+
+absl::Status KernelStream::SetCongestionControl(std::string_view name) { return SetKernelCongestionControl(fd_, name); }
+
+absl::StatusOr<TcpInfo> KernelStream::Info() const { return KernelTcpInfo(fd_); }
+
+}  // namespace weir::netstack

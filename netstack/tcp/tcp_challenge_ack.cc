@@ -1,0 +1,57 @@
+#include "netstack/tcp/tcp_challenge_ack.h"
+
+#include "netstack/tcp/tcp_context.h"
+
+namespace weir::netstack {
+namespace {
+
+void AckNow(TcpSock& sock) {
+  sock.ack_now = true;
+  sock.context.WantOutput(sock);
+}
+
+// Linux: __tcp_oow_rate_limited.
+bool LimitedForSock(TcpSock& sock, Nanos now_ns) {
+  TcpContext& context = sock.context;
+  const Nanos interval_ns = context.settings.invalid_ratelimit_ms * kMillisecond;
+  if (sock.last_oow_ack_ns != 0 && now_ns - sock.last_oow_ack_ns < interval_ns) {
+    ++context.counters.acks_withheld;
+    return true;
+  }
+  sock.last_oow_ack_ns = now_ns;
+  return false;
+}
+
+// How many there are in a second is drawn, from half of the limit to one and a half: whoever could count them would
+// learn from it what other connections were asked (the side channel of CVE-2016-5696).
+bool LimitedForHost(TcpContext& context, Nanos now_ns) {
+  const uint32_t limit = context.settings.challenge_ack_limit;
+  auto& challenges = context.challenges;
+  if (now_ns / kSecond != challenges.second) {
+    challenges.second = now_ns / kSecond;
+    challenges.left = limit == 0 ? 0 : (limit + 1) / 2 + static_cast<uint32_t>(context.ip.Draw() % limit);
+  }
+  if (challenges.left == 0) {
+    ++context.counters.acks_withheld;
+    return true;
+  }
+  --challenges.left;
+  return false;
+}
+
+}  // namespace
+
+void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns) {
+  if (LimitedForSock(sock, now_ns) || LimitedForHost(sock.context, now_ns)) return;
+  ++sock.context.counters.challenge_acks;
+  AckNow(sock);
+}
+
+bool TcpSendDupack(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  const bool data = segment.length() > 0 && !segment.has(kTcpSyn);
+  if (!data && LimitedForSock(sock, now_ns)) return false;
+  AckNow(sock);
+  return true;
+}
+
+}  // namespace weir::netstack

@@ -1,0 +1,22 @@
+// The steps of opening a connection that both the listener (tcp_listen.cc) and the states after it (tcp_state.cc) take.
+#ifndef NETSTACK_TCP_TCP_HANDSHAKE_H_
+#define NETSTACK_TCP_TCP_HANDSHAKE_H_
+
+#include "netstack/tcp/tcp_segment.h"
+#include "netstack/tcp/tcp_sock.h"
+
+namespace weir::netstack {
+
+// What the peer's SYN says: sequence, window, MSS (RFC 9293 §3.7.1) and what it agrees to.
+void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns);
+
+// Half-open, in the listener's SYN queue.
+void TcpJoinListener(TcpSock& sock, TcpListenSock& listener);
+// Established, from the SYN queue to the accept queue.
+void TcpMoveToAcceptQueue(TcpSock& sock);
+// Accepted, or over: no longer the listener's. Before the state changes.
+void TcpLeaveListener(TcpSock& sock);
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_TCP_TCP_HANDSHAKE_H_

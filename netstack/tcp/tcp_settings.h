@@ -1,0 +1,59 @@
+// TcpSettings: what Linux has as sysctls of TCP, and under its names (Documentation/networking/ip-sysctl); `--tcp` sets
+// them (netstack/host/tcp_flags.cc). One set for a shard.
+#ifndef NETSTACK_TCP_TCP_SETTINGS_H_
+#define NETSTACK_TCP_TCP_SETTINGS_H_
+
+#include <cstdint>
+
+#include "netstack/tcp/tcp_congestion.h"
+
+namespace weir::netstack {
+
+struct TcpSettings {
+  // Control blocks on this shard, TIME-WAIT included. At the bound the oldest in TIME-WAIT makes room.
+  uint32_t max_sockets = 65536;
+  // Unread bytes that a connection may hold: tcp_rmem's default times four, for an RTT of 4 ms at 1 Gbit/s.
+  uint32_t receive_buffer = 512 << 10;
+  // Unacknowledged and unsent bytes that a connection may hold.
+  uint32_t send_buffer = 512 << 10;
+  // Options to offer and to take, by their Linux names: tcp_timestamps (0: off, 1: on, 2: on without a secret offset),
+  // tcp_sack, tcp_dsack, tcp_window_scaling.
+  uint8_t timestamps = 1;
+  bool sack = true;
+  bool dsack = true;
+  bool window_scaling = true;
+  // tcp_ecn: 0: off; 1: asked for and agreed to; 2: agreed to.
+  uint8_t ecn = 2;
+  // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
+  bool frto = true;
+  bool early_retrans = true;
+  // tcp_congestion_control for new connections, tcp_slow_start_after_idle.
+  TcpCongestionControl congestion_control = TcpCongestionControl::kCubic;
+  bool slow_start_after_idle = true;
+  // Half-open connections of a listener that are remembered, besides its backlog (tcp_max_syn_backlog), and whether the
+  // others get a cookie (tcp_syncookies; RFC 4987 §3.6). Each is a control block.
+  uint32_t max_syn_backlog = 4096;
+  uint8_t syncookies = 1;
+  // Connections in TIME-WAIT, beyond which they end at once (tcp_max_tw_buckets), and whether one may be used for a new
+  // connection to the same peer: 0 not, 1 yes, 2 with ourselves (tcp_tw_reuse).
+  uint32_t max_tw_buckets = 65536;
+  uint8_t tw_reuse = 2;
+  // Connections that their program has closed and that still have something to send, or wait for the peer's FIN; more
+  // are reset (tcp_max_orphans). A quarter of the control blocks, for each of which a send buffer may be full.
+  uint32_t max_orphans = 16384;
+  // How long one of them waits for the peer's FIN (tcp_fin_timeout).
+  uint32_t fin_timeout_s = 60;
+  // RFC 5961 §7: challenge ACKs in a second, and the least time between two for one connection (tcp_challenge_ack_limit,
+  // tcp_invalid_ratelimit). The limit is RFC 5961's idea and the value Linux had until 6.0, which then left the limit to
+  // each connection; here what one shard can be made to send stays bounded.
+  uint32_t challenge_ack_limit = 1000;
+  uint32_t invalid_ratelimit_ms = 500;
+  // Header prediction; off only to show that it changes nothing.
+  bool prediction = true;
+
+  friend bool operator==(const TcpSettings&, const TcpSettings&) = default;
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_TCP_TCP_SETTINGS_H_

@@ -1,0 +1,96 @@
+#include "netstack/tcp/tcp_sock_options.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+#include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_initial.h"
+#include "netstack/tcp/tcp_output.h"
+
+namespace weir::netstack {
+namespace {
+
+// SOCK_MIN_RCVBUF, and what the window scale can say.
+constexpr uint32_t kMinBuffer = 2304;
+constexpr uint32_t kMaxBuffer = 65535u << kTcpWindowScale;
+
+void SetQuickAck(TcpSock& sock, bool on) {
+  sock.quick_acks = on ? kTcpQuickAcks : 0;
+  if (!on || !sock.ack_delayed) return;
+  sock.ack_now = true;
+  sock.context.WantOutput(sock);
+}
+
+uint32_t Segments(uint32_t bytes, uint32_t mss) { return (bytes + mss - 1) / mss; }
+
+}  // namespace
+
+int TcpSetOption(TcpSock& sock, TcpSockOption option, uint32_t value) {
+  const bool on = value != 0;
+  switch (option) {
+    case TcpSockOption::kNoDelay:
+    case TcpSockOption::kCork:
+      if (value > 1) return EINVAL;
+      (option == TcpSockOption::kNoDelay ? sock.nodelay : sock.cork) = on;
+      // What was held may go (tcp_push_pending_frames).
+      if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
+      return 0;
+    case TcpSockOption::kQuickAck:
+      if (value > 1) return EINVAL;
+      SetQuickAck(sock, on);
+      return 0;
+    case TcpSockOption::kUserTimeout:
+      if (value > INT_MAX) return EINVAL;
+      sock.user_timeout_ns = value * kMillisecond;
+      return 0;
+    case TcpSockOption::kResetOnClose:
+      if (value > 1) return EINVAL;
+      sock.reset_on_close = on;
+      return 0;
+    case TcpSockOption::kReceiveBuffer:
+      sock.rcv.buffer = std::clamp(value, kMinBuffer, kMaxBuffer);
+      return 0;
+    case TcpSockOption::kSendBuffer:
+      sock.snd.buffer = std::clamp(value, kMinBuffer, kMaxBuffer);
+      return 0;
+  }
+  return EINVAL;
+}
+
+TcpInfo TcpGetInfo(const TcpSock& sock) {
+  const uint32_t mss = std::max<uint32_t>(sock.snd.mss, 1);
+  const uint32_t ssthresh = sock.congestion.ssthresh();
+  return {.state = sock.state,
+          .ca_state = sock.recovery.state,
+          .timestamps = sock.ts.ok,
+          .sack = sock.sack.ok,
+          .window_scaling = sock.rcv.wscale != 0,
+          .snd_wscale = sock.snd.wscale,
+          .rcv_wscale = sock.rcv.wscale,
+          .retransmits = sock.retries,
+          .probes = std::max(sock.probes, sock.keepalive.probes),
+          .backoff = sock.backoff,
+          .rto_ns = sock.rtt.rto_ns,
+          .rtt_ns = sock.rtt.srtt_ns,
+          .rttvar_ns = sock.rtt.rttvar_ns,
+          .min_rtt_ns = sock.rtt.min_ns,
+          .snd_mss = sock.snd.mss,
+          .rcv_mss = sock.rcv.mss,
+          .advmss = sock.rcv.advmss,
+          .snd_cwnd = sock.congestion.cwnd() / mss,
+          .snd_ssthresh = ssthresh == UINT32_MAX ? uint32_t{INT_MAX} : ssthresh / mss,
+          .unacked = Segments(static_cast<uint32_t>(sock.snd.nxt - sock.snd.una), mss),
+          .lost = Segments(sock.board.lost_out, mss),
+          .snd_wnd = sock.snd.wnd,
+          .notsent_bytes = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt),
+          .bytes_sent = sock.stats.bytes_sent,
+          .bytes_retrans = sock.stats.bytes_retrans,
+          .bytes_acked = sock.stats.bytes_acked,
+          .bytes_received = sock.stats.bytes_received,
+          .segs_out = sock.stats.segs_out,
+          .segs_in = sock.stats.segs_in,
+          .total_retrans = sock.stats.total_retrans};
+}
+
+}  // namespace weir::netstack

@@ -1,0 +1,78 @@
+// What a program may set on a TCP connection, and what it may ask about it. The names in comments are Linux's (tcp(7),
+// socket(7)). Shared by the public stream (netstack/socket/tcp_stream.h) and both of its backends.
+#ifndef NETSTACK_TCP_TCP_SOCK_OPTIONS_H_
+#define NETSTACK_TCP_TCP_SOCK_OPTIONS_H_
+
+#include <cstdint>
+
+#include "netstack/tcp/tcp_state.h"
+#include "runtime/base/time.h"
+
+namespace weir::netstack {
+
+struct TcpSock;
+
+enum class TcpSockOption : uint8_t {
+  kNoDelay,        // TCP_NODELAY: 0 or 1
+  kCork,           // TCP_CORK: 0 or 1
+  kQuickAck,       // TCP_QUICKACK: 0 or 1
+  kUserTimeout,    // TCP_USER_TIMEOUT: ms; 0: none
+  kResetOnClose,   // SO_LINGER with a time of 0: 0 or 1
+  kReceiveBuffer,  // SO_RCVBUF: bytes
+  kSendBuffer,     // SO_SNDBUF: bytes
+};
+
+// SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT, and what Linux has for them. Within the bounds of
+// Linux: times from 1 to 32767, the count from 1 to 127.
+struct TcpKeepAlive {
+  int idle_s = 7200;
+  int interval_s = 75;
+  int count = 9;
+
+  bool valid() const {
+    return idle_s >= 1 && idle_s <= 32767 && interval_s >= 1 && interval_s <= 32767 && count >= 1 && count <= 127;
+  }
+};
+
+// TCP_INFO: what both stacks know. Times that were not measured are 0.
+struct TcpInfo {
+  TcpState state = TcpState::kClosed;
+  TcpCaState ca_state = TcpCaState::kOpen;
+  bool timestamps = false;
+  bool sack = false;
+  bool window_scaling = false;
+  uint8_t snd_wscale = 0;
+  uint8_t rcv_wscale = 0;
+  uint8_t retransmits = 0;  // of what is unanswered now
+  uint8_t probes = 0;       // since the window closed, or the peer fell silent
+  uint8_t backoff = 0;
+  Nanos rto_ns = 0;
+  Nanos rtt_ns = 0;
+  Nanos rttvar_ns = 0;
+  Nanos min_rtt_ns = 0;
+  uint32_t snd_mss = 0;
+  uint32_t rcv_mss = 0;
+  uint32_t advmss = 0;
+  uint32_t snd_cwnd = 0;      // in segments, as the following
+  uint32_t snd_ssthresh = 0;  // 0x7fffffff: none yet
+  uint32_t unacked = 0;
+  uint32_t lost = 0;
+  uint32_t snd_wnd = 0;      // bytes, as the following
+  uint32_t notsent_bytes = 0;
+  // Since the connection began.
+  uint64_t bytes_sent = 0;  // retransmissions included
+  uint64_t bytes_retrans = 0;
+  uint64_t bytes_acked = 0;
+  uint64_t bytes_received = 0;
+  uint32_t segs_out = 0;
+  uint32_t segs_in = 0;
+  uint32_t total_retrans = 0;  // segments
+};
+
+// 0, or EINVAL: not one of the values above. Buffers are brought within their bounds, as by Linux.
+int TcpSetOption(TcpSock& sock, TcpSockOption option, uint32_t value);
+TcpInfo TcpGetInfo(const TcpSock& sock);
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_TCP_TCP_SOCK_OPTIONS_H_

@@ -1,0 +1,59 @@
+// --tcp=KEY=VALUE,…: names and values of Linux's ip-sysctl documentation, and one line for each mistake.
+#include "netstack/host/tcp_flags.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace weir {
+namespace {
+
+using netstack::TcpSettings;
+
+TcpSettings Parsed(absl::string_view text) {
+  TcpSettings settings;
+  const absl::Status status = ParseTcpSettings(text, &settings);
+  EXPECT_TRUE(status.ok()) << status;
+  return settings;
+}
+
+std::string Error(absl::string_view text) {
+  TcpSettings settings;
+  const absl::Status status = ParseTcpSettings(text, &settings);
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
+  return std::string(status.message());
+}
+
+TEST(TcpFlags, SetsWhatIsNamed) {
+  const TcpSettings settings = Parsed("timestamps=2,sack=0");
+  EXPECT_EQ(settings.timestamps, 2);
+  EXPECT_FALSE(settings.sack);
+  EXPECT_TRUE(settings.dsack);
+  EXPECT_TRUE(settings.window_scaling);
+}
+
+TEST(TcpFlags, SysctlNamesToo) {
+  EXPECT_FALSE(Parsed("tcp_window_scaling=0, tcp_dsack=1").window_scaling);
+}
+
+TEST(TcpFlags, NothingIsNothing) { EXPECT_EQ(Parsed("").timestamps, TcpSettings().timestamps); }
+
+TEST(TcpFlags, CongestionControlByName) {
+  EXPECT_EQ(Parsed("congestion_control=reno").congestion_control, netstack::TcpCongestionControl::kReno);
+  EXPECT_EQ(Error("congestion_control=vegas"), "--tcp=congestion_control=vegas: no such congestion control");
+}
+
+TEST(TcpFlags, UnknownNames) {
+  EXPECT_EQ(Error("sack=1,sock=0").find("--tcp=sock=0: no such setting; there are "), 0u);
+  EXPECT_NE(Error("tcp_=0").find("window_scaling"), std::string::npos);
+}
+
+TEST(TcpFlags, BadValues) {
+  EXPECT_EQ(Error("timestamps=3"), "--tcp=timestamps=3: a number from 0 to 2");
+  for (const char* text : {"timestamps", "timestamps=", "timestamps=-1", "timestamps=1x", "timestamps=4294967296"}) {
+    EXPECT_NE(Error(text).find("a number from 0 to 2"), std::string::npos) << text;
+  }
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,167 @@
+// Options of TCP streams and TCP_INFO, over the kernel's stack and weir's own: both promise the same (tcp_stream.h).
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "netstack/socket/tcp_listener.h"
+#include "tests/netstack/socket/udp_fixture.h"
+
+namespace weir {
+namespace {
+
+using testing::RecvText;
+using testing::SendText;
+
+// The parameter: over the kernel.
+class TcpOptionsTest : public ::testing::TestWithParam<bool> {
+ protected:
+  TcpOptionsTest() {
+    if (GetParam()) {
+      world_ = std::make_unique<testing::KernelUdpWorld>();
+    } else {
+      world_ = std::make_unique<testing::InetUdpWorld>();
+    }
+  }
+  using Body = std::function<Task<void>(TcpStream& client, TcpStream& server)>;
+  static Task<void> AcceptOne(TcpListener& listener, TcpStream& stream) {
+    absl::StatusOr<TcpStream> accepted = co_await listener.Accept();
+    EXPECT_TRUE(accepted.ok()) << accepted.status();
+    if (accepted.ok()) stream = *std::move(accepted);
+  }
+  // Runs `body` with both ends of a connection.
+  void Run(const Body& body) {
+    auto connect = [&]() -> Task<void> {
+      absl::StatusOr<TcpListener> listener =
+          TcpListener::Listen(world_->stack(/*server=*/true), {world_->ip(/*server=*/true, /*v6=*/false), 0});
+      EXPECT_TRUE(listener.ok()) << listener.status();
+      if (!listener.ok()) co_return;
+      TcpStream server;
+      AsyncScope scope(co_await CurrentContext());
+      scope.Spawn(AcceptOne(*listener, server));
+      absl::StatusOr<TcpStream> client = co_await TcpStream::Connect(world_->stack(false), listener->local());
+      EXPECT_TRUE(client.ok()) << client.status();
+      co_await scope.Join();
+      if (client.ok()) co_await body(*client, server);
+    };
+    EXPECT_TRUE(world_->Run(connect()));
+  }
+  static void Refused(const absl::Status& status, absl::StatusCode code, absl::string_view name) {
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_NE(status.message().find(absl::StrCat("(", name, ")")), status.message().npos) << status;
+  }
+
+  std::unique_ptr<testing::UdpWorld> world_;
+};
+
+TEST_P(TcpOptionsTest, AreTaken) {
+  Run([](TcpStream& client, TcpStream&) -> Task<void> {
+    for (bool on : {true, false}) {
+      EXPECT_TRUE(client.SetNoDelay(on).ok());
+      EXPECT_TRUE(client.SetCork(on).ok());
+      EXPECT_TRUE(client.SetQuickAck(on).ok());
+    }
+    EXPECT_TRUE(client.SetKeepAlive(TcpKeepAlive{.idle_s = 10, .interval_s = 2, .count = 3}).ok());
+    EXPECT_TRUE(client.SetKeepAlive(std::nullopt).ok());
+    EXPECT_TRUE(client.SetUserTimeout(5000).ok());
+    EXPECT_TRUE(client.SetLinger(0).ok());
+    EXPECT_TRUE(client.SetLinger(std::nullopt).ok());
+    EXPECT_TRUE(client.SetReceiveBuffer(100'000).ok());
+    EXPECT_TRUE(client.SetSendBuffer(100'000).ok());
+    EXPECT_TRUE(client.SetCongestion("reno").ok());  // which every user may have
+    co_return;
+  });
+}
+
+TEST_P(TcpOptionsTest, BadValuesAreRefused) {
+  Run([](TcpStream& client, TcpStream&) -> Task<void> {
+    constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+    Refused(client.SetKeepAlive(TcpKeepAlive{.idle_s = 0}), kInvalid, "EINVAL");
+    Refused(client.SetKeepAlive(TcpKeepAlive{.interval_s = 32768}), kInvalid, "EINVAL");
+    Refused(client.SetKeepAlive(TcpKeepAlive{.count = 128}), kInvalid, "EINVAL");
+    Refused(client.SetUserTimeout(1u << 31), kInvalid, "EINVAL");
+    Refused(client.SetLinger(1), kInvalid, "EINVAL");
+    Refused(client.SetCongestion("no_such"), absl::StatusCode::kNotFound, "ENOENT");
+    co_return;
+  });
+}
+
+TEST_P(TcpOptionsTest, InfoTellsOfTheConnection) {
+  Run([](TcpStream& client, TcpStream& server) -> Task<void> {
+    EXPECT_TRUE((co_await SendText(client, std::string(5000, 'a'))).ok());
+    EXPECT_EQ((co_await RecvText(server, 5000))->size(), 5000u);
+    EXPECT_TRUE((co_await SendText(server, std::string(70, 'b'))).ok());  // and with it the last acknowledgment
+    EXPECT_EQ((co_await RecvText(client, 70))->size(), 70u);
+    const absl::StatusOr<TcpInfo> info = client.Info();
+    EXPECT_TRUE(info.ok()) << info.status();
+    if (!info.ok()) co_return;
+    EXPECT_EQ(info->state, TcpState::kEstablished);
+    EXPECT_TRUE(info->timestamps);
+    EXPECT_TRUE(info->sack);
+    EXPECT_TRUE(info->window_scaling);
+    EXPECT_EQ(info->bytes_sent, 5000u);
+    EXPECT_EQ(info->bytes_received, 70u);
+    // The kernel counts the SYN.
+    EXPECT_LE(5000u, info->bytes_acked);
+    EXPECT_GE(5001u, info->bytes_acked);
+    EXPECT_EQ(info->unacked, 0u);
+    EXPECT_EQ(info->bytes_retrans, 0u);
+    EXPECT_LE(3u, info->segs_out);
+    EXPECT_LE(2u, info->segs_in);
+    EXPECT_LE(10u, info->snd_cwnd);
+    EXPECT_LE(536u, info->snd_mss);
+    EXPECT_LT(0, info->rtt_ns);
+    EXPECT_LT(0, info->min_rtt_ns);
+    EXPECT_LE(200 * kMillisecond, info->rto_ns);
+  });
+}
+
+// SO_LINGER 0: the peer sees a reset where it would else see the end.
+TEST_P(TcpOptionsTest, LingerZeroResets) {
+  for (bool reset : {false, true}) {
+    Run([reset](TcpStream& client, TcpStream& server) -> Task<void> {
+      if (reset) EXPECT_TRUE(client.SetLinger(0).ok());
+      client.Close();
+      const absl::StatusOr<std::string> got = co_await RecvText(server, 1);
+      if (reset) {
+        Refused(got.status(), absl::StatusCode::kAborted, "ECONNRESET");
+      } else {
+        EXPECT_TRUE(got.ok()) << got.status();
+      }
+    });
+  }
+}
+
+// RFC 9293 §3.7.4: pieces that follow a small one arrive together, unless SetNoDelay. What is in flight is answered late,
+// as the reader sends nothing.
+TEST_P(TcpOptionsTest, SmallWritesGather) {
+  for (bool nodelay : {false, true}) {
+    uint64_t segments = 0;
+    Run([&](TcpStream& client, TcpStream& server) -> Task<void> {
+      EXPECT_TRUE(client.SetNoDelay(nodelay).ok());
+      EXPECT_TRUE(server.SetQuickAck(false).ok());
+      const uint32_t before = client.Info()->segs_out;
+      for (int i = 0; i < 10; ++i) {
+        EXPECT_TRUE((co_await SendText(client, "0123456789")).ok());
+        EXPECT_TRUE((co_await Sleep(std::chrono::milliseconds(1))).ok());
+      }
+      EXPECT_EQ((co_await RecvText(server, 100))->size(), 100u);
+      segments = client.Info()->segs_out - before;
+    });
+    if (nodelay) {
+      EXPECT_LE(10u, segments);
+    } else {
+      EXPECT_GE(5u, segments);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Stacks, TcpOptionsTest, ::testing::Bool(),
+                         [](const ::testing::TestParamInfo<bool>& info) { return info.param ? "Kernel" : "Inet"; });
+
+}  // namespace
+}  // namespace weir
