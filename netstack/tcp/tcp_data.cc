@@ -7,6 +7,7 @@
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_sack.h"
+#include "netstack/tcp/tcp_urgent.h"
 
 namespace weir::netstack {
 namespace {
@@ -61,7 +62,10 @@ bool HasRoom(TcpSock& sock) {
 bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
   const uint32_t length = frame.len;
   if (length == 0) return true;
-  sock.stats.bytes_received += length;
+  if (TcpHasUrg(sock, frame)) [[unlikely]] {
+    if (!HasRoom(sock)) return false;
+    TcpTakeUrg(sock, frame);
+  }
   if (sock.receive_queue.empty()) CopyToReader(sock, frame);
   if (frame.len > 0) {
     const uint32_t rest = frame.len;
@@ -69,6 +73,7 @@ bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
     if (!(crowded && Coalesce(sock, frame))) {
       if (!HasRoom(sock)) {
         sock.rcv.nxt += length - rest;
+        sock.stats.bytes_received += length - rest;
         if (rest < length) sock.context.ip.Ready(sock, ReadySock::kReadable);
         return false;
       }
@@ -79,6 +84,7 @@ bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
     sock.rcv.queued += rest;
   }
   sock.rcv.nxt += length;
+  sock.stats.bytes_received += length;
   sock.context.ip.Ready(sock, ReadySock::kReadable);
   return true;
 }

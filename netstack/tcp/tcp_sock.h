@@ -139,6 +139,12 @@ struct TcpSock : ReadySock,
     uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
 
+  // The urgent byte that is still to come: tcp_urgent.h.
+  struct {
+    Seq seq;
+    bool pending = false;
+  } urg;
+
   // Timestamps (RFC 7323 §3), once negotiated.
   struct {
     bool ok = false;

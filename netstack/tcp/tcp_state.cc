@@ -13,6 +13,7 @@
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
+#include "netstack/tcp/tcp_urgent.h"
 
 namespace weir::netstack {
 namespace {
@@ -153,6 +154,7 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     TcpDone(sock, ECONNRESET);
     return DropReason::kTcpAfterClose;
   }
+  if (segment.has(kTcpUrg)) TcpCheckUrg(sock, segment);
   return TcpDataQueue(sock, segment, now_ns);
 }
 

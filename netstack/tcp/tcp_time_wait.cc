@@ -43,7 +43,7 @@ DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     }
   }
   // RFC 9293 §3.10.7.4, eighth: the FIN again, so our ACK was lost: answer it and wait anew.
-  if (segment.has(kTcpFin) && !paws_reject) TcpEnterTimeWait(sock, now_ns);
+  if (segment.has(kTcpFin) && segment.has(kTcpAck) && !paws_reject) TcpEnterTimeWait(sock, now_ns);
   if (segment.length() > 0 || segment.seq != sock.rcv.nxt) (void)TcpSendDupack(sock, segment, now_ns);
   return DropReason::kTcpTimeWait;
 }
