@@ -148,7 +148,7 @@ SendBuffer InetTcp::NewSendBuffer(size_t bytes) {
   return SendBuffer::Allocate(tcp_.ip.pool, bytes, sock_->snd.mss);
 }
 
-absl::Status InetTcp::SetTcpOption(TcpSockOption option, uint32_t value) {
+absl::Status InetTcp::SetTcpOption(TcpSockOption option, uint64_t value) {
   const int error = netstack::TcpSetOption(*sock_, option, value);
   if (error == 0) return absl::OkStatus();
   return runtime::ErrnoStatus(error, absl::StrCat("cannot set a socket option to ", value));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "runtime/base/recycler.h"
 
@@ -62,6 +63,7 @@ void TcpContext::NoOrphan(TcpSock& sock) {
 }
 
 void TcpContext::Free(TcpSock& sock) {
+  (void)TcpSetPacing(sock, 0);
   ip.timers.Cancel(sock.timer);
   ip.timers.Cancel(sock.delack_timer);
   ip.timers.Cancel(sock.keepalive_timer);

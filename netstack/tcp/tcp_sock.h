@@ -23,6 +23,7 @@
 namespace weir::netstack {
 
 struct TcpContext;
+struct TcpPacer;
 struct TcpSock;
 
 // What the send queue keeps with each frame: the payload lies at `offset` from the frame's base, headers are written
@@ -194,6 +195,8 @@ struct TcpSock : ReadySock,
     uint32_t used = 0;  // most in flight since since_ns
     bool limited = false;
   } usage;
+
+  TcpPacer* pacer = nullptr;  // tcp_pacing.h; nullptr: not paced
 
   // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
   struct {

@@ -7,13 +7,16 @@
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_pacing.h"
 
 namespace weir::netstack {
 namespace {
 
 // SOCK_MIN_RCVBUF, and what the window scale can say.
-constexpr uint32_t kMinBuffer = 2304;
-constexpr uint32_t kMaxBuffer = 65535u << kTcpWindowScale;
+constexpr uint64_t kMinBuffer = 2304;
+constexpr uint64_t kMaxBuffer = 65535u << kTcpWindowScale;
+
+uint32_t WithinBounds(uint64_t bytes) { return static_cast<uint32_t>(std::clamp(bytes, kMinBuffer, kMaxBuffer)); }
 
 void SetQuickAck(TcpSock& sock, bool on) {
   sock.quick_acks = on ? kTcpQuickAcks : 0;
@@ -26,7 +29,7 @@ uint32_t Segments(uint32_t bytes, uint32_t mss) { return (bytes + mss - 1) / mss
 
 }  // namespace
 
-int TcpSetOption(TcpSock& sock, TcpSockOption option, uint32_t value) {
+int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
   const bool on = value != 0;
   switch (option) {
     case TcpSockOption::kNoDelay:
@@ -42,18 +45,20 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint32_t value) {
       return 0;
     case TcpSockOption::kUserTimeout:
       if (value > INT_MAX) return EINVAL;
-      sock.user_timeout_ns = value * kMillisecond;
+      sock.user_timeout_ns = static_cast<Nanos>(value) * kMillisecond;
       return 0;
     case TcpSockOption::kResetOnClose:
       if (value > 1) return EINVAL;
       sock.reset_on_close = on;
       return 0;
     case TcpSockOption::kReceiveBuffer:
-      sock.rcv.buffer = std::clamp(value, kMinBuffer, kMaxBuffer);
+      sock.rcv.buffer = WithinBounds(value);
       return 0;
     case TcpSockOption::kSendBuffer:
-      sock.snd.buffer = std::clamp(value, kMinBuffer, kMaxBuffer);
+      sock.snd.buffer = WithinBounds(value);
       return 0;
+    case TcpSockOption::kMaxPacingRate:
+      return TcpSetPacing(sock, value) ? 0 : ENOMEM;
   }
   return EINVAL;
 }

@@ -10,6 +10,7 @@
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -210,6 +211,7 @@ void TcpDone(TcpSock& sock, int error) {
   TcpCancelTimer(sock);
   context.ip.timers.Cancel(sock.delack_timer);
   context.ip.timers.Cancel(sock.keepalive_timer);
+  if (sock.pacer != nullptr) context.ip.timers.Cancel(sock.pacer->timer);
   TcpPurgeSendQueue(sock);
   sock.ofo_queue.Clear();
   if (sock.owner == nullptr) {

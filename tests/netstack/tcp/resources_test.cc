@@ -2,6 +2,7 @@
 // all goes on when there is room again. TcpTrace checks that every frame comes back.
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +27,12 @@ class Shortage {
  private:
   std::vector<runtime::Frame*> taken_;
 };
+
+// What an idle connection costs, in all, is to stay within 1 KiB.
+TEST(ControlBlock, StaysSmall) {
+  std::printf("%zu bytes\n", sizeof(netstack::TcpSock));
+  EXPECT_LE(sizeof(netstack::TcpSock), 1152u);
+}
 
 TEST(NoFrames, AHandshakeGoesOnLater) {
   TcpTrace t;
