@@ -25,8 +25,7 @@ void Unlink(TcpSock& sock) {
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this),
-      keepalive_timer(&TcpKeepaliveFired, *this) {
+    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {
   congestion.Use(context.settings.congestion_control);
   rcv.buffer = context.settings.receive_buffer;
   snd.buffer = context.settings.send_buffer;
@@ -66,7 +65,7 @@ void TcpContext::Free(TcpSock& sock) {
   (void)TcpSetPacing(sock, 0);
   ip.timers.Cancel(sock.timer);
   ip.timers.Cancel(sock.delack_timer);
-  ip.timers.Cancel(sock.keepalive_timer);
+  TcpStopKeepAlive(sock);
   NoOrphan(sock);
   demux.Remove(sock);
   Unlink(sock);
@@ -80,7 +79,7 @@ void TcpContext::FreeDead() {
     Unlink(*sock);
     ip.timers.Cancel(sock->timer);
     ip.timers.Cancel(sock->delack_timer);
-    ip.timers.Cancel(sock->keepalive_timer);
+    TcpFreeSilence(*sock);
     sock->~TcpSock();
     runtime::Recycler::ThisThread().Free(sock, sizeof(TcpSock));
     --sockets;

@@ -24,6 +24,7 @@ namespace weir::netstack {
 
 struct TcpContext;
 struct TcpPacer;
+struct TcpSilence;
 struct TcpSock;
 
 // What the send queue keeps with each frame: the payload lies at `offset` from the frame's base, headers are written
@@ -259,19 +260,8 @@ struct TcpSock : ReadySock,
   uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
   TcpTimer delack_timer;
 
-  // Silence: tcp_keepalive.h.
-  struct {
-    Nanos idle_ns = 0;  // 0: off
-    Nanos interval_ns = 0;
-    Nanos sent_ns = 0;  // the last probe
-    uint8_t count = 0;
-    uint8_t probes = 0;  // since the peer was heard
-  } keepalive;
-  Nanos heard_ns = 0;          // when an ACK was accepted last
-  Nanos user_timeout_ns = 0;   // 0: none
-  Nanos unanswered_ns = 0;     // since when what is sent again is under way; for the user timeout
-  Nanos closed_window_ns = 0;  // since when the peer's window is closed; for the user timeout
-  TcpTimer keepalive_timer;
+  Nanos heard_ns = 0;             // when an ACK was accepted last
+  TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: neither keepalive nor a user timeout
 
   bool nodelay = false;  // TCP_NODELAY
   bool cork = false;     // TCP_CORK

@@ -6,6 +6,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_initial.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_pacing.h"
 
@@ -45,8 +46,7 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
       return 0;
     case TcpSockOption::kUserTimeout:
       if (value > INT_MAX) return EINVAL;
-      sock.user_timeout_ns = static_cast<Nanos>(value) * kMillisecond;
-      return 0;
+      return TcpSetUserTimeout(sock, static_cast<Nanos>(value) * kMillisecond) ? 0 : ENOMEM;
     case TcpSockOption::kResetOnClose:
       if (value > 1) return EINVAL;
       sock.reset_on_close = on;
@@ -74,7 +74,7 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .snd_wscale = sock.snd.wscale,
           .rcv_wscale = sock.rcv.wscale,
           .retransmits = sock.retries,
-          .probes = std::max(sock.probes, sock.keepalive.probes),
+          .probes = std::max(sock.probes, sock.silence != nullptr ? sock.silence->probes : uint8_t{0}),
           .backoff = sock.backoff,
           .rto_ns = sock.rtt.rto_ns,
           .rtt_ns = sock.rtt.srtt_ns,

@@ -8,6 +8,7 @@
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_pacing.h"
@@ -210,7 +211,7 @@ void TcpDone(TcpSock& sock, int error) {
   context.demux.Remove(sock);
   TcpCancelTimer(sock);
   context.ip.timers.Cancel(sock.delack_timer);
-  context.ip.timers.Cancel(sock.keepalive_timer);
+  TcpStopKeepAlive(sock);
   if (sock.pacer != nullptr) context.ip.timers.Cancel(sock.pacer->timer);
   TcpPurgeSendQueue(sock);
   sock.ofo_queue.Clear();

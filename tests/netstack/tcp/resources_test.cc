@@ -31,7 +31,7 @@ class Shortage {
 // What an idle connection costs, in all, is to stay within 1 KiB.
 TEST(ControlBlock, StaysSmall) {
   std::printf("%zu bytes\n", sizeof(netstack::TcpSock));
-  EXPECT_LE(sizeof(netstack::TcpSock), 1152u);
+  EXPECT_LE(sizeof(netstack::TcpSock), 1024u);
 }
 
 TEST(NoFrames, AHandshakeGoesOnLater) {
