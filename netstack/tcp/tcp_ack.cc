@@ -2,6 +2,7 @@
 // and the congestion state follow.
 #include <algorithm>
 
+#include "netstack/tcp/tcp_autotune.h"
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
@@ -128,7 +129,10 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     TakeAckOfNothing(sock, segment, ack);
   }
   if (TcpWantsToSend(sock)) sock.context.WantOutput(sock);
-  if (ack.una_advanced) sock.context.ip.Ready(sock, ReadySock::kWritable);
+  if (ack.una_advanced) {
+    TcpSndbufExpand(sock);
+    sock.context.ip.Ready(sock, ReadySock::kWritable);
+  }
   return DropReason::kConsumed;
 }
 

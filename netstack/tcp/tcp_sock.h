@@ -123,6 +123,7 @@ struct TcpSock : ReadySock,
     uint8_t wscale = 0;
     bool fin = false;  // a FIN is the last thing before write_seq
     bool held = false;  // the end of the queue waits for more: tcp_nagle.h
+    bool buffer_locked = false;  // the program set `buffer`
     Seq sml;            // end of the last small segment that was sent
     uint32_t buffer = 0;  // unacknowledged and unsent bytes that it may hold
   } snd;
@@ -138,8 +139,16 @@ struct TcpSock : ReadySock,
     uint16_t advmss = 536;  // what we tell the peer: the link's MTU less headers
     uint8_t wscale = 0;
     bool fin = false;  // the peer's FIN was received in order
+    bool buffer_locked = false;  // the program set `buffer`
     uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
+
+  // What the program reads in a round trip: tcp_autotune.h.
+  struct {
+    Nanos since_ns = 0;  // when this one began; 0: nothing came yet
+    Seq seq;             // what was read by then
+    uint32_t bytes = 0;  // most that was read in one
+  } rcv_space;
 
   // The urgent byte that is still to come: tcp_urgent.h.
   struct {

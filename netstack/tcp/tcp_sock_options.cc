@@ -13,11 +13,12 @@
 namespace weir::netstack {
 namespace {
 
-// SOCK_MIN_RCVBUF, and what the window scale can say.
-constexpr uint64_t kMinBuffer = 2304;
+// What the window scale can say.
 constexpr uint64_t kMaxBuffer = 65535u << kTcpWindowScale;
 
-uint32_t WithinBounds(uint64_t bytes) { return static_cast<uint32_t>(std::clamp(bytes, kMinBuffer, kMaxBuffer)); }
+uint32_t WithinBounds(uint64_t bytes, uint64_t least) {
+  return static_cast<uint32_t>(std::clamp(bytes, least, kMaxBuffer));
+}
 
 void SetQuickAck(TcpSock& sock, bool on) {
   sock.quick_acks = on ? kTcpQuickAcks : 0;
@@ -52,10 +53,12 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
       sock.reset_on_close = on;
       return 0;
     case TcpSockOption::kReceiveBuffer:
-      sock.rcv.buffer = WithinBounds(value);
+      sock.rcv.buffer = WithinBounds(value, sock.context.settings.receive_buffer_min);
+      sock.rcv.buffer_locked = true;
       return 0;
     case TcpSockOption::kSendBuffer:
-      sock.snd.buffer = WithinBounds(value);
+      sock.snd.buffer = WithinBounds(value, sock.context.settings.send_buffer_min);
+      sock.snd.buffer_locked = true;
       return 0;
     case TcpSockOption::kMaxPacingRate:
       return TcpSetPacing(sock, value) ? 0 : ENOMEM;
