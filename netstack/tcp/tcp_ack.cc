@@ -100,7 +100,7 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpOldAck;
   }
-  TcpAckState ack{.now_ns = now_ns, .prior_una = sock.snd.una, .prior_in_flight = TcpInFlight(sock)};
+  TcpAckState ack{.now_ns = now_ns, .prior_in_flight = TcpInFlight(sock)};
   ack.ece = TcpEcnEcho(sock, segment);
   ack.ts_ecr = segment.options.ts_ecr;
   ack.has_echo = sock.ts.ok && segment.options.has_timestamps && ack.ts_ecr != 0;
