@@ -38,8 +38,9 @@ weir::Task<absl::Status> Main(weir::Shard& shard) {
   while (ended.ok()) {
     absl::StatusOr<weir::TcpStream> stream = co_await listener->Accept();
     ended = stream.status();
-    if (stream.ok()) ended = stream->SetNoDelay(true);  // the end of an answer is waited for
-    if (ended.ok()) connections.Spawn(http_server::ServeConnection(shard, files, *std::move(stream)));
+    if (!stream.ok()) break;
+    stream->SetNoDelay(true).IgnoreError();  // the end of an answer is waited for
+    connections.Spawn(http_server::ServeConnection(shard, files, *std::move(stream)));
   }
   co_await connections.Join();
   co_return ended;

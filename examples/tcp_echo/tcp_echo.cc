@@ -32,8 +32,9 @@ weir::Task<absl::Status> Main(weir::Shard& shard) {
   while (ended.ok()) {
     absl::StatusOr<weir::TcpStream> stream = co_await listener->Accept();
     ended = stream.status();
-    if (stream.ok()) ended = stream->SetNoDelay(true);  // an echo is waited for
-    if (ended.ok()) connections.Spawn(Serve(*std::move(stream)));
+    if (!stream.ok()) break;
+    stream->SetNoDelay(true).IgnoreError();  // an echo is waited for
+    connections.Spawn(Serve(*std::move(stream)));
   }
   co_await connections.Join();
   co_return ended;

@@ -61,6 +61,7 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_syncookies_failed_total", tcp.syncookies_failed);
   page.Add("tcp_challenge_acks_total", tcp.challenge_acks);
   page.Add("tcp_acks_withheld_total", tcp.acks_withheld);
+  page.Add("tcp_urgent_bytes_total", tcp.urgent_bytes);
   page.Add("tcp_orphans_reset_total", tcp.orphans_reset);
   page.Add("tcp_time_wait_recycled_total", tcp.time_wait_recycled);
   page.Add("tcp_time_wait_overflows_total", tcp.time_wait_overflows);

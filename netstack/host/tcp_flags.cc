@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -23,6 +24,9 @@ struct Setting {
   uint32_t most = 1;
 };
 
+// What a window scale of 7 can say (kTcpWindowScale).
+constexpr uint32_t kMaxBuffer = 65535u << 7;
+
 // In the order of ip-sysctl.
 constexpr Setting kSettings[] = {
     {"challenge_ack_limit", &TcpSettings::challenge_ack_limit, 0, 1'000'000},
@@ -35,6 +39,7 @@ constexpr Setting kSettings[] = {
     {"max_orphans", &TcpSettings::max_orphans, 0, 1 << 24},
     {"max_syn_backlog", &TcpSettings::max_syn_backlog, 1, 65535},
     {"max_tw_buckets", &TcpSettings::max_tw_buckets, 0, 1 << 24},
+    {"moderate_rcvbuf", &TcpSettings::moderate_rcvbuf},
     {"sack", &TcpSettings::sack},
     {"slow_start_after_idle", &TcpSettings::slow_start_after_idle},
     {"syncookies", &TcpSettings::syncookies},
@@ -48,7 +53,7 @@ absl::Status Wrong(absl::string_view part, absl::string_view what) {
 }
 
 absl::Status Unknown(absl::string_view part) {
-  std::string names = "congestion_control";
+  std::string names = "congestion_control, rmem, wmem";
   for (const Setting& setting : kSettings) absl::StrAppend(&names, ", ", setting.name);
   return Wrong(part, absl::StrCat("no such setting; there are ", names));
 }
@@ -60,6 +65,22 @@ absl::Status SetNumber(const Setting& setting, absl::string_view part, absl::str
   }
   std::visit([&](auto member) { settings->*member = static_cast<std::decay_t<decltype(settings->*member)>>(value); },
              setting.member);
+  return absl::OkStatus();
+}
+
+// "4096 131072 6291456", as the sysctl has them: in bytes, none less than the one before it.
+absl::Status SetThree(absl::string_view part, absl::string_view text, uint32_t* least, uint32_t* initial,
+                      uint32_t* most) {
+  const std::vector<absl::string_view> words = absl::StrSplit(text, ' ', absl::SkipWhitespace());
+  uint32_t values[3] = {};
+  bool ok = words.size() == 3;
+  for (size_t i = 0; ok && i < 3; ++i) {
+    ok = absl::SimpleAtoi(words[i], &values[i]) && values[i] >= (i == 0 ? 1 : values[i - 1]) && values[i] <= kMaxBuffer;
+  }
+  if (!ok) return Wrong(part, absl::StrCat("three numbers up to ", kMaxBuffer, ", rising, with spaces between"));
+  *least = values[0];
+  *initial = values[1];
+  *most = values[2];
   return absl::OkStatus();
 }
 
@@ -75,6 +96,14 @@ absl::Status SetOne(absl::string_view part, TcpSettings* settings) {
   const absl::string_view name = absl::StripPrefix(words.first, "tcp_");
   for (const Setting& setting : kSettings) {
     if (name == setting.name) return SetNumber(setting, part, words.second, settings);
+  }
+  if (name == "rmem") {
+    return SetThree(part, words.second, &settings->receive_buffer_min, &settings->receive_buffer,
+                    &settings->receive_buffer_max);
+  }
+  if (name == "wmem") {
+    return SetThree(part, words.second, &settings->send_buffer_min, &settings->send_buffer,
+                    &settings->send_buffer_max);
   }
   if (name == "congestion_control") return SetCongestionControl(part, words.second, settings);
   return Unknown(part);

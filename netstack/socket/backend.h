@@ -146,7 +146,7 @@ class StreamBackend {
   virtual Endpoint peer() const = 0;
   virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
   // Of TCP alone.
-  virtual absl::Status SetTcpOption(TcpSockOption option, uint32_t value) = 0;
+  virtual absl::Status SetTcpOption(TcpSockOption option, uint64_t value) = 0;
   virtual absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) = 0;
   virtual absl::Status SetCongestionControl(std::string_view name) = 0;
   virtual absl::StatusOr<TcpInfo> Info() const = 0;

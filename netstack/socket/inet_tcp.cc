@@ -148,21 +148,19 @@ SendBuffer InetTcp::NewSendBuffer(size_t bytes) {
   return SendBuffer::Allocate(tcp_.ip.pool, bytes, sock_->snd.mss);
 }
 
-absl::Status InetTcp::SetTcpOption(TcpSockOption option, uint32_t value) {
+absl::Status InetTcp::SetTcpOption(TcpSockOption option, uint64_t value) {
   const int error = netstack::TcpSetOption(*sock_, option, value);
   if (error == 0) return absl::OkStatus();
   return runtime::ErrnoStatus(error, absl::StrCat("cannot set a socket option to ", value));
 }
 
 absl::Status InetTcp::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
-  if (!times.has_value()) {
-    TcpSetKeepAlive(*sock_, 0, 0, 0, scheduler_.now_ns());
-    return absl::OkStatus();
-  }
-  if (!times->valid()) return runtime::ErrnoStatus(EINVAL, "cannot set SO_KEEPALIVE");
-  TcpSetKeepAlive(*sock_, static_cast<uint32_t>(times->idle_s), static_cast<uint32_t>(times->interval_s),
-                  static_cast<uint8_t>(times->count), scheduler_.now_ns());
-  return absl::OkStatus();
+  const TcpKeepAlive set = times.value_or(TcpKeepAlive());
+  if (!set.valid()) return runtime::ErrnoStatus(EINVAL, "cannot set SO_KEEPALIVE");
+  const auto idle_s = static_cast<uint32_t>(times.has_value() ? set.idle_s : 0);
+  const bool done = TcpSetKeepAlive(*sock_, idle_s, static_cast<uint32_t>(set.interval_s),
+                                    static_cast<uint8_t>(set.count), scheduler_.now_ns());
+  return done ? absl::OkStatus() : runtime::ErrnoStatus(ENOMEM, "cannot set SO_KEEPALIVE");
 }
 
 absl::Status InetTcp::SetCongestionControl(std::string_view name) {

@@ -34,7 +34,7 @@ class InetTcp final : public StreamBackend, public RecycledBackend {
   Endpoint local() const override { return sock_ == nullptr ? Endpoint() : sock_->local; }
   Endpoint peer() const override { return peer_; }
   SendBuffer NewSendBuffer(size_t bytes) override;
-  absl::Status SetTcpOption(TcpSockOption option, uint32_t value) override;
+  absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
   absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
   absl::Status SetCongestionControl(std::string_view name) override;
   absl::StatusOr<TcpInfo> Info() const override;

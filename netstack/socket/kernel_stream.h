@@ -60,7 +60,7 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   Endpoint local() const override;
   Endpoint peer() const override;
   SendBuffer NewSendBuffer(size_t bytes) override;
-  absl::Status SetTcpOption(TcpSockOption option, uint32_t value) override;
+  absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
   absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
   absl::Status SetCongestionControl(std::string_view name) override;
   absl::StatusOr<TcpInfo> Info() const override;

@@ -29,7 +29,7 @@ constexpr TcpState kStates[] = {TcpState::kClosed,      TcpState::kEstablished, 
 
 }  // namespace
 
-absl::Status SetKernelTcpOption(int fd, TcpSockOption option, uint32_t value) {
+absl::Status SetKernelTcpOption(int fd, TcpSockOption option, uint64_t value) {
   struct {
     int level, name;
     std::string_view text;
@@ -39,12 +39,17 @@ absl::Status SetKernelTcpOption(int fd, TcpSockOption option, uint32_t value) {
                           {IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT"},
                           {SOL_SOCKET, SO_LINGER, "SO_LINGER"},
                           {SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF"},
-                          {SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF"}};
+                          {SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF"},
+                          {SOL_SOCKET, SO_MAX_PACING_RATE, "SO_MAX_PACING_RATE"}};
   const auto& [level, name, text] = kNames[static_cast<size_t>(option)];
   if (option == TcpSockOption::kResetOnClose) {
     if (value > 1) return runtime::ErrnoStatus(EINVAL, "cannot set SO_LINGER");
     const linger now{.l_onoff = value != 0, .l_linger = 0};
     return setsockopt(fd, level, name, &now, sizeof now) == 0 ? absl::OkStatus() : Failed(text);
+  }
+  if (option == TcpSockOption::kMaxPacingRate) {
+    const uint64_t rate = value == 0 ? UINT64_MAX : value;
+    return setsockopt(fd, level, name, &rate, sizeof rate) == 0 ? absl::OkStatus() : Failed(text);
   }
   return SetSocketOption(fd, level, name, static_cast<int>(value)) ? absl::OkStatus() : Failed(text);
 }
@@ -101,7 +106,7 @@ absl::StatusOr<TcpInfo> KernelTcpInfo(int fd) {
                  .total_retrans = info.tcpi_total_retrans};
 }
 
-absl::Status KernelStream::SetTcpOption(TcpSockOption option, uint32_t value) {
+absl::Status KernelStream::SetTcpOption(TcpSockOption option, uint64_t value) {
   return SetKernelTcpOption(fd_, option, value);
 }
 

@@ -11,7 +11,7 @@
 
 namespace weir::netstack {
 
-absl::Status SetKernelTcpOption(int fd, TcpSockOption option, uint32_t value);
+absl::Status SetKernelTcpOption(int fd, TcpSockOption option, uint64_t value);
 absl::Status SetKernelKeepAlive(int fd, const std::optional<TcpKeepAlive>& times);
 absl::Status SetKernelCongestionControl(int fd, std::string_view name);
 absl::StatusOr<TcpInfo> KernelTcpInfo(int fd);

@@ -65,6 +65,10 @@ class TcpStream : public Stream {
   // bounds without a word. The kernel doubles the number for its overhead. SO_RCVBUF, SO_SNDBUF.
   absl::Status SetReceiveBuffer(uint32_t bytes) { return Set(netstack::TcpSockOption::kReceiveBuffer, bytes); }
   absl::Status SetSendBuffer(uint32_t bytes) { return Set(netstack::TcpSockOption::kSendBuffer, bytes); }
+  // Segments leave at intervals, at so many bytes a second at most (SO_MAX_PACING_RATE); 0: as the windows allow.
+  absl::Status SetMaxPacingRate(uint64_t bytes_per_second) {
+    return Set(netstack::TcpSockOption::kMaxPacingRate, bytes_per_second);
+  }
   // "cubic" or "reno"; over kernel sockets any that the kernel lets the user have. kNotFound (ENOENT): no such.
   // TCP_CONGESTION.
   absl::Status SetCongestion(std::string_view name) { return backend().SetCongestionControl(name); }
@@ -76,7 +80,7 @@ class TcpStream : public Stream {
   Endpoint peer() const { return backend().peer(); }
 
  private:
-  absl::Status Set(netstack::TcpSockOption option, uint32_t value) { return backend().SetTcpOption(option, value); }
+  absl::Status Set(netstack::TcpSockOption option, uint64_t value) { return backend().SetTcpOption(option, value); }
 };
 
 }  // namespace weir

@@ -2,6 +2,7 @@
 // and the congestion state follow.
 #include <algorithm>
 
+#include "netstack/tcp/tcp_autotune.h"
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
@@ -99,7 +100,7 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpOldAck;
   }
-  TcpAckState ack{.now_ns = now_ns, .prior_una = sock.snd.una, .prior_in_flight = TcpInFlight(sock)};
+  TcpAckState ack{.now_ns = now_ns, .prior_in_flight = TcpInFlight(sock)};
   ack.ece = TcpEcnEcho(sock, segment);
   ack.ts_ecr = segment.options.ts_ecr;
   ack.has_echo = sock.ts.ok && segment.options.has_timestamps && ack.ts_ecr != 0;
@@ -128,7 +129,10 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     TakeAckOfNothing(sock, segment, ack);
   }
   if (TcpWantsToSend(sock)) sock.context.WantOutput(sock);
-  if (ack.una_advanced) sock.context.ip.Ready(sock, ReadySock::kWritable);
+  if (ack.una_advanced) {
+    TcpSndbufExpand(sock);
+    sock.context.ip.Ready(sock, ReadySock::kWritable);
+  }
   return DropReason::kConsumed;
 }
 

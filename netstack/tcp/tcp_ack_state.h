@@ -6,14 +6,12 @@
 
 #include <cstdint>
 
-#include "netstack/tcp/seq.h"
 #include "runtime/base/time.h"
 
 namespace weir::netstack {
 
 struct TcpAckState {
   Nanos now_ns = 0;
-  Seq prior_una;
   uint32_t prior_in_flight = 0;
   uint32_t acked = 0;      // bytes that una advanced by
   uint32_t delivered = 0;  // bytes that are known to have arrived since the last ACK (RFC 6937 §2: DeliveredData)

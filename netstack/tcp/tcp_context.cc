@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "runtime/base/recycler.h"
 
@@ -24,8 +25,7 @@ void Unlink(TcpSock& sock) {
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this),
-      keepalive_timer(&TcpKeepaliveFired, *this) {
+    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {
   congestion.Use(context.settings.congestion_control);
   rcv.buffer = context.settings.receive_buffer;
   snd.buffer = context.settings.send_buffer;
@@ -62,9 +62,10 @@ void TcpContext::NoOrphan(TcpSock& sock) {
 }
 
 void TcpContext::Free(TcpSock& sock) {
+  (void)TcpSetPacing(sock, 0);
   ip.timers.Cancel(sock.timer);
   ip.timers.Cancel(sock.delack_timer);
-  ip.timers.Cancel(sock.keepalive_timer);
+  TcpStopKeepAlive(sock);
   NoOrphan(sock);
   demux.Remove(sock);
   Unlink(sock);
@@ -78,7 +79,7 @@ void TcpContext::FreeDead() {
     Unlink(*sock);
     ip.timers.Cancel(sock->timer);
     ip.timers.Cancel(sock->delack_timer);
-    ip.timers.Cancel(sock->keepalive_timer);
+    TcpFreeSilence(*sock);
     sock->~TcpSock();
     runtime::Recycler::ThisThread().Free(sock, sizeof(TcpSock));
     --sockets;

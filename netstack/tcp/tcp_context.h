@@ -30,6 +30,7 @@ struct TcpCounters {
   uint64_t syncookies_failed = 0;
   uint64_t challenge_acks = 0;
   uint64_t acks_withheld = 0;  // by the rate limits of tcp_challenge_ack.h
+  uint64_t urgent_bytes = 0;   // taken out of the stream
   uint64_t orphans_reset = 0;  // beyond tcp_max_orphans
   uint64_t time_wait_recycled = 0;
   uint64_t time_wait_overflows = 0;  // not entered: tcp_max_tw_buckets

@@ -4,18 +4,20 @@
 #include <cstring>
 
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_autotune.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_sack.h"
+#include "netstack/tcp/tcp_urgent.h"
 
 namespace weir::netstack {
 namespace {
 
 // Frames that a connection may keep unread. Full segments reach the byte bound first; a peer that sends tiny ones
-// (each costs a frame) meets this: receive_buffer 512 KiB in half-full segments.
-constexpr uint32_t kMaxQueuedFrames = 768;
-// Holes are rarely longer than a window of full segments: 512 KiB in 1448-byte segments.
-constexpr uint32_t kMaxOfoFrames = 362;
+// (each costs a frame) meets this: a receive buffer, 512 KiB at least, in half-full segments.
+uint32_t MaxQueuedFrames(const TcpSock& sock) { return std::max<uint32_t>(768, sock.rcv.buffer / 682); }
+// Holes are rarely longer than a window of full segments: 512 KiB, or the receive buffer, in 1448-byte segments.
+uint32_t MaxOfoFrames(const TcpSock& sock) { return std::max<uint32_t>(362, sock.rcv.buffer / 1448); }
 
 // Below this many free frames, data that no reader waits for is not queued: the Fill ring and ACKs come first.
 uint32_t FrameReserve(const runtime::FramePool& pool) { return pool.size() / 16; }
@@ -51,7 +53,7 @@ bool Coalesce(TcpSock& sock, const runtime::Frame& frame) {
 
 bool HasRoom(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
-  if (sock.receive_queue.count() >= kMaxQueuedFrames) return false;
+  if (sock.receive_queue.count() >= MaxQueuedFrames(sock)) return false;
   // A connection that holds nothing may go half into the reserve: see TcpSelectWindow.
   const uint32_t reserve = sock.receive_queue.empty() ? FrameReserve(pool) / 2 : FrameReserve(pool);
   return sock.reader_waits || pool.free_count() > reserve;
@@ -61,14 +63,18 @@ bool HasRoom(TcpSock& sock) {
 bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
   const uint32_t length = frame.len;
   if (length == 0) return true;
-  sock.stats.bytes_received += length;
+  if (TcpHasUrg(sock, frame)) [[unlikely]] {
+    if (!HasRoom(sock)) return false;
+    TcpTakeUrg(sock, frame);
+  }
   if (sock.receive_queue.empty()) CopyToReader(sock, frame);
   if (frame.len > 0) {
     const uint32_t rest = frame.len;
-    const bool crowded = sock.receive_queue.count() >= kMaxQueuedFrames / 2;
+    const bool crowded = sock.receive_queue.count() >= MaxQueuedFrames(sock) / 2;
     if (!(crowded && Coalesce(sock, frame))) {
       if (!HasRoom(sock)) {
         sock.rcv.nxt += length - rest;
+        sock.stats.bytes_received += length - rest;
         if (rest < length) sock.context.ip.Ready(sock, ReadySock::kReadable);
         return false;
       }
@@ -79,6 +85,7 @@ bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
     sock.rcv.queued += rest;
   }
   sock.rcv.nxt += length;
+  sock.stats.bytes_received += length;
   sock.context.ip.Ready(sock, ReadySock::kReadable);
   return true;
 }
@@ -112,7 +119,7 @@ DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
   sock.ack_now = true;
   runtime::Frame& frame = segment.frame;
   const runtime::FramePool& pool = sock.context.ip.pool;
-  if (sock.ofo_queue.count() >= kMaxOfoFrames || pool.free_count() <= FrameReserve(pool)) {
+  if (sock.ofo_queue.count() >= MaxOfoFrames(sock) || pool.free_count() <= FrameReserve(pool)) {
     return DropReason::kTcpOfoFull;
   }
   runtime::Frame* previous = nullptr;
@@ -225,6 +232,7 @@ DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     sock.ack_now = true;
     return DropReason::kTcpRcvPruned;
   }
+  TcpRcvSpaceAdjust(sock, now_ns);
   ScheduleAck(sock, segment.payload);
   if (fin) {
     Fin(sock, now_ns);

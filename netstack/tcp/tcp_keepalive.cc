@@ -2,73 +2,109 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_timer.h"
+#include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 namespace {
 
 // Whether so many probes, or so long a silence, are enough.
-bool Dead(const TcpSock& sock, Nanos silence_ns) {
-  const auto& keepalive = sock.keepalive;
-  if (sock.user_timeout_ns == 0) return keepalive.probes >= keepalive.count;
-  return silence_ns >= sock.user_timeout_ns && keepalive.probes > 0;
+bool Dead(const TcpSilence& silence, Nanos silent_ns) {
+  if (silence.user_timeout_ns == 0) return silence.probes >= silence.count;
+  return silent_ns >= silence.user_timeout_ns && silence.probes > 0;
+}
+
+void Fired(runtime::Timer& timer, Nanos now_ns) {
+  TcpSock& sock = static_cast<TcpTimer&>(timer).sock;
+  TcpSilence& silence = *sock.silence;
+  runtime::TimerWheel& timers = sock.context.ip.timers;
+  // What is under way is asked about by other timers, and so is a SYN.
+  const bool busy = sock.snd.nxt != sock.snd.una || TcpHasUnsent(sock) || sock.state == TcpState::kSynSent;
+  const Nanos silent_ns = now_ns - sock.heard_ns;
+  if (sock.heard_ns >= silence.sent_ns) silence.probes = 0;
+  if (busy || silent_ns < silence.idle_ns) {
+    const Nanos left_ns = busy ? silence.idle_ns : silence.idle_ns - silent_ns;
+    return timers.Arm(timer, now_ns + std::max<Nanos>(left_ns, 1));
+  }
+  if (Dead(silence, silent_ns)) {
+    TcpSendReset(sock, now_ns);
+    return TcpDone(sock, sock.soft_error != 0 ? sock.soft_error : ETIMEDOUT);
+  }
+  ++silence.probes;
+  silence.sent_ns = now_ns;
+  TcpSendProbe(sock, now_ns);
+  timers.Arm(timer, now_ns + silence.interval_ns);
+}
+
+TcpSilence* Get(TcpSock& sock) {
+  if (sock.silence == nullptr) {
+    void* place = runtime::Recycler::ThisThread().Alloc(sizeof(TcpSilence));
+    if (place != nullptr) sock.silence = new (place) TcpSilence(sock);
+  }
+  return sock.silence;
 }
 
 }  // namespace
 
-void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns) {
-  sock.keepalive.idle_ns = idle_s * kSecond;
-  sock.keepalive.interval_ns = interval_s * kSecond;
-  sock.keepalive.count = count;
-  sock.keepalive.probes = 0;
-  runtime::TimerWheel& timers = sock.context.ip.timers;
-  timers.Cancel(sock.keepalive_timer);
-  if (idle_s == 0 || sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return;
-  const Nanos heard_ns = sock.heard_ns != 0 ? sock.heard_ns : now_ns;
-  timers.Arm(sock.keepalive_timer, std::max(heard_ns + sock.keepalive.idle_ns, now_ns + 1));
+TcpSilence::TcpSilence(TcpSock& sock) : timer(&Fired, sock) {}
+
+void TcpStopKeepAlive(TcpSock& sock) {
+  if (sock.silence != nullptr) sock.context.ip.timers.Cancel(sock.silence->timer);
 }
 
-void TcpKeepaliveFired(runtime::Timer& timer, Nanos now_ns) {
-  TcpSock& sock = static_cast<TcpTimer&>(timer).sock;
-  auto& keepalive = sock.keepalive;
-  runtime::TimerWheel& timers = sock.context.ip.timers;
-  // What is under way is asked about by other timers, and so is a SYN.
-  const bool busy = sock.snd.nxt != sock.snd.una || TcpHasUnsent(sock) || sock.state == TcpState::kSynSent;
-  const Nanos silence_ns = now_ns - sock.heard_ns;
-  if (sock.heard_ns >= keepalive.sent_ns) keepalive.probes = 0;
-  if (busy || silence_ns < keepalive.idle_ns) {
-    const Nanos left_ns = busy ? keepalive.idle_ns : keepalive.idle_ns - silence_ns;
-    return timers.Arm(timer, now_ns + std::max<Nanos>(left_ns, 1));
-  }
-  if (Dead(sock, silence_ns)) {
-    TcpSendReset(sock, now_ns);
-    return TcpDone(sock, sock.soft_error != 0 ? sock.soft_error : ETIMEDOUT);
-  }
-  ++keepalive.probes;
-  keepalive.sent_ns = now_ns;
-  TcpSendProbe(sock, now_ns);
-  timers.Arm(timer, now_ns + keepalive.interval_ns);
+void TcpFreeSilence(TcpSock& sock) {
+  if (sock.silence == nullptr) return;
+  TcpStopKeepAlive(sock);
+  sock.silence->~TcpSilence();
+  runtime::Recycler::ThisThread().Free(sock.silence, sizeof(TcpSilence));
+  sock.silence = nullptr;
+}
+
+bool TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns) {
+  TcpSilence* silence = Get(sock);
+  if (silence == nullptr) return false;
+  silence->idle_ns = idle_s * kSecond;
+  silence->interval_ns = interval_s * kSecond;
+  silence->count = count;
+  silence->probes = 0;
+  TcpStopKeepAlive(sock);
+  if (idle_s == 0 || sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return true;
+  const Nanos heard_ns = sock.heard_ns != 0 ? sock.heard_ns : now_ns;
+  sock.context.ip.timers.Arm(silence->timer, std::max(heard_ns + silence->idle_ns, now_ns + 1));
+  return true;
+}
+
+bool TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns) {
+  if (timeout_ns == 0 && sock.silence == nullptr) return true;
+  TcpSilence* silence = Get(sock);
+  if (silence != nullptr) silence->user_timeout_ns = timeout_ns;
+  return silence != nullptr;
 }
 
 bool TcpRetriesOver(TcpSock& sock, uint8_t limit, Nanos now_ns) {
-  if (sock.user_timeout_ns == 0) return sock.retries >= limit;
+  TcpSilence* silence = sock.silence;
+  if (silence == nullptr || silence->user_timeout_ns == 0) return sock.retries >= limit;
   // The timer was set when it was sent, for an RTO.
-  if (sock.retries == 0) sock.unanswered_ns = now_ns - TcpBackedOffRto(sock);
-  return now_ns - sock.unanswered_ns >= sock.user_timeout_ns;
+  if (sock.retries == 0) silence->unanswered_ns = now_ns - TcpBackedOffRto(sock);
+  return now_ns - silence->unanswered_ns >= silence->user_timeout_ns;
 }
 
 bool TcpProbesOver(TcpSock& sock, Nanos now_ns) {
-  if (sock.probes == 0) sock.closed_window_ns = now_ns;
-  return sock.user_timeout_ns != 0 && now_ns - sock.closed_window_ns >= sock.user_timeout_ns;
+  TcpSilence* silence = sock.silence;
+  if (silence == nullptr) return false;
+  if (sock.probes == 0) silence->closed_window_ns = now_ns;
+  return silence->user_timeout_ns != 0 && now_ns - silence->closed_window_ns >= silence->user_timeout_ns;
 }
 
 Nanos TcpClampToUserTimeout(const TcpSock& sock, Nanos rto_ns, Nanos now_ns) {
-  if (sock.user_timeout_ns == 0) return rto_ns;
-  return std::clamp<Nanos>(sock.unanswered_ns + sock.user_timeout_ns - now_ns, 1, rto_ns);
+  const TcpSilence* silence = sock.silence;
+  if (silence == nullptr || silence->user_timeout_ns == 0) return rto_ns;
+  return std::clamp<Nanos>(silence->unanswered_ns + silence->user_timeout_ns - now_ns, 1, rto_ns);
 }
 
 }  // namespace weir::netstack

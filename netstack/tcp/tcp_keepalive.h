@@ -7,10 +7,29 @@
 
 namespace weir::netstack {
 
+// What a connection has for it besides its control block, from the first call that asks for something.
+struct TcpSilence {
+  explicit TcpSilence(TcpSock& sock);
+
+  TcpTimer timer;     // keepalive
+  Nanos idle_ns = 0;  // 0: no keepalive
+  Nanos interval_ns = 0;
+  Nanos sent_ns = 0;           // the last probe
+  Nanos user_timeout_ns = 0;   // 0: none
+  Nanos unanswered_ns = 0;     // since when what is sent again is under way
+  Nanos closed_window_ns = 0;  // since when the peer's window is closed
+  uint8_t count = 0;
+  uint8_t probes = 0;  // since the peer was heard
+};
+// At the end of the connection: no more probes; and when its block is freed.
+void TcpStopKeepAlive(TcpSock& sock);
+void TcpFreeSilence(TcpSock& sock);
+
 // SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT: after so much silence a probe, then one each interval;
-// so many without an answer end the connection. RFC 9293 §3.8.4: off unless the program asks for it. idle_s 0: off.
-void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns);
-void TcpKeepaliveFired(runtime::Timer& timer, Nanos now_ns);
+// so many without an answer end the connection. RFC 9293 §3.8.4: off unless the program asks for it. idle_s 0: off. False without memory.
+bool TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns);
+// TCP_USER_TIMEOUT; 0: none. False without memory.
+bool TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns);
 
 // Whether what was sent stayed unanswered for too long: `limit` retransmissions, or the user timeout where there is one.
 // Asked when the timer expired, before the retransmission is counted (retransmits_timed_out).

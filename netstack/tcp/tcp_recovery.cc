@@ -50,9 +50,10 @@ void IdentifyLoss(TcpSock& sock, TcpAckState& ack) {
     return;
   }
   const bool recovering = sock.recovery.state >= TcpCaState::kRecovery;
-  if (recovering ? ack.una_advanced : sock.dup_acks >= kTcpDupThresh) {
-    TcpMarkLost(sock, sock.send_queue.head(), ack);
-  }
+  runtime::Frame* head = sock.send_queue.head();
+  // What is lost already may have been sent again, and that be under way.
+  if (head->Cb<TcpTxCb>().has(TcpTxCb::kLost)) return;
+  if (recovering ? ack.una_advanced : sock.dup_acks >= kTcpDupThresh) TcpMarkLost(sock, head, ack);
 }
 
 void EnterRecovery(TcpSock& sock, const TcpAckState& ack) {

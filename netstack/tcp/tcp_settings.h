@@ -12,10 +12,17 @@ namespace weir::netstack {
 struct TcpSettings {
   // Control blocks on this shard, TIME-WAIT included. At the bound the oldest in TIME-WAIT makes room.
   uint32_t max_sockets = 65536;
-  // Unread bytes that a connection may hold: tcp_rmem's default times four, for an RTT of 4 ms at 1 Gbit/s.
+  // Unread bytes that a connection may hold (tcp_rmem): the least that a program may set, what it begins with, and what
+  // it may grow to by itself (tcp_moderate_rcvbuf). The first is SOCK_MIN_RCVBUF, the second Linux's times four, for an
+  // RTT of 4 ms at 1 Gbit/s, the third Linux's, for 48 ms.
+  uint32_t receive_buffer_min = 2304;
   uint32_t receive_buffer = 512 << 10;
-  // Unacknowledged and unsent bytes that a connection may hold.
+  uint32_t receive_buffer_max = 6 << 20;
+  bool moderate_rcvbuf = true;
+  // The same for unacknowledged and unsent bytes (tcp_wmem).
+  uint32_t send_buffer_min = 2304;
   uint32_t send_buffer = 512 << 10;
+  uint32_t send_buffer_max = 4 << 20;
   // Options to offer and to take, by their Linux names: tcp_timestamps (0: off, 1: on, 2: on without a secret offset),
   // tcp_sack, tcp_dsack, tcp_window_scaling.
   uint8_t timestamps = 1;

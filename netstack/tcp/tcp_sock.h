@@ -23,6 +23,8 @@
 namespace weir::netstack {
 
 struct TcpContext;
+struct TcpPacer;
+struct TcpSilence;
 struct TcpSock;
 
 // What the send queue keeps with each frame: the payload lies at `offset` from the frame's base, headers are written
@@ -121,6 +123,7 @@ struct TcpSock : ReadySock,
     uint8_t wscale = 0;
     bool fin = false;  // a FIN is the last thing before write_seq
     bool held = false;  // the end of the queue waits for more: tcp_nagle.h
+    bool buffer_locked = false;  // the program set `buffer`
     Seq sml;            // end of the last small segment that was sent
     uint32_t buffer = 0;  // unacknowledged and unsent bytes that it may hold
   } snd;
@@ -136,8 +139,22 @@ struct TcpSock : ReadySock,
     uint16_t advmss = 536;  // what we tell the peer: the link's MTU less headers
     uint8_t wscale = 0;
     bool fin = false;  // the peer's FIN was received in order
+    bool buffer_locked = false;  // the program set `buffer`
     uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
+
+  // What the program reads in a round trip: tcp_autotune.h.
+  struct {
+    Nanos since_ns = 0;  // when this one began; 0: nothing came yet
+    Seq seq;             // what was read by then
+    uint32_t bytes = 0;  // most that was read in one
+  } rcv_space;
+
+  // The urgent byte that is still to come: tcp_urgent.h.
+  struct {
+    Seq seq;
+    bool pending = false;
+  } urg;
 
   // Timestamps (RFC 7323 §3), once negotiated.
   struct {
@@ -188,6 +205,8 @@ struct TcpSock : ReadySock,
     uint32_t used = 0;  // most in flight since since_ns
     bool limited = false;
   } usage;
+
+  TcpPacer* pacer = nullptr;  // tcp_pacing.h; nullptr: not paced
 
   // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
   struct {
@@ -250,19 +269,8 @@ struct TcpSock : ReadySock,
   uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
   TcpTimer delack_timer;
 
-  // Silence: tcp_keepalive.h.
-  struct {
-    Nanos idle_ns = 0;  // 0: off
-    Nanos interval_ns = 0;
-    Nanos sent_ns = 0;  // the last probe
-    uint8_t count = 0;
-    uint8_t probes = 0;  // since the peer was heard
-  } keepalive;
-  Nanos heard_ns = 0;          // when an ACK was accepted last
-  Nanos user_timeout_ns = 0;   // 0: none
-  Nanos unanswered_ns = 0;     // since when what is sent again is under way; for the user timeout
-  Nanos closed_window_ns = 0;  // since when the peer's window is closed; for the user timeout
-  TcpTimer keepalive_timer;
+  Nanos heard_ns = 0;             // when an ACK was accepted last
+  TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: neither keepalive nor a user timeout
 
   bool nodelay = false;  // TCP_NODELAY
   bool cork = false;     // TCP_CORK

@@ -6,14 +6,19 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_initial.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_pacing.h"
 
 namespace weir::netstack {
 namespace {
 
-// SOCK_MIN_RCVBUF, and what the window scale can say.
-constexpr uint32_t kMinBuffer = 2304;
-constexpr uint32_t kMaxBuffer = 65535u << kTcpWindowScale;
+// What the window scale can say.
+constexpr uint64_t kMaxBuffer = 65535u << kTcpWindowScale;
+
+uint32_t WithinBounds(uint64_t bytes, uint64_t least) {
+  return static_cast<uint32_t>(std::clamp(bytes, least, kMaxBuffer));
+}
 
 void SetQuickAck(TcpSock& sock, bool on) {
   sock.quick_acks = on ? kTcpQuickAcks : 0;
@@ -26,7 +31,7 @@ uint32_t Segments(uint32_t bytes, uint32_t mss) { return (bytes + mss - 1) / mss
 
 }  // namespace
 
-int TcpSetOption(TcpSock& sock, TcpSockOption option, uint32_t value) {
+int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
   const bool on = value != 0;
   switch (option) {
     case TcpSockOption::kNoDelay:
@@ -42,18 +47,21 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint32_t value) {
       return 0;
     case TcpSockOption::kUserTimeout:
       if (value > INT_MAX) return EINVAL;
-      sock.user_timeout_ns = value * kMillisecond;
-      return 0;
+      return TcpSetUserTimeout(sock, static_cast<Nanos>(value) * kMillisecond) ? 0 : ENOMEM;
     case TcpSockOption::kResetOnClose:
       if (value > 1) return EINVAL;
       sock.reset_on_close = on;
       return 0;
     case TcpSockOption::kReceiveBuffer:
-      sock.rcv.buffer = std::clamp(value, kMinBuffer, kMaxBuffer);
+      sock.rcv.buffer = WithinBounds(value, sock.context.settings.receive_buffer_min);
+      sock.rcv.buffer_locked = true;
       return 0;
     case TcpSockOption::kSendBuffer:
-      sock.snd.buffer = std::clamp(value, kMinBuffer, kMaxBuffer);
+      sock.snd.buffer = WithinBounds(value, sock.context.settings.send_buffer_min);
+      sock.snd.buffer_locked = true;
       return 0;
+    case TcpSockOption::kMaxPacingRate:
+      return TcpSetPacing(sock, value) ? 0 : ENOMEM;
   }
   return EINVAL;
 }
@@ -69,7 +77,7 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .snd_wscale = sock.snd.wscale,
           .rcv_wscale = sock.rcv.wscale,
           .retransmits = sock.retries,
-          .probes = std::max(sock.probes, sock.keepalive.probes),
+          .probes = std::max(sock.probes, sock.silence != nullptr ? sock.silence->probes : uint8_t{0}),
           .backoff = sock.backoff,
           .rto_ns = sock.rtt.rto_ns,
           .rtt_ns = sock.rtt.srtt_ns,

@@ -20,6 +20,7 @@ enum class TcpSockOption : uint8_t {
   kResetOnClose,   // SO_LINGER with a time of 0: 0 or 1
   kReceiveBuffer,  // SO_RCVBUF: bytes
   kSendBuffer,     // SO_SNDBUF: bytes
+  kMaxPacingRate,  // SO_MAX_PACING_RATE: bytes a second; 0: not paced
 };
 
 // SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT, and what Linux has for them. Within the bounds of
@@ -69,8 +70,8 @@ struct TcpInfo {
   uint32_t total_retrans = 0;  // segments
 };
 
-// 0, or EINVAL: not one of the values above. Buffers are brought within their bounds, as by Linux.
-int TcpSetOption(TcpSock& sock, TcpSockOption option, uint32_t value);
+// 0, ENOMEM, or EINVAL: not one of the values above. Buffers are brought within their bounds, as by Linux.
+int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value);
 TcpInfo TcpGetInfo(const TcpSock& sock);
 
 }  // namespace weir::netstack

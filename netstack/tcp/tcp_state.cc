@@ -8,11 +8,14 @@
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
+#include "netstack/tcp/tcp_urgent.h"
 
 namespace weir::netstack {
 namespace {
@@ -153,6 +156,7 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     TcpDone(sock, ECONNRESET);
     return DropReason::kTcpAfterClose;
   }
+  if (segment.has(kTcpUrg)) TcpCheckUrg(sock, segment);
   return TcpDataQueue(sock, segment, now_ns);
 }
 
@@ -207,7 +211,8 @@ void TcpDone(TcpSock& sock, int error) {
   context.demux.Remove(sock);
   TcpCancelTimer(sock);
   context.ip.timers.Cancel(sock.delack_timer);
-  context.ip.timers.Cancel(sock.keepalive_timer);
+  TcpStopKeepAlive(sock);
+  if (sock.pacer != nullptr) context.ip.timers.Cancel(sock.pacer->timer);
   TcpPurgeSendQueue(sock);
   sock.ofo_queue.Clear();
   if (sock.owner == nullptr) {

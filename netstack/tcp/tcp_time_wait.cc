@@ -4,6 +4,7 @@
 
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
@@ -43,7 +44,7 @@ DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     }
   }
   // RFC 9293 §3.10.7.4, eighth: the FIN again, so our ACK was lost: answer it and wait anew.
-  if (segment.has(kTcpFin) && !paws_reject) TcpEnterTimeWait(sock, now_ns);
+  if (segment.has(kTcpFin) && segment.has(kTcpAck) && !paws_reject) TcpEnterTimeWait(sock, now_ns);
   if (segment.length() > 0 || segment.seq != sock.rcv.nxt) (void)TcpSendDupack(sock, segment, now_ns);
   return DropReason::kTcpTimeWait;
 }
@@ -54,7 +55,7 @@ void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
     if (context.in_time_wait >= context.settings.max_tw_buckets) return Overflow(sock, now_ns);
     ++context.in_time_wait;
     context.NoOrphan(sock);
-    context.ip.timers.Cancel(sock.keepalive_timer);
+    TcpStopKeepAlive(sock);
   }
   sock.state = TcpState::kTimeWait;
   sock.ofo_queue.Clear();

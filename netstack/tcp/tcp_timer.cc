@@ -62,7 +62,7 @@ void RetransmitTimeout(TcpSock& sock, Nanos now_ns) {
 
 // RFC 8985 §6.2.5: what had been sent early enough is lost now (tcp_rack_reo_timeout).
 void ReorderTimeout(TcpSock& sock, Nanos now_ns) {
-  TcpAckState ack{.now_ns = now_ns, .prior_una = sock.snd.una};
+  TcpAckState ack{.now_ns = now_ns};
   sock.rack.advanced = true;
   TcpFastretransAlert(sock, ack);
   TcpCongControl(sock, ack);

@@ -23,8 +23,8 @@ using MemoryNode = runtime::ListNode<TcpMemoryTag>;
 constexpr uint32_t kFirstPort = 32768;  // ip_local_port_range of Linux
 constexpr uint32_t kPorts = 61000 - kFirstPort;
 
-// Frames that a connection may keep in its send queue; see kMaxQueuedFrames of the receive queue.
-constexpr uint32_t kMaxSendFrames = 768;
+// Frames that a connection may keep in its send queue; see MaxQueuedFrames of the receive queue.
+uint32_t MaxSendFrames(const TcpSock& sock) { return std::max<uint32_t>(768, sock.snd.buffer / 682); }
 
 bool FramesShort(const TcpContext& context) {
   return context.ip.pool.free_count() <= context.ip.pool.size() / 8;
@@ -33,7 +33,7 @@ bool FramesShort(const TcpContext& context) {
 size_t SendRoom(const TcpSock& sock) {
   const auto queued = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una);
   const uint32_t limit = sock.snd.buffer;
-  return queued < limit && sock.send_queue.count() < kMaxSendFrames ? limit - queued : 0;
+  return queued < limit && sock.send_queue.count() < MaxSendFrames(sock) ? limit - queued : 0;
 }
 
 void AppendToSendQueue(TcpSock& sock, runtime::Frame* frame, std::span<const std::byte> bytes) {
@@ -208,7 +208,7 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     const std::span<const std::byte> bytes(static_cast<const std::byte*>(slice.iov_base), slice.iov_len);
     // With many frames queued or few free, small pieces share frames rather than keep one each.
     // The same when the last one waits for more to come (tcp_nagle.h).
-    const bool share = sock.snd.held || sock.send_queue.count() >= kMaxSendFrames / 2 || FramesShort(sock.context);
+    const bool share = sock.snd.held || sock.send_queue.count() >= MaxSendFrames(sock) / 2 || FramesShort(sock.context);
     const bool crowded = share &&
                          TailRoom(sock).size() >= bytes.size();
     if (!crowded && SendableInPlace(sock, *chain.front_frame(), bytes)) {

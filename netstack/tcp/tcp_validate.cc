@@ -77,7 +77,12 @@ DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos n
     return DropReason::kTcpReset;
   }
   // Fourth: SYN in the window (RFC 5961 §4.2): a challenge ACK, whatever its number.
-  if (segment.has(kTcpSyn)) return Challenge(sock, now_ns);
+  if (segment.has(kTcpSyn)) {
+    if (sock.listener == nullptr || sock.state != TcpState::kSynReceived) return Challenge(sock, now_ns);
+    // SYN-RECEIVED after a passive OPEN: back to LISTEN. The peer has begun anew.
+    TcpDone(sock, ECONNRESET);
+    return DropReason::kTcpReset;
+  }
   // Fifth, its first sentence: without ACK, drop.
   return segment.has(kTcpAck) ? DropReason::kConsumed : DropReason::kTcpNoAck;
 }

@@ -32,6 +32,7 @@ struct TcpHeader {
   uint8_t header_size = kMinSize;  // bytes, with options
   uint8_t flags = 0;
   uint16_t window = 0;  // as on the wire, not scaled
+  uint16_t urgent = 0;  // from seq to the byte behind the urgent one
 
   bool has(uint8_t flag) const { return (flags & flag) != 0; }
 
@@ -45,6 +46,7 @@ struct TcpHeader {
     header_size = static_cast<uint8_t>((LoadU8(p + 12) >> 4) * 4);
     flags = LoadU8(p + 13);
     window = LoadBe16(p + 14);
+    urgent = LoadBe16(p + 18);
   }
   // Writes kMinSize bytes; checksum and urgent pointer are left zero.
   void Emit(std::byte* p) const {

@@ -214,7 +214,8 @@ Bytes Tcp(const TcpSpec& spec, View payload, const Flow& flow) {
   Append32(tcp, spec.ack);
   Append16(tcp, static_cast<uint16_t>((5 + spec.options.size() / 4) << 12 | spec.flags));
   Append16(tcp, spec.window);
-  Append32(tcp, 0);
+  Append16(tcp, 0);
+  Append16(tcp, spec.urgent);
   Append(tcp, spec.options);
   Append(tcp, payload);
   FixTransportChecksum(tcp, 6, flow);

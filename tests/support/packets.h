@@ -95,6 +95,7 @@ struct TcpSpec {
   uint32_t ack = 0;
   uint8_t flags = 0;
   uint16_t window = 65535;
+  uint16_t urgent = 0;
   Bytes options;  // a multiple of four bytes
 };
 Bytes Tcp(const TcpSpec& spec, View payload, const Flow& flow = {});

@@ -64,8 +64,8 @@ struct TcpTrace::Line {
     for (size_t i = 2; i + 1 < words.size(); i += 2) {
       int64_t value = 0;
       ok = ok && absl::SimpleAtoi(words[i + 1], &value);
-      (words[i] == "ack" ? ack : words[i] == "win" ? win : ecn) = value;
-      ok = ok && (words[i] == "ack" || words[i] == "win" || words[i] == "ecn");
+      (words[i] == "ack" ? ack : words[i] == "win" ? win : words[i] == "urg" ? urg : ecn) = value;
+      ok = ok && (words[i] == "ack" || words[i] == "win" || words[i] == "urg" || words[i] == "ecn");
     }
     if (!ok || words.size() % 2 != 0) ADD_FAILURE() << "cannot read line: " << text;
   }
@@ -77,7 +77,7 @@ struct TcpTrace::Line {
 
   uint8_t flags = 0;
   int64_t seq = 0, end = 0;
-  std::optional<int64_t> ack, win, ecn;
+  std::optional<int64_t> ack, win, ecn, urg;
   absl::string_view options;
 };
 
@@ -140,6 +140,7 @@ Bytes TcpTrace::Build(absl::string_view text) {
                .seq = f.isn + static_cast<uint32_t>(line.seq),
                .flags = line.flags,
                .window = static_cast<uint16_t>(line.win.value_or(0)),
+               .urgent = static_cast<uint16_t>(line.urg.value_or(0)),
                .options = options};
   if (opens) {
     f.peer_timestamps = line.options.find("ts ") != line.options.npos;

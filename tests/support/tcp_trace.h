@@ -18,8 +18,8 @@
 //
 // Times are milliseconds since the trace began. Sequence numbers count from each side's initial one: the SYN is 0, the
 // first byte of data 1; a:b are the first byte and the one behind the last, SYN and FIN not counted. Flags are S F R P
-// A U E (ECE) W (CWR). `win` is the field as it lies on the wire, not scaled; an Out line may leave it away. `ecn` are
-// the two bits of the IP header, where they are not 0.
+// A U E (ECE) W (CWR). `win` is the field as it lies on the wire, not scaled; an Out line may leave it away. `urg`
+// is the urgent pointer, `ecn` are the two bits of the IP header, where they are not 0.
 //
 // The bytes of both streams are a fixed pattern of their position, made and checked everywhere by itself. Besides what
 // a line says, every packet of the host is checked for right lengths and checksums, for a right window edge that never

@@ -43,6 +43,17 @@ TEST(TcpFlags, CongestionControlByName) {
   EXPECT_EQ(Error("congestion_control=vegas"), "--tcp=congestion_control=vegas: no such congestion control");
 }
 
+TEST(TcpFlags, BuffersAsThreeNumbers) {
+  const TcpSettings settings = Parsed("rmem=4096 131072 6291456,tcp_wmem=5000 5000 5000");
+  EXPECT_EQ(settings.receive_buffer_min, 4096u);
+  EXPECT_EQ(settings.receive_buffer, 131072u);
+  EXPECT_EQ(settings.receive_buffer_max, 6291456u);
+  EXPECT_EQ(settings.send_buffer_max, 5000u);
+  for (const char* text : {"rmem=1 2", "rmem=1 2 3 4", "rmem=2 1 3", "rmem=0 1 2", "rmem=1 2 8388608", "wmem=a b c"}) {
+    EXPECT_NE(Error(text).find("three numbers up to 8388480, rising"), std::string::npos) << text;
+  }
+}
+
 TEST(TcpFlags, UnknownNames) {
   EXPECT_EQ(Error("sack=1,sock=0").find("--tcp=sock=0: no such setting; there are "), 0u);
   EXPECT_NE(Error("tcp_=0").find("window_scaling"), std::string::npos);

@@ -72,6 +72,8 @@ TEST_P(TcpOptionsTest, AreTaken) {
     EXPECT_TRUE(client.SetLinger(std::nullopt).ok());
     EXPECT_TRUE(client.SetReceiveBuffer(100'000).ok());
     EXPECT_TRUE(client.SetSendBuffer(100'000).ok());
+    EXPECT_TRUE(client.SetMaxPacingRate(1'000'000'000).ok());
+    EXPECT_TRUE(client.SetMaxPacingRate(0).ok());
     EXPECT_TRUE(client.SetCongestion("reno").ok());  // which every user may have
     co_return;
   });

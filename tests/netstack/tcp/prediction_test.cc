@@ -106,7 +106,7 @@ class Conversation {
     if (Below(4) == 0) seq += static_cast<int64_t>(Below(3000)) - 1500;
     if (Below(4) == 0) ack -= static_cast<int64_t>(Below(3000));
     if (Below(50) == 0) ack += 1;
-    const std::string extra = Below(40) == 0 ? std::string(1, "SRUF"[Below(4)]) : "";
+    const std::string extra = Below(40) == 0 ? std::string(1, "SRPF"[Below(4)]) : "";
     const uint64_t length = Below(3) == 0 ? 0 : Below(1461);
     if (Below(10) == 0) window_ = static_cast<uint32_t>(Below(2) == 0 ? 65535 : Below(65536));
     // Of resets and SYNs only those that do not end the run.

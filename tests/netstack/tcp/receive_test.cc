@@ -369,15 +369,6 @@ TEST(Receive, FramesRunShort) {
   t.Read(100);
 }
 
-// RFC 9293 §3.10.7.4, sixth: the urgent pointer is not used; the data is data.
-TEST(Receive, UrgentDataIsData) {
-  TcpTrace t;
-  t.Establish();
-  t.In (0,  "UPA 1:101 ack 1 win 65535");
-  t.Out(40, "A   1:1   ack 101");
-  t.Read(100);
-}
-
 TEST(Receive, WithoutAckNothingIsTaken) {
   TcpTrace t;
   t.Establish();

@@ -137,6 +137,24 @@ TEST(Timeout, OneSegmentThenSlowStart) {
   t.Quiet(2000);
 }
 
+// RFC 6582 §3.2 without SACK: an ACK of the first retransmission does not mean that the next one, just sent, is lost
+// too (tcp_newreno_mark_lost).
+TEST(Timeout, EachSegmentIsSentAgainOnce) {
+  TcpTrace t({.host = Reno()});
+  t.Establish();
+  t.Send(8 * kMss);
+  ExpectLast(t, 0, 0, 8);
+  t.Out(200, absl::StrCat("A ", Segment(0), " ack 1"));
+  t.In (210, AckOf(1));
+  ExpectSegments(t, 210, 1, 3);
+  t.In (220, AckOf(2));
+  ExpectSegments(t, 220, 3, 5);
+  t.In (221, AckOf(3));
+  ExpectSegments(t, 221, 5, 7);
+  EXPECT_EQ(7u, t.tcp().counters.retransmits);
+  EXPECT_EQ(TcpCaState::kLoss, t.sock().recovery.state);
+}
+
 // While old data is sent again, an ACK still has the number behind everything sent: the peer would not look at an old
 // one, and two hosts that both answer such ACKs would never stop.
 TEST(Timeout, AcksHaveTheNewestNumber) {
