@@ -7,6 +7,8 @@
 
 #include "netstack/tcp/tcp_user_calls.h"
 #include "tests/support/packets6.h"
+#include "tests/support/scoreboard_check.h"
+#include "tests/support/tcp_options_text.h"
 
 namespace weir::testing_support {
 
@@ -16,7 +18,7 @@ using netstack::TcpState;
 
 namespace {
 
-constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16;
+constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16, kEce = 64, kCwr = 128;
 
 InetTestHost::Options HostOptions() {
   InetTestHost::Options options;
@@ -87,13 +89,16 @@ void FrameFuzzer::Connect(size_t slot) {
     return;
   }
   TcpSpec spec{.source_port = next_port_++, .seq = static_cast<uint32_t>(random_()), .flags = kSyn};
-  if (OneIn(2)) spec.options = {std::byte{2}, std::byte{4}, std::byte{2}, std::byte{24},
-                                std::byte{1}, std::byte{3}, std::byte{3}, std::byte{7}};
+  if (OneIn(2)) spec.options = OptionsFrom("mss 536, wscale 7", {});
+  if (OneIn(2)) Append32(spec.options, 0x01010402);  // SACK permitted
+  if (OneIn(2)) Append(spec.options, OptionsFrom("ts 1 ecr 0", {}));
+  if (OneIn(2)) spec.flags |= kEce | kCwr;
   Receive(Ethernet({}, Ipv4({.protocol = 6}, Tcp(spec, {}))));
   const TcpSock* half_open =
       host_.inet().tcp.demux.Find({IpAddress::V4(kHostIp), 80}, {IpAddress::V4(kPeerIp), spec.source_port});
   if (half_open == nullptr || OneIn(8)) return;
   spec = {.source_port = spec.source_port, .seq = spec.seq + 1, .ack = half_open->snd.nxt.value(), .flags = kAck};
+  if (OneIn(2)) spec.options = OptionsFrom("ts 2 ecr 0", {});
   Receive(Ethernet({}, Ipv4({.protocol = 6}, Tcp(spec, {}))));
   if (OneIn(8)) return;
   socks_[slot] = TcpAccept(listener_);
@@ -139,6 +144,27 @@ void FrameFuzzer::Program(size_t slot) {
   }
 }
 
+// Timestamps that are usually right, and blocks of what is outstanding or nearly so.
+Bytes FrameFuzzer::TcpOptionsFor(const TcpSock& sock) {
+  Bytes options;
+  if (sock.ts.ok && !OneIn(16)) {
+    Append32(options, 0x0101080a);
+    Append32(options, sock.ts.recent + static_cast<uint32_t>(OneIn(8) ? random_() >> Below(33) : Below(3)));
+    Append32(options, static_cast<uint32_t>(host_.now() / kMillisecond) + sock.ts.offset -
+                          static_cast<uint32_t>(Below(OneIn(4) ? 1000 : 10)));
+  }
+  if (!OneIn(3)) return options;
+  const size_t blocks = 1 + Below(options.empty() ? 4 : 3);
+  Append32(options, 0x01010500 | static_cast<uint32_t>(2 + 8 * blocks));
+  const auto outstanding = static_cast<uint64_t>(sock.snd.nxt - sock.snd.una);
+  for (size_t i = 0; i < blocks; ++i) {
+    const uint32_t start = (sock.snd.una - 1000).value() + static_cast<uint32_t>(Below(outstanding + 2000));
+    Append32(options, start);
+    Append32(options, start + static_cast<uint32_t>(OneIn(16) ? random_() : Below(4000)));
+  }
+  return options;
+}
+
 // A segment that the connection expects, or nearly so.
 Bytes FrameFuzzer::TcpSegmentFor(const TcpSock& sock) {
   const auto near = [&](uint32_t value) {
@@ -159,7 +185,9 @@ Bytes FrameFuzzer::TcpSegmentFor(const TcpSock& sock) {
   if (OneIn(3)) spec.flags |= kPsh;
   if (OneIn(32)) spec.flags |= kSyn;
   if (OneIn(64)) spec.flags ^= kRst;
+  if (OneIn(16)) spec.flags |= OneIn(2) ? kEce : kCwr;
   if (OneIn(64)) spec.flags = static_cast<uint8_t>(random_());
+  spec.options = TcpOptionsFor(sock);
   return Tcp(spec, Bytes(OneIn(3) ? 0 : Below(1461), std::byte{0x5a}));
 }
 
@@ -309,6 +337,8 @@ void FrameFuzzer::Run(uint64_t n) {
     }
     if (OneIn(16)) host_.Advance(static_cast<Nanos>(Below(OneIn(20) ? kSecond : 50 * kMillisecond)));
     while (host_.has_sent()) host_.TakeSent();
+    const TcpSock* sock = socks_[Below(kConnections)];
+    if (sock != nullptr) EXPECT_EQ("", ScoreboardProblem(*sock));
   }
 }
 

@@ -44,6 +44,7 @@ class FrameFuzzer {
   Bytes ValidFragment();
   Bytes ValidIcmpError();
   Bytes ValidTcp();
+  Bytes TcpOptionsFor(const netstack::TcpSock& sock);
   Bytes TcpSegmentFor(const netstack::TcpSock& sock);
   void Mutate(Bytes& frame);
   void FixChecksums(Bytes& frame);

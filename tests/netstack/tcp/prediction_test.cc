@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "netstack/tcp/tcp_user_calls.h"
-#include "tests/netstack/tcp/scoreboard_check.h"
+#include "tests/support/scoreboard_check.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "netstack/tcp/tcp_scoreboard.h"
-#include "tests/netstack/tcp/scoreboard_check.h"
+#include "tests/support/scoreboard_check.h"
 #include "tests/netstack/tcp/sender_lines.h"
 #include "tests/support/random.h"
 

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "runtime/buffer/send_buffer.h"
-#include "tests/netstack/tcp/scoreboard_check.h"
+#include "tests/support/scoreboard_check.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {

@@ -1,6 +1,6 @@
 // The rules of netstack/tcp/tcp_scoreboard.h: the sums are those of the frames' bits, the hints point where they may.
-#ifndef TESTS_NETSTACK_TCP_SCOREBOARD_CHECK_H_
-#define TESTS_NETSTACK_TCP_SCOREBOARD_CHECK_H_
+#ifndef TESTS_SUPPORT_SCOREBOARD_CHECK_H_
+#define TESTS_SUPPORT_SCOREBOARD_CHECK_H_
 
 #include <string>
 
@@ -54,4 +54,4 @@ inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
 
 }  // namespace weir::testing_support
 
-#endif  // TESTS_NETSTACK_TCP_SCOREBOARD_CHECK_H_
+#endif  // TESTS_SUPPORT_SCOREBOARD_CHECK_H_
