@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "runtime/base/recycler.h"
 
@@ -46,6 +47,7 @@ TcpSock* TcpContext::Alloc() {
 }
 
 void TcpContext::Free(TcpSock& sock) {
+  (void)TcpSetPacing(sock, 0);
   ip.timers.Cancel(sock.timer);
   ip.timers.Cancel(sock.delack_timer);
   demux.Remove(sock);

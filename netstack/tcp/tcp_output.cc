@@ -7,6 +7,7 @@
 #include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_options.h"
+#include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_retransmit.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
@@ -141,7 +142,7 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
 bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   auto& snd = sock.snd;
   bool sent = false;
-  while (TcpHasUnsent(sock)) {
+  while (TcpHasUnsent(sock) && TcpPacingAllows(sock, now_ns)) {
     const uint32_t in_flight = TcpInFlight(sock), cwnd = sock.congestion.cwnd();
     // Sender's silly window avoidance (RFC 9293 §3.8.6.2.1): a part of a segment only when nothing is in flight, and
     // it is half of the largest window or the timeout has come. As a reader goes on, the window soon opens for all.
@@ -185,6 +186,7 @@ bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
   frame->len = cb.length;
   runtime::Ref(frame);
   Transmit(sock, frame, cb.seq, flags, now_ns);
+  TcpPacingSent(sock, cb.length, now_ns);
   return true;
 }
 
@@ -305,9 +307,11 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
     if (idle || sock.timer_kind == TcpTimerKind::kLossProbe) TcpRearmRetransmit(sock, now_ns);
     (void)TcpScheduleLossProbe(sock, /*restart=*/false, now_ns);
   }
-  // Nothing in flight that an ACK could come for, and something to send: ask for the window, or try again later when
-  // it is too small, the frame is still on the device or there was none to split it with.
-  if (TcpHasUnsent(sock) && snd.nxt == snd.una && !sock.timer.armed()) TcpStartProbing(sock, now_ns);
+  // Nothing in flight that an ACK could come for, and something to send that pacing does not hold back: ask for the
+  // window, or try again later when it is too small, the frame is still on the device or there was none to split it
+  // with.
+  const bool paced = sock.pacer != nullptr && sock.pacer->timer.armed();
+  if (TcpHasUnsent(sock) && snd.nxt == snd.una && !paced && !sock.timer.armed()) TcpStartProbing(sock, now_ns);
 }
 
 }  // namespace weir::netstack

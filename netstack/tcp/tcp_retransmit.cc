@@ -2,6 +2,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_undo.h"
@@ -32,6 +33,7 @@ void TcpXmitRetransmitQueue(TcpSock& sock, Nanos now_ns) {
       if (!TcpFitToMss(sock, hint)) return;
       const uint32_t in_flight = TcpInFlight(sock);
       if (in_flight != 0 && in_flight + cb.size() > sock.congestion.cwnd()) return;
+      if (!TcpPacingAllows(sock, now_ns)) return;
       if (!TcpRetransmitFrame(sock, hint, now_ns)) return;
       // RFC 6298 §5.1: what was sent again has a whole timeout to arrive.
       if (hint == sock.send_queue.head() && sock.timer_kind != TcpTimerKind::kReorder) TcpRearmRetransmit(sock, now_ns);

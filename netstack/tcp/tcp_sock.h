@@ -22,6 +22,7 @@
 namespace weir::netstack {
 
 struct TcpContext;
+struct TcpPacer;
 struct TcpSock;
 
 // RFC 9293 §3.3.2. LISTEN is a TcpListenSock.
@@ -199,6 +200,8 @@ struct TcpSock : ReadySock,
     uint32_t used = 0;  // most in flight since since_ns
     bool limited = false;
   } usage;
+
+  TcpPacer* pacer = nullptr;  // tcp_pacing.h; nullptr: not paced
 
   // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
   struct {

@@ -9,6 +9,7 @@
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -270,6 +271,7 @@ void TcpDone(TcpSock& sock, int error) {
   context.demux.Remove(sock);
   TcpCancelTimer(sock);
   context.ip.timers.Cancel(sock.delack_timer);
+  if (sock.pacer != nullptr) context.ip.timers.Cancel(sock.pacer->timer);
   TcpPurgeSendQueue(sock);
   sock.ofo_queue.Clear();
   if (sock.listener != nullptr) --std::exchange(sock.listener, nullptr)->queued;
