@@ -17,7 +17,8 @@ packages=(
   # What benchmarks compare with.
   libboost-dev liblwip-dev
   # The demo and the tests with real peers: unmodified clients, namespaces, load, captures.
-  ca-certificates curl iputils-ping iputils-tracepath iproute2 socat apache2-utils wrk tcpdump ethtool procps
+  ca-certificates curl wget netcat-openbsd iputils-ping iputils-tracepath iproute2 socat apache2-utils wrk tcpdump ethtool
+  procps
   dnsmasq-base ndisc6 iputils-arping
   traceroute nmap
 )

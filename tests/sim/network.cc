@@ -77,11 +77,11 @@ uint32_t Network::Mtu(Nanos at_ns) const {
 bool Network::Mercy(Direction& direction, const TcpView& tcp, bool would_miss) {
   uint64_t key = uint64_t{tcp.source_port} << 48 ^ uint64_t { tcp.destination_port } << 40;
   key ^= tcp.length() == 0 ? uint64_t{tcp.ack} : uint64_t{tcp.seq} | uint64_t{1} << 32;
+  if (!would_miss) return false;
   int& misses = direction.misses[key];
-  misses = would_miss ? misses + 1 : 0;
-  const bool mercy = misses > (tcp.has(kSyn) ? kSynPatience : kPatience);
-  if (mercy) misses = 0;
-  return mercy;
+  if (misses >= (tcp.has(kSyn) ? kSynPatience : kPatience)) return true;
+  ++misses;
+  return false;
 }
 
 // Flips some, never all bits of one 16-bit word that a checksum covers: no such change escapes a one's complement sum.

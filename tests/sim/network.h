@@ -1,7 +1,7 @@
 // Network: the link between two hosts, A and B, in virtual time. What a frame meets there is drawn from a seed.
 //
-// It is merciful in one thing: the same segment is not lost more than kPatience times in a row, nor is an
-// acknowledgment. So a connection that gives up has no excuse, however bad the link.
+// It is merciful in one thing: what begins at a sequence number is not lost more than kPatience times, nor is the same
+// acknowledgment without data. So a connection that gives up has no excuse, however bad the link.
 #ifndef TESTS_SIM_NETWORK_H_
 #define TESTS_SIM_NETWORK_H_
 
@@ -56,7 +56,7 @@ class Network {
   struct Direction {
     Nanos busy_until_ns = 0;
     Nanos last_arrival_ns = 0;
-    std::unordered_map<uint64_t, int> misses;  // of the same thing in a row
+    std::unordered_map<uint64_t, int> misses;  // of the same thing
   };
 
   uint64_t Below(uint64_t n) { return random_() % n; }
