@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds with optimization and runs the benchmarks: the runtime's hot paths and UDP input against lwIP (Google
-# Benchmark), then TCP echo over loopback on kernel sockets against an epoll server and a Boost.Asio one, and as root
+# Builds with optimization and runs the benchmarks: the runtime's hot paths, UDP and TCP against lwIP (Google Benchmark),
+# open connections, then TCP echo over loopback on kernel sockets against an epoll server and a Boost.Asio one, and as root
 # UDP echo over a veth against a bare AF_XDP reflector, both interleaved. bench/README.md says what the figures mean.
 #
 #   bazel/bench.sh            about five minutes
@@ -30,6 +30,9 @@ echo "machine: $(nproc) processors, $(sed -n 's/^model name[^:]*: //p;' /proc/cp
 "${bin}/bench/micro/runtime_benchmark" --benchmark_min_time=0.3
 "${bin}/bench/micro/udp_benchmark" --benchmark_min_time=0.2 --benchmark_repetitions="${rounds}" \
   --benchmark_enable_random_interleaving=true
+"${bin}/bench/micro/tcp_benchmark" --benchmark_min_time=0.2 --benchmark_repetitions="${rounds}" \
+  --benchmark_enable_random_interleaving=true
+"${bin}/bench/micro/tcp_connections_benchmark"
 python3 bench/compare_echo.py "${bin}" --rounds="${rounds}"
 if ((EUID == 0)); then
   python3 bench/compare_udp.py "${bin}" --rounds="${rounds}"
