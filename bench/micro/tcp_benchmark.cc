@@ -11,14 +11,9 @@
 // is for a segment, a request or a connection; `mallocs` is allocations for each, 0 for weir.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
-#include <array>
-#include <cstdio>
 #include <cstring>
-#include <map>
-#include <string>
-#include <vector>
 
+#include "bench/micro/ratio_reporter.h"
 #include "bench/micro/tcp_peer.h"
 #include "bench/micro/tcp_sides.h"
 #include "runtime/base/check.h"
@@ -159,41 +154,7 @@ BOTH(Stream, "stream", 64);
 BOTH(Turn, "turn", 64);
 BOTH(ConnectAndClose, "connect", 64);
 
-// Google Benchmark's own table, and below it how many times as long lwIP took, by the median of the repetitions.
-class RatioReporter : public benchmark::ConsoleReporter {
- public:
-  void ReportRuns(const std::vector<Run>& runs) override {
-    ConsoleReporter::ReportRuns(runs);
-    for (const Run& run : runs) {
-      if (run.run_type != Run::RT_Iteration || run.error_occurred) continue;
-      const std::string& name = run.run_name.function_name;
-      const size_t slash = name.find('/');
-      seconds_[name.substr(0, slash) + "/" + run.run_name.args][name.substr(slash + 1) == "lwip"].push_back(
-          run.counters.at("each"));
-    }
-  }
-  void Finalize() override {
-    for (const auto& [name, seconds] : seconds_) {
-      if (seconds[0].empty() || seconds[1].empty()) continue;
-      const double weir = Median(seconds[0]), lwip = Median(seconds[1]);
-      std::printf("%-12s weir %7.1f ns, lwIP %7.1f ns, ratio %.2f\n", name.c_str(), weir * 1e9, lwip * 1e9, lwip / weir);
-    }
-  }
-
- private:
-  static double Median(std::vector<double> values) {
-    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-    return values[values.size() / 2];
-  }
-  std::map<std::string, std::array<std::vector<double>, 2>> seconds_;  // by case: weir, lwIP
-};
-
 }  // namespace
 }  // namespace weir::bench
 
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  weir::bench::RatioReporter reporter;
-  benchmark::RunSpecifiedBenchmarks(&reporter);
-}
+int main(int argc, char** argv) { return weir::bench::RunWithRatios(argc, argv, "each"); }

@@ -11,13 +11,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <map>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bench/micro/ratio_reporter.h"
 #include "bench/peers/lwip_udp.h"
 #include "netstack/ip/filter_hook.h"
 #include "netstack/ip/inet.h"
@@ -181,42 +180,7 @@ BENCHMARK(Receive<WeirSide>)->Name("weir")->Arg(64)->Arg(1472);
 BENCHMARK(Receive<FilteredWeirSide>)->Name("weir_filtered")->Arg(64);
 BENCHMARK(Receive<LwipSide>)->Name("lwip")->Arg(64)->Arg(1472);
 
-// Google Benchmark's own table, and below it how many times as long lwIP took, by the median of the repetitions.
-class RatioReporter : public benchmark::ConsoleReporter {
- public:
-  void ReportRuns(const std::vector<Run>& runs) override {
-    ConsoleReporter::ReportRuns(runs);
-    for (const Run& run : runs) {
-      if (run.run_type != Run::RT_Iteration || run.error_occurred) continue;
-      const std::string& name = run.run_name.function_name;
-      if (name != "weir" && name != "lwip") continue;
-      const int side = name == "weir" ? 0 : 1;
-      seconds_[run.run_name.args][side].push_back(run.counters.at("per_datagram"));
-    }
-  }
-  void Finalize() override {
-    for (const auto& [size, seconds] : seconds_) {
-      if (seconds[0].empty() || seconds[1].empty()) continue;
-      const double weir = Median(seconds[0]), lwip = Median(seconds[1]);
-      std::printf("UDP of %s B: weir %.1f ns, lwIP %.1f ns, ratio %.2f\n", size.c_str(), weir * 1e9, lwip * 1e9,
-                  lwip / weir);
-    }
-  }
-
- private:
-  static double Median(std::vector<double> values) {
-    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-    return values[values.size() / 2];
-  }
-  std::map<std::string, std::array<std::vector<double>, 2>> seconds_;  // by size: weir, lwIP
-};
-
 }  // namespace
 }  // namespace weir::bench
 
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  weir::bench::RatioReporter reporter;
-  benchmark::RunSpecifiedBenchmarks(&reporter);
-}
+int main(int argc, char** argv) { return weir::bench::RunWithRatios(argc, argv, "per_datagram"); }
