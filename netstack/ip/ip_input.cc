@@ -94,14 +94,8 @@ inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& he
 }  // namespace
 
 IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAddress& destination) {
-  if (destination.is_v4()) {
-    const uint32_t ip = destination.v4();
-    const LocalTable::Entry* entry = context.local4.Find(ip);
-    if (entry != nullptr && !entry->broadcast) return IpDestination::kLocal;
-    if (ip == 0xffffffff || (entry != nullptr && context.local4.IsBroadcast(ip, in))) return IpDestination::kBroadcast;
-  } else if (context.FindLocal(destination) != nullptr) {
-    return IpDestination::kLocal;
-  }
+  if (context.FindLocal(destination) != nullptr) return IpDestination::kLocal;
+  if (in.IsBroadcast(destination)) return IpDestination::kBroadcast;
   if (!destination.is_multicast()) return IpDestination::kOther;
   const bool member = destination == kAllHosts || destination == kAllNodes || in.groups.Contains(destination);
   return member ? IpDestination::kMulticast : IpDestination::kOther;

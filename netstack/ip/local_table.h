@@ -33,13 +33,6 @@ class LocalTable {
     }
     return nullptr;
   }
-  // Whether it is the broadcast address of one of the interface's networks.
-  bool IsBroadcast(uint32_t ip, const Interface& in) const {
-    for (const Entry& entry : entries_) {
-      if (entry.ip == ip && entry.broadcast && entry.interface == &in) return true;
-    }
-    return false;
-  }
 
  private:
   std::vector<Entry> entries_;
