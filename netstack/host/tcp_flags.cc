@@ -14,6 +14,7 @@
 namespace weir {
 namespace {
 
+using netstack::kTcpMaxBuffer;
 using netstack::TcpSettings;
 
 // A number, and what it may be.
@@ -23,9 +24,6 @@ struct Setting {
   uint32_t least = 0;
   uint32_t most = 1;
 };
-
-// What a window scale of 7 can say (kTcpWindowScale).
-constexpr uint32_t kMaxBuffer = 65535u << 7;
 
 // In the order of ip-sysctl.
 constexpr Setting kSettings[] = {
@@ -75,9 +73,10 @@ absl::Status SetThree(absl::string_view part, absl::string_view text, uint32_t* 
   uint32_t values[3] = {};
   bool ok = words.size() == 3;
   for (size_t i = 0; ok && i < 3; ++i) {
-    ok = absl::SimpleAtoi(words[i], &values[i]) && values[i] >= (i == 0 ? 1 : values[i - 1]) && values[i] <= kMaxBuffer;
+    ok = absl::SimpleAtoi(words[i], &values[i]) && values[i] >= (i == 0 ? 1 : values[i - 1]) &&
+         values[i] <= kTcpMaxBuffer;
   }
-  if (!ok) return Wrong(part, absl::StrCat("three numbers up to ", kMaxBuffer, ", rising, with spaces between"));
+  if (!ok) return Wrong(part, absl::StrCat("three numbers up to ", kTcpMaxBuffer, ", rising, with spaces between"));
   *least = values[0];
   *initial = values[1];
   *most = values[2];
@@ -85,7 +84,8 @@ absl::Status SetThree(absl::string_view part, absl::string_view text, uint32_t* 
 }
 
 absl::Status SetCongestionControl(absl::string_view part, absl::string_view text, TcpSettings* settings) {
-  const std::optional<netstack::TcpCongestionControl> control = netstack::TcpCongestionControlByName({text.data(), text.size()});
+  const std::optional<netstack::TcpCongestionControl> control =
+      netstack::TcpCongestionControlByName({text.data(), text.size()});
   if (!control.has_value()) return Wrong(part, "no such congestion control");
   settings->congestion_control = *control;
   return absl::OkStatus();

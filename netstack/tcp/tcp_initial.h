@@ -19,8 +19,6 @@ inline Seq TcpIsn(const TcpContext& context, const Endpoint& local, const Endpoi
   return Seq(clock + static_cast<uint32_t>(runtime::SipHash(key, words)));
 }
 
-// The window scale that we offer: 65535 << 7 is 8 MiB, beyond any receive buffer here.
-inline constexpr uint8_t kTcpWindowScale = 7;
 // Linux's TCP_MAX_QUICKACKS: the first segments are acknowledged at once, while the peer is in slow start.
 inline constexpr uint8_t kTcpQuickAcks = 16;
 

@@ -9,6 +9,11 @@
 
 namespace weir::netstack {
 
+// The window scale that we offer: 65535 << 7 is 8 MiB, beyond any receive buffer here.
+inline constexpr uint8_t kTcpWindowScale = 7;
+// What a window with it can say, and so what buffers can be of use.
+inline constexpr uint32_t kTcpMaxBuffer = 65535u << kTcpWindowScale;
+
 struct TcpSettings {
   // Control blocks on this shard, TIME-WAIT included. At the bound the oldest in TIME-WAIT makes room.
   uint32_t max_sockets = 65536;

@@ -13,11 +13,8 @@
 namespace weir::netstack {
 namespace {
 
-// What the window scale can say.
-constexpr uint64_t kMaxBuffer = 65535u << kTcpWindowScale;
-
 uint32_t WithinBounds(uint64_t bytes, uint64_t least) {
-  return static_cast<uint32_t>(std::clamp(bytes, least, kMaxBuffer));
+  return static_cast<uint32_t>(std::clamp<uint64_t>(bytes, least, kTcpMaxBuffer));
 }
 
 void SetQuickAck(TcpSock& sock, bool on) {
