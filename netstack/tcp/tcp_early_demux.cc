@@ -13,7 +13,7 @@ namespace {
 // As many frames as are looked ahead at: a burst of the ring.
 constexpr size_t kAhead = 64;
 
-// The bucket of the segment's connection, where the packet is one of TCP without options or extension headers.
+// The ends of the segment's connection, where the packet is one of TCP without IP options or extension headers.
 bool FlowOf(std::span<const std::byte> packet, Endpoint* local, Endpoint* remote) {
   if (packet.size() < Ipv4Header::kMinSize + TcpHeader::kMinSize) return false;
   size_t transport = Ipv4Header::kMinSize;

@@ -24,7 +24,9 @@ class Waiter : public Resumable, public StopCallback {
   // and the awaiter must not suspend.
   template <typename Promise>
   bool Suspend(std::coroutine_handle<Promise> self) {
-    return Prepare(self) && (Listen(self), true);
+    if (!Prepare(self)) return false;
+    Listen(self);
+    return true;
   }
   // The same in two steps, for what mostly completes at once: Prepare before it is begun, and Listen when it turned out
   // that it has to be waited for.
