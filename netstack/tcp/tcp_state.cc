@@ -77,8 +77,7 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     return DropReason::kConsumed;
   }
   Establish(sock, segment, now_ns);
-  sock.ack_now = true;
-  sock.context.WantOutput(sock);
+  sock.context.WantAck(sock);
   sock.context.ip.Ready(sock, ReadySock::kConnected | ReadySock::kWritable);
   return DropReason::kConsumed;
 }
@@ -183,8 +182,7 @@ void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
 DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   if (sock.state == TcpState::kSynSent) return TcpRcvSynSent(sock, segment, now_ns);
   if (IsCrossedSyn(sock, segment)) {
-    sock.ack_now = true;  // the peer may not have got ours
-    sock.context.WantOutput(sock);
+    sock.context.WantAck(sock);  // the peer may not have got ours
     return AckOfSyn(sock, segment, now_ns);
   }
   DropReason reason = TcpValidateIncoming(sock, segment, now_ns);
@@ -209,8 +207,7 @@ void TcpDone(TcpSock& sock, int error) {
   sock.state = TcpState::kClosed;
   sock.error = error;
   context.demux.Remove(sock);
-  TcpCancelTimer(sock);
-  context.ip.timers.Cancel(sock.delack_timer);
+  TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);
   if (sock.pacer != nullptr) context.ip.timers.Cancel(sock.pacer->timer);
   TcpPurgeSendQueue(sock);
