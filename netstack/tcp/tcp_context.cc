@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "runtime/base/recycler.h"
@@ -80,6 +81,7 @@ void TcpContext::FreeDead() {
     ip.timers.Cancel(sock->timer);
     ip.timers.Cancel(sock->delack_timer);
     TcpFreeSilence(*sock);
+    TcpFreeMtuProbe(*sock);
     sock->~TcpSock();
     runtime::Recycler::ThisThread().Free(sock, sizeof(TcpSock));
     --sockets;

@@ -23,6 +23,7 @@
 namespace weir::netstack {
 
 struct TcpContext;
+struct TcpMtuProbe;
 struct TcpPacer;
 struct TcpSilence;
 struct TcpSock;
@@ -207,6 +208,7 @@ struct TcpSock : ReadySock,
   } usage;
 
   TcpPacer* pacer = nullptr;  // tcp_pacing.h; nullptr: not paced
+  TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
 
   // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
   struct {
