@@ -40,11 +40,12 @@ struct TcpSettings {
   bool frto = true;
   bool early_retrans = true;
   // RFC 4821: tcp_mtu_probing (0: off; 1: after black holes, as its §7.7 recommends; Linux's default is 0; 2: always, and
-  // the first segments are of tcp_base_mss). Data in the segments that pass without asking, and the least after further
-  // losses (tcp_mtu_probe_floor). Then, of probes: when all sizes are tried anew, and the range that is not worth one.
+  // the first segments are of tcp_base_mss). Data in the segments that pass without asking, and the least that further
+  // losses make of it (tcp_mtu_probe_floor; net.ipv4.route.min_pmtu less headers, as narrower links are hardly left;
+  // Linux: 48). Then, of probes: when all sizes are tried anew, and the range that is not worth one.
   uint8_t mtu_probing = 1;
   uint32_t base_mss = 1024;
-  uint32_t mtu_probe_floor = 48;
+  uint32_t mtu_probe_floor = 512;
   uint32_t probe_interval_s = 600;
   uint32_t probe_threshold = 8;
   // Segments are no smaller, with their options, whatever the peer or the path says; else one could make us send confetti.

@@ -267,8 +267,8 @@ struct TcpSock : ReadySock,
 
   bool ack_now = false;
   bool ack_delayed = false;
-  Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
   uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
+  Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
   TcpTimer delack_timer;
 
   Nanos heard_ns = 0;             // when an ACK was accepted last
@@ -276,6 +276,10 @@ struct TcpSock : ReadySock,
 
   bool nodelay = false;  // TCP_NODELAY
   bool cork = false;     // TCP_CORK
+  bool send_shut = false;  // ShutdownWrite or Close
+  bool orphan = false;     // the program closed it; data that arrives is answered by RST
+  bool counted_as_orphan = false;
+  bool reset_on_close = false;  // SO_LINGER with a time of 0
   // Since the connection began, for TcpInfo.
   struct {
     uint64_t bytes_sent = 0;
@@ -286,11 +290,6 @@ struct TcpSock : ReadySock,
     uint32_t segs_in = 0;
     uint32_t total_retrans = 0;
   } stats;
-
-  bool send_shut = false;  // ShutdownWrite or Close
-  bool orphan = false;     // the program closed it; data that arrives is answered by RST
-  bool counted_as_orphan = false;
-  bool reset_on_close = false;  // SO_LINGER with a time of 0
 };
 
 }  // namespace weir::netstack

@@ -32,7 +32,9 @@ std::string AckBytes(int n, int from, int to) {
 // RFC 4821 §7.7: after R1 (RFC 1122 §4.2.3.5), three retransmissions, the segment is taken for too large; then for half
 // as large with each further expiry.
 TEST(MtuProbe, BlackHole) {
-  TcpTrace t(Probing(1));
+  TcpTrace::Options options = Probing(1);
+  options.host.tcp.mtu_probe_floor = 48;
+  TcpTrace t(options);
   t.Establish(kPlain);
   t.Send(2 * kMss);
   ExpectLast(t, 100, 0, 2);
