@@ -6,6 +6,7 @@
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_rack.h"
 #include "netstack/tcp/tcp_recovery.h"
@@ -62,6 +63,7 @@ void TakeAck(TcpSock& sock, const TcpSegment& segment, TcpAckState& ack) {
   if (ack.una_advanced) {
     sock.retries = 0;
     ack.set_timer = true;
+    if (sock.mtu_probe != nullptr) [[unlikely]] TcpMtuProbeAcked(sock);
   }
   if (ack.dsack) ack.duplicate = false;
   UpdateRtt(sock, segment, ack);

@@ -4,6 +4,7 @@
 
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
 
@@ -76,6 +77,7 @@ void TcpContext::FreeDead() {
     TcpCancelTimers(*sock);
     TcpFreeSilence(*sock);
     TcpFreeLoss(*sock);
+    TcpFreeMtuProbe(*sock);
     delete sock;
     --sockets;
   }

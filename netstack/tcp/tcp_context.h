@@ -26,6 +26,10 @@ struct TcpCounters {
   uint64_t spurious_timeouts = 0;   // found by F-RTO
   uint64_t undone_reductions = 0;
   uint64_t loss_probes = 0;
+  uint64_t mtu_black_holes = 0;  // segments made smaller after losses
+  uint64_t mtu_probes = 0;
+  uint64_t mtu_probes_arrived = 0;
+  uint64_t mtu_probes_lost = 0;
   uint64_t resets_out = 0;
   uint64_t accepted = 0;
   uint64_t syncookies_sent = 0;

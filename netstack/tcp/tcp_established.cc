@@ -26,7 +26,7 @@ bool Predicted(const TcpSock& sock, const TcpSegment& segment) {
 // here nothing is held back for it, since data is delivered and acknowledged after the burst anyway.
 bool CarriesOn(const TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   return segment.payload != 0 && sock.heard_ns == now_ns && segment.seq > sock.rcv.wup &&
-         segment.ack == sock.snd.una && sock.snd.nxt == sock.snd.una;
+         segment.seq > sock.snd.wl1 && segment.ack == sock.snd.una && sock.snd.nxt == sock.snd.una;
 }
 
 }  // namespace

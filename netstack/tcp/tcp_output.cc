@@ -9,6 +9,7 @@
 #include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_nagle.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_pacing.h"
@@ -176,6 +177,11 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
 bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   auto& snd = sock.snd;
   bool sent = false;
+  if (sock.mtu_probe != nullptr && TcpPacingAllows(sock, now_ns)) [[unlikely]] {
+    const TcpMtuProbeSend probe = TcpSendMtuProbe(sock, now_ns);
+    if (probe == TcpMtuProbeSend::kWait) return false;
+    sent = probe == TcpMtuProbeSend::kSent;
+  }
   while (TcpHasUnsent(sock) && TcpPacingAllows(sock, now_ns)) {
     snd.held = !override_timeout && TcpNagleHolds(sock);
     if (snd.held) break;
@@ -259,11 +265,14 @@ uint16_t TcpMss(TcpSock& sock) {
 void TcpSyncMss(TcpSock& sock) {
   IpContext& ip = sock.context.ip;
   const bool v4 = sock.remote.ip.is_v4();
-  const uint32_t mtu = Way(sock) ? std::min<uint32_t>(sock.dst.mtu, sock.dst.neighbour->interface->mtu(v4))
-                                 : PathMtu(ip, sock.remote.ip, ScopeOf(sock));
+  uint32_t mtu = Way(sock) ? std::min<uint32_t>(sock.dst.mtu, sock.dst.neighbour->interface->mtu(v4))
+                           : PathMtu(ip, sock.remote.ip, ScopeOf(sock));
+  if (sock.mtu_probe != nullptr) sock.mtu_probe->search_high = std::min(sock.mtu_probe->search_high, mtu);
+  mtu = std::min(mtu, TcpMtuSearchLow(sock));
   const size_t headers = TcpHeader::kMinSize + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize);
   sock.snd.mss = sock.snd.peer_mss;
   if (mtu > headers) sock.snd.mss = static_cast<uint16_t>(std::min<size_t>(sock.snd.mss, mtu - headers));
+  sock.snd.mss = static_cast<uint16_t>(std::max<uint32_t>(sock.snd.mss, sock.context.settings.min_snd_mss));
   sock.snd.mss = static_cast<uint16_t>(sock.snd.mss - std::min(TcpFixedOptions(sock), sock.snd.mss));
   sock.snd.path_generation = ip.path_mtu.generation();
 }

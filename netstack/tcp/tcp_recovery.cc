@@ -6,6 +6,7 @@
 #include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_rack.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -173,6 +174,7 @@ void TcpFastretransAlert(TcpSock& sock, TcpAckState& ack) {
       IdentifyLoss(sock, ack);
   }
   if (sock.board.lost_out == 0) return TryToOpen(sock, ack);
+  if (sock.mtu_probe != nullptr && TcpMtuProbeLost(sock)) [[unlikely]] return;
   EnterRecovery(sock, ack);
 }
 
@@ -202,12 +204,15 @@ void TcpEnterLoss(TcpSock& sock, Nanos now_ns) {
 }
 
 void TcpSimpleRetransmit(TcpSock& sock) {
-  auto& recovery = sock.recovery;
   TcpAckState ack;
   for (runtime::Frame* frame = sock.send_queue.head(); frame != sock.send_head; frame = frame->next) {
     if (frame->Cb<TcpTxCb>().length > sock.snd.mss) TcpMarkLost(sock, frame, ack);
   }
-  if (ack.lost == 0) return;
+  if (ack.lost != 0) TcpRetransmitLost(sock);
+}
+
+void TcpRetransmitLost(TcpSock& sock) {
+  auto& recovery = sock.recovery;
   if (recovery.state != TcpCaState::kLoss) {
     recovery.high_seq = sock.snd.nxt;
     if (sock.loss != nullptr) sock.loss->prior_ssthresh = 0;

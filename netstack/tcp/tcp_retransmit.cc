@@ -2,6 +2,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_recovery.h"
@@ -12,6 +13,7 @@
 namespace weir::netstack {
 
 bool TcpRetransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
+  TcpMtuProbeInconclusive(sock);
   if (!TcpFitToMss(sock, frame)) return false;
   auto& cb = frame->Cb<TcpTxCb>();
   // A peer that took back its window gets nothing beyond it; but what lies at una goes nevertheless, and asks for the

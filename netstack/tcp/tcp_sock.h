@@ -23,6 +23,7 @@ namespace weir::netstack {
 
 struct TcpContext;
 struct TcpLoss;
+struct TcpMtuProbe;
 struct TcpPacer;
 struct TcpSilence;
 struct TcpSock;
@@ -267,6 +268,7 @@ struct TcpSock : runtime::Recycled,
   int error = 0;                // errno that ended the connection; 0: none
   TcpLoss* loss = nullptr;        // tcp_loss.h; nullptr: all is well
   TcpPacer* pacer = nullptr;      // tcp_pacing.h; nullptr: not paced
+  TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
   TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: neither keepalive nor a user timeout
   TcpListenSock* listener = nullptr;  // until accepted
   Nanos syn_sent_ns = 0;

@@ -7,6 +7,7 @@
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_nagle.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_recovery.h"
@@ -54,6 +55,7 @@ void RetransmitTimeout(TcpSock& sock, Nanos now_ns) {
     TcpSendSyn(sock, now_ns);
   } else {
     ++sock.context.counters.timeouts;
+    TcpMtuBlackHole(sock, now_ns);
     TcpEnterLoss(sock, now_ns);
     TcpWriteXmit(sock, now_ns);
   }

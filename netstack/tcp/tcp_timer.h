@@ -11,6 +11,7 @@ inline constexpr Nanos kTcpDelayedAck = 40 * kMillisecond;  // TCP_DELACK_MIN
 inline constexpr Nanos kTcpTimeWait = 60 * kSecond;         // 2 MSL, with Linux's TCP_TIMEWAIT_LEN
 inline constexpr uint8_t kTcpSynRetries = 6;                // tcp_syn_retries
 inline constexpr uint8_t kTcpSynAckRetries = 5;             // tcp_synack_retries
+inline constexpr uint8_t kTcpRetries1 = 3;                  // tcp_retries1
 inline constexpr uint8_t kTcpRetries = 15;                  // tcp_retries2
 inline constexpr uint8_t kTcpOrphanRetries = 8;             // tcp_orphan_retries
 

@@ -16,9 +16,12 @@ bool Acceptable(const TcpSock& sock, const TcpSegment& segment) {
   const Seq left = sock.rcv.nxt;
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   // RFC 5961 §3.2: of a reset only the number counts, not the text it may carry.
-  if (segment.length() == 0 || segment.has(kTcpRst)) {
+  if (segment.has(kTcpRst)) {
     return left == right ? segment.seq == left : segment.seq >= left && segment.seq < right;
   }
+  // Differs from RFC 9293, as Linux does (tcp_sequence): at the right edge too. A peer that has filled our window with what
+  // was lost has no other number left for its acknowledgments.
+  if (segment.length() == 0) return segment.seq >= left && segment.seq <= right;
   if (left == right) return false;
   const Seq last = segment.end() - 1;
   return (segment.seq >= left && segment.seq < right) || (last >= left && last < right);
