@@ -20,6 +20,8 @@ void Unlink(TcpSock& sock) {
   if (output.linked()) output.Unlink();
   auto& memory = static_cast<runtime::ListNode<TcpMemoryTag>&>(sock);
   if (memory.linked()) memory.Unlink();
+  auto& ofo = static_cast<runtime::ListNode<TcpOfoTag>&>(sock);
+  if (ofo.linked()) ofo.Unlink();
 }
 
 }  // namespace

@@ -75,6 +75,8 @@ struct TcpContext {
   } challenges;
   runtime::List<TcpSock, TcpOutputTag> output;
   runtime::List<TcpSock, TcpMemoryTag> short_of_frames;
+  // Those that may have something queued out of order, from the one whose holes are oldest: tcp_memory.h.
+  runtime::List<TcpSock, TcpOfoTag> ofo_holders;
   runtime::List<TcpSock, TcpQueueTag> time_wait;
   runtime::List<TcpSock, TcpQueueTag> dead;
 };

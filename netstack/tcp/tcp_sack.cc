@@ -52,6 +52,20 @@ void TcpSackRebuild(TcpSock& sock) {
   }
 }
 
+void TcpSackCut(TcpSock& sock, Seq end) {
+  auto& sack = sock.sack;
+  for (size_t i = 0; i < sack.count;) {
+    if (sack.blocks[i].start >= end) {
+      Remove(sock, i);
+      continue;
+    }
+    if (sack.blocks[i].end > end) sack.blocks[i].end = end;
+    ++i;
+  }
+  // A duplicate of what is gone would be taken for a block of its own.
+  if (sack.dsack.end > end) sack.has_dsack = false;
+}
+
 void TcpDsackSet(TcpSock& sock, Seq start, Seq end) {
   if (!sock.sack.ok || !sock.context.settings.dsack || start >= end) return;
   // Of several duplicates before the next ACK one can be told of; when they touch, all (tcp_dsack_extend).

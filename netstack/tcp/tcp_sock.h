@@ -58,6 +58,7 @@ struct TcpRxCb {
 struct TcpQueueTag;   // SYN queue or accept queue of a listener, or the TIME-WAIT list
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
 struct TcpMemoryTag;  // TcpContext::short_of_frames
+struct TcpOfoTag;     // TcpContext::ofo_holders
 
 // RFC 5681 §3.2: duplicate ACKs that mean a loss (tcp_reordering).
 inline constexpr uint8_t kTcpDupThresh = 3;
@@ -93,7 +94,8 @@ struct TcpListenSock : ReadySock {
 struct TcpSock : ReadySock,
                  runtime::ListNode<TcpQueueTag>,
                  runtime::ListNode<TcpOutputTag>,
-                 runtime::ListNode<TcpMemoryTag> {
+                 runtime::ListNode<TcpMemoryTag>,
+                 runtime::ListNode<TcpOfoTag> {
   explicit TcpSock(TcpContext& context);
 
   TcpContext& context;
@@ -265,15 +267,15 @@ struct TcpSock : ReadySock,
 
   bool ack_now = false;
   bool ack_delayed = false;
-  Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
   uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
+  bool nodelay = false;    // TCP_NODELAY
+  bool cork = false;       // TCP_CORK
+  Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
   TcpTimer delack_timer;
 
   Nanos heard_ns = 0;             // when an ACK was accepted last
   TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: neither keepalive nor a user timeout
 
-  bool nodelay = false;  // TCP_NODELAY
-  bool cork = false;     // TCP_CORK
   // Since the connection began, for TcpInfo.
   struct {
     uint64_t bytes_sent = 0;
