@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "runtime/base/errno_status.h"
 
@@ -134,8 +135,7 @@ void InetTcp::Close() {
 
 SendBuffer InetTcp::NewSendBuffer(size_t bytes) {
   // The shard's last frames are for receiving and acknowledging; a sender gets none of them.
-  const runtime::FramePool& pool = tcp_.ip.pool;
-  if (pool.free_count() <= pool.size() / 8) return {};
+  if (!TcpMakeRoom(tcp_, sock_, TcpSendReserve(tcp_.ip.pool))) return {};
   return SendBuffer::Allocate(tcp_.ip.pool, bytes, sock_->snd.mss);
 }
 

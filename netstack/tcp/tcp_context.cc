@@ -18,6 +18,7 @@ void Unlink(TcpSock& sock) {
   if (static_cast<QueueNode&>(sock).linked()) static_cast<QueueNode&>(sock).Unlink();
   auto& output = static_cast<runtime::ListNode<TcpOutputTag>&>(sock);
   if (output.linked()) output.Unlink();
+  if (sock.loss != nullptr && sock.loss->linked()) sock.loss->Unlink();
 }
 
 }  // namespace

@@ -112,6 +112,8 @@ struct TcpContext {
   } challenges;
   runtime::List<TcpSock, TcpOutputTag> output;
   runtime::List<TcpSock, TcpQueueTag> short_of_frames;
+  // Of those that may have something queued out of order, from the one whose holes are oldest: tcp_memory.h.
+  runtime::List<TcpLoss, TcpOfoTag> ofo_holders;
   runtime::List<TcpSock, TcpQueueTag> time_wait;
   runtime::List<TcpSock, TcpQueueTag> dead;
 };

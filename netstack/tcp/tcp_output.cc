@@ -9,6 +9,7 @@
 #include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_nagle.h"
 #include "netstack/tcp/tcp_options.h"
@@ -103,13 +104,16 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
   context.ip.CountFailure(IpQueueXmit(context.ip, frame, flow, sock.remote.scope_id, sock.dst, now_ns));
 }
 
+runtime::Frame* AllocControl(TcpContext& context, TcpSock* sock) {
+  runtime::Frame* frame = TcpAllocFrame(context, sock, 0);
+  if (frame == nullptr) context.ip.outcomes.Count(DropReason::kTxNoFrame);
+  return frame;
+}
+
 // A segment without data. Without a frame nothing is sent: the timer, or the peer, asks again.
 void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, Nanos now_ns) {
-  runtime::Frame* frame = sock.context.ip.pool.Alloc();
-  if (frame == nullptr) {
-    sock.context.ip.outcomes.Count(DropReason::kTxNoFrame);
-    return;
-  }
+  runtime::Frame* frame = AllocControl(sock.context, &sock);
+  if (frame == nullptr) return;
   Transmit(sock, frame, seq, flags, now_ns);
 }
 
@@ -117,7 +121,9 @@ void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, Nanos now_ns) {
 // Their bits are the same, so the sums of the scoreboard stay as they are.
 bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
   if (frame->tx_pending > 0) return false;
-  runtime::Frame* rest = sock.context.ip.pool.Alloc();
+  // What lies at una has to go, for anything to come back; the others leave frames for ACKs.
+  const uint32_t reserve = frame == sock.send_queue.head() ? 1 : TcpFrameFloor(sock.context.ip.pool);
+  runtime::Frame* rest = TcpAllocFrame(sock.context, &sock, reserve);
   if (rest == nullptr) return false;
   auto& cb = frame->Cb<TcpTxCb>();
   auto& rest_cb = rest->Cb<TcpTxCb>();
@@ -136,11 +142,8 @@ bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
 
 // The FIN that no data carries gets a frame of its own: then it is sent again like everything else.
 bool AppendFin(TcpSock& sock) {
-  runtime::Frame* frame = sock.context.ip.pool.Alloc();
-  if (frame == nullptr) {
-    sock.context.ip.outcomes.Count(DropReason::kTxNoFrame);
-    return false;
-  }
+  runtime::Frame* frame = AllocControl(sock.context, &sock);
+  if (frame == nullptr) return false;
   frame->Cb<TcpTxCb>() = {.sent_ns = 0,
                           .seq = sock.snd.nxt,
                           .length = 0,
@@ -245,7 +248,7 @@ void TcpFlush(TcpContext& context, Nanos now_ns) {
   }
   context.FreeDead();
   // A quarter of the pool's reserve is enough for one frame each; whoever finds none again waits again.
-  if (!context.short_of_frames.empty() && context.ip.pool.free_count() > context.ip.pool.size() / 8) {
+  if (!context.short_of_frames.empty() && context.ip.pool.free_count() > TcpSendReserve(context.ip.pool)) {
     runtime::List<TcpSock, TcpQueueTag> waiting;
     waiting.Splice(context.short_of_frames);
     while (TcpSock* sock = waiting.PopFront()) context.ip.Ready(*sock, ReadySock::kWritable);
@@ -285,7 +288,7 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   uint32_t free_bytes = limit > sock.rcv.queued ? limit - sock.rcv.queued : 0;
   // Frames are shared by all connections: with the pool nearly used up, windows close (half a frame of data each).
   const runtime::FramePool& pool = context.ip.pool;
-  const uint32_t reserve = pool.size() / 16;
+  const uint32_t reserve = TcpReceiveReserve(pool);
   const uint32_t free_frames = pool.free_count() > reserve ? pool.free_count() - reserve : 0;
   uint64_t pool_bytes = uint64_t{free_frames} * pool.frame_size() / 2;
   // One that holds nothing keeps one segment open all the same: else two hosts whose send queues took all the frames
@@ -316,11 +319,8 @@ void TcpSendReset(TcpSock& sock, Nanos now_ns) {
 }
 
 void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
-  runtime::Frame* frame = context.ip.pool.Alloc();
-  if (frame == nullptr) {
-    context.ip.outcomes.Count(DropReason::kTxNoFrame);
-    return;
-  }
+  runtime::Frame* frame = AllocControl(context, nullptr);
+  if (frame == nullptr) return;
   TcpHeader header{.source_port = segment.destination.port, .destination_port = segment.source.port};
   if (segment.has(kTcpAck)) {
     header.seq = segment.ack.value();

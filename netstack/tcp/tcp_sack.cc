@@ -55,6 +55,20 @@ void TcpSackRebuild(TcpSock& sock) {
   }
 }
 
+void TcpSackCut(TcpSock& sock, Seq end) {
+  auto& sack = sock.sack;
+  for (size_t i = 0; i < sack.count;) {
+    if (sock.loss->ours[i].start >= end) {
+      Remove(sock, i);
+      continue;
+    }
+    if (sock.loss->ours[i].end > end) sock.loss->ours[i].end = end;
+    ++i;
+  }
+  // A duplicate of what is gone would be taken for a block of its own.
+  if (sack.has_dsack && sock.loss->dsack.end > end) sack.has_dsack = false;
+}
+
 void TcpDsackSet(TcpSock& sock, Seq start, Seq end) {
   if (!sock.sack.ok || !sock.context.settings.dsack || start >= end) return;
   // Of several duplicates before the next ACK one can be told of; when they touch, all (tcp_dsack_extend).

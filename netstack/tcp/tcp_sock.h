@@ -60,6 +60,7 @@ struct TcpRxCb {
 // send, TcpContext::short_of_frames. It is in one of them at most.
 struct TcpQueueTag;
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
+struct TcpOfoTag;     // TcpContext::ofo_holders
 
 // RFC 5681 §3.2: duplicate ACKs that mean a loss (tcp_reordering).
 inline constexpr uint8_t kTcpDupThresh = 3;

@@ -9,6 +9,7 @@
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_time_wait.h"
@@ -27,7 +28,14 @@ constexpr uint32_t kPorts = 61000 - kFirstPort;
 uint32_t MaxSendFrames(const TcpSock& sock) { return std::max<uint32_t>(768, sock.snd.buffer / 682); }
 
 bool FramesShort(const TcpContext& context) {
-  return context.ip.pool.free_count() <= context.ip.pool.size() / 8;
+  return context.ip.pool.free_count() <= TcpSendReserve(context.ip.pool);
+}
+
+// The first frame of a connection that has nothing to send may come from the reserve: something must be under way for
+// acknowledgments to come, which give frames back.
+runtime::Frame* AllocToSend(TcpSock& sock) {
+  const runtime::FramePool& pool = sock.context.ip.pool;
+  return TcpAllocFrame(sock.context, &sock, sock.send_queue.empty() ? TcpReceiveReserve(pool) : TcpSendReserve(pool));
 }
 
 size_t SendRoom(const TcpSock& sock) {
@@ -66,7 +74,7 @@ size_t CopyToSendQueue(TcpSock& sock, std::span<const std::byte> bytes) {
   while (done < bytes.size()) {
     std::span<std::byte> room = TailRoom(sock);
     if (room.empty()) {
-      runtime::Frame* frame = sock.context.ip.pool.Alloc();
+      runtime::Frame* frame = AllocToSend(sock);
       if (frame == nullptr) break;
       AppendToSendQueue(sock, frame, {frame->data, 0});
       continue;
@@ -192,10 +200,9 @@ bool TcpSendmsg(TcpSock& sock, std::span<const iovec> from, size_t* sent) {
     std::span<const std::byte> bytes(static_cast<const std::byte*>(piece.iov_base) + skip, piece.iov_len - skip);
     skip = 0;
     const size_t n = std::min(bytes.size(), SendRoom(sock));
-    const bool frames_short = FramesShort(sock.context) && !sock.send_queue.empty();
-    const size_t done = frames_short ? 0 : CopyToSendQueue(sock, bytes.first(n));
+    const size_t done = CopyToSendQueue(sock, bytes.first(n));
     *sent += done;
-    if (done < n || frames_short) WaitForFrames(sock);
+    if (done < n) WaitForFrames(sock);
     if (done < bytes.size()) return false;
   }
   return true;

@@ -22,6 +22,7 @@ void App::Attach(netstack::TcpSock& sock) {
   sock_ = &sock;
   sock.owner = this;
   sock.on_ready = &OnReady;
+  sock.nodelay = role_.mine.nodelay;
   attached_ns_ = now();
   if (role_.may_fail) wake_ns_ = attached_ns_ + kPatience;
   Run();
@@ -162,7 +163,8 @@ bool App::WriteFrames(size_t n) {
 bool App::WriteOnce() {
   const size_t n = std::min<uint64_t>(1 + Below(role_.mine.max_write), role_.mine.bytes - sent_);
   // A sender gets none of the last frames, as in InetTcp::NewSendBuffer; TcpSendmsg wakes it when there are more.
-  if (role_.mine.send_frames && host_.pool().free_count() > host_.pool().size() / 8 + 16) return WriteFrames(n);
+  const size_t frames = n / sock_->snd.mss + 1;
+  if (role_.mine.send_frames && host_.pool().free_count() > host_.pool().size() / 8 + frames) return WriteFrames(n);
   Bytes bytes(n);
   FillPattern(role_.out_pattern, sent_, bytes);
   const iovec from{bytes.data(), n};

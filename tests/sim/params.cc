@@ -78,6 +78,27 @@ void DrawEndings(Draws& draw, ConnectionParams& connection) {
   }
 }
 
+// Pools in which a connection's queues alone would hold every frame, and writes of some bytes, each of which may go as a
+// segment of its own.
+void DrawTinyFrames(Draws& draw, Params& params) {
+  constexpr uint32_t kFrames[] = {32, 48, 64, 96, 128, 192};
+  const size_t both = draw.Below(3);
+  for (size_t i = 0; i < 2; ++i) {
+    if (both == i) continue;
+    params.hosts[i].frames = kFrames[draw.Below(6)];
+  }
+  for (ConnectionParams& connection : params.connections) {
+    for (AppParams& app : connection.apps) {
+      if (draw.OneIn(4)) continue;
+      if (app.bytes != 0) app.bytes = draw.Below(5000 / params.connections.size());
+      app.max_write = draw.Between<size_t>(1, 40);
+      app.nodelay = true;
+      app.send_frames = !draw.OneIn(3);
+      app.abort_after = std::min(app.abort_after, app.bytes);
+    }
+  }
+}
+
 // Options that a host may do without; each side decides for itself.
 void DrawOptions(Draws& draw, netstack::TcpSettings& tcp) {
   tcp.timestamps = draw.OneIn(4) ? 0 : 1;
@@ -133,7 +154,7 @@ std::string OptionsText(const netstack::TcpSettings& tcp) {
 std::string AppText(const AppParams& app) {
   constexpr const char* kReads[] = {"copied", "direct", "frames", "held frames"};
   constexpr const char* kEndings[] = {"shutdown", "after the peer", "close at once", "abort"};
-  std::string text = absl::StrCat(app.bytes, " bytes by ", app.max_write, app.send_frames ? " in frames" : "",
+  std::string text = absl::StrCat(app.bytes, " bytes by ", app.max_write, app.send_frames ? " in frames" : "", app.nodelay ? " at once" : "",
                                   ", reads ", app.max_read, " ", kReads[static_cast<size_t>(app.read)], ", ",
                                   kEndings[static_cast<size_t>(app.ending)]);
   if (app.ending == Ending::kAbort) absl::StrAppend(&text, " after ", app.abort_after);
@@ -213,6 +234,7 @@ Params DrawParams(uint64_t seed, const Switches& switches) {
     DrawEndings(draw, connection);
     params.connections.push_back(connection);
   }
+  if (draw.OneIn(6)) DrawTinyFrames(draw, params);
   return params;
 }
 

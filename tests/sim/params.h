@@ -54,6 +54,7 @@ struct AppParams {
   size_t max_write = 1, max_read = 1;
   ReadMode read = ReadMode::kCopy;
   bool send_frames = false;
+  bool nodelay = false;
   uint32_t pause_one_in = 0;  // after a call; 0: never
   Nanos max_pause_ns = 0;
   Ending ending = Ending::kShutdown;
