@@ -1,6 +1,7 @@
 // Operation: the awaitable that the sockets' calls return, over any of the operations of backend.h. It is movable until
-// it is awaited; awaiting it, where it lies, registers with the stop token of the awaiting task and starts it. It resumes
-// through the shard's scheduler, never inside protocol input, or does not suspend at all when it completed at once.
+// it is awaited; awaiting it, where it lies, registers with the stop token of the awaiting task and starts it. It
+// resumes through the shard's scheduler, never inside protocol input, or does not suspend at all when it completed at
+// once.
 //
 // It is its own awaiter: every connection keeps room for its calls in a coroutine's frame, so nothing is there twice.
 #ifndef NETSTACK_SOCKET_OPERATION_H_

@@ -45,7 +45,8 @@ void Finish(runtime::Frame& frame, ChecksumSum sum, const IpAddress& source, con
   StoreChecksum(frame.data + TcpHeader::kChecksumOffset, FinishChecksum(sum));
 }
 
-// The options of any segment but a SYN, in front of `frame`; returns their sum, and says whether SACK blocks found no room.
+// The options of any segment but a SYN, in front of `frame`; returns their sum, and says whether SACK blocks found no
+// room.
 ChecksumSum PushOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns, bool* sack_left) {
   if (TcpHasSackBlocks(sock)) [[unlikely]] {
     std::byte options[TcpOptions::kMaxSize];
