@@ -56,7 +56,7 @@ struct TcpRxCb {
   bool fin;  // the FIN follows the payload
 };
 
-struct TcpQueueTag;   // SYN queue or accept queue of a listener, or the TIME-WAIT list
+struct TcpQueueTag;   // a queue of a listener, or the TIME-WAIT list
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
 struct TcpMemoryTag;  // TcpContext::short_of_frames
 
@@ -86,9 +86,16 @@ struct TcpListenSock : ReadySock {
   uint32_t backlog = 0;
   uint32_t half_open = 0;     // in syn_queue: at most as many as `backlog` and tcp_max_syn_backlog
   uint32_t unaccepted = 0;    // in accept_queue: at most `backlog`
+  // TCP Fast Open (RFC 7413 §5.1): open before their handshake is done; those of them that were reset lately, the last
+  // at fast_open_reset_ns; and how many there may be of both, 0: none (TCP_FASTOPEN).
+  uint32_t fast_open_pending = 0;
+  uint32_t fast_open_resets = 0;
+  uint32_t fast_open_max = 0;
+  Nanos fast_open_reset_ns = 0;
   Nanos last_cookie_ns = 0;   // when a SYN was answered by a cookie; 0: never
   runtime::List<TcpSock, TcpQueueTag> syn_queue;
   runtime::List<TcpSock, TcpQueueTag> accept_queue;
+  runtime::List<TcpSock, TcpQueueTag> fast_open_queue;  // accepted, and pending
 };
 
 struct TcpSock : ReadySock,
@@ -104,7 +111,18 @@ struct TcpSock : ReadySock,
   uint32_t hash = 0;
   TcpState state = TcpState::kClosed;
   bool hashed = false;
-  TcpListenSock* listener = nullptr;  // until accepted
+  // TCP Fast Open: tcp_fast_open.h.
+  struct {
+    bool offered : 1 = false;         // client: our SYN has a cookie or asks for one
+    bool early : 1 = false;           // client: the program took the connection for open before the peer had answered
+    bool deferred : 1 = false;        // client: the SYN waits for data
+    bool syn_data : 1 = false;        // client: data went with the SYN
+    bool pending : 1 = false;         // server: on or beyond the accept queue, and the handshake not done
+    bool accepted : 1 = false;        // server, while pending: beyond it
+    bool cookie_owed : 1 = false;     // server: a cookie goes with the SYN and ACK
+    bool syn_data_taken : 1 = false;  // both: data of the SYN was acknowledged
+  } fast_open;
+  TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
   int error = 0;                      // errno that ended the connection; 0: none
   int soft_error = 0;                 // errno that a router reported since the peer last answered (sk_err_soft)
 

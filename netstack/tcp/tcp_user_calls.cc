@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
@@ -131,6 +132,7 @@ void TcpUnlisten(TcpContext& context, TcpListenSock& listener, Nanos now_ns) {
       TcpDone(sock, ECONNRESET);
     }
   }
+  while (TcpSock* sock = listener.fast_open_queue.PopFront()) sock->listener = nullptr;
   context.demux.RemoveListener(listener);
   if (listener.linked()) listener.Unlink();
 }
@@ -139,10 +141,14 @@ TcpSock* TcpAccept(TcpListenSock& listener) {
   TcpSock* sock = listener.accept_queue.PopFront();
   if (sock == nullptr) return nullptr;
   TcpLeaveListener(*sock);
+  if (sock->fast_open.pending) {
+    sock->fast_open.accepted = true;
+    listener.fast_open_queue.PushBack(*sock);
+  }
   return sock;
 }
 
-TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error) {
+TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error, bool fast_open) {
   *error = ENETUNREACH;
   if (remote.ip.is_any() || remote.ip.is_multicast()) return nullptr;
   Endpoint local;
@@ -176,6 +182,7 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
     TcpInitSend(*sock, now_ns);
   }
   context.demux.Insert(*sock);
+  if (fast_open && TcpFastOpenConnect(*sock, now_ns)) return sock;
   TcpSendSyn(*sock, now_ns);
   TcpRearmRetransmit(*sock, now_ns);
   return sock;
@@ -307,6 +314,8 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
       sock.context.Free(sock);
       return;
     case TcpState::kSynSent:
+      // What was given to a connection that passed for open is still delivered.
+      if (sock.fast_open.early && sock.snd.write_seq != sock.snd.iss + 1 && sock.context.AddOrphan(sock)) break;
       TcpDone(sock, 0);
       return;
     case TcpState::kTimeWait:
@@ -315,7 +324,7 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
     default:
       break;
   }
-  if (ResetsAtClose(sock, unread)) {
+  if (sock.state != TcpState::kSynSent && ResetsAtClose(sock, unread)) {
     TcpSendReset(sock, now_ns);
     TcpDone(sock, 0);
     return;
