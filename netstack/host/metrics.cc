@@ -46,6 +46,7 @@ void AddStack(Page& page, netstack::Inet& inet) {
   const netstack::TcpCounters& tcp = inet.tcp.counters;
   page.Add("tcp_predicted_data_total", tcp.predicted_data);
   page.Add("tcp_predicted_acks_total", tcp.predicted_acks);
+  page.Add("tcp_coalesced_segments_total", tcp.coalesced);
   page.Add("tcp_slow_path_total", tcp.slow_path);
   page.Add("tcp_segments_out_total", tcp.segments_out);
   page.Add("tcp_retransmits_total", tcp.retransmits);

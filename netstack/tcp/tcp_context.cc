@@ -1,14 +1,13 @@
 #include "netstack/tcp/tcp_context.h"
 
-#include <new>
 #include <utility>
 
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
-#include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 namespace {
@@ -20,14 +19,12 @@ void Unlink(TcpSock& sock) {
   if (static_cast<QueueNode&>(sock).linked()) static_cast<QueueNode&>(sock).Unlink();
   auto& output = static_cast<runtime::ListNode<TcpOutputTag>&>(sock);
   if (output.linked()) output.Unlink();
-  auto& memory = static_cast<runtime::ListNode<TcpMemoryTag>&>(sock);
-  if (memory.linked()) memory.Unlink();
 }
 
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {
+    : Timer(&TcpTimerFired), context(context) {
   congestion.Use(context.settings.congestion_control);
   rcv.buffer = context.settings.receive_buffer;
   snd.buffer = context.settings.send_buffer;
@@ -52,7 +49,7 @@ TcpSock* TcpContext::Alloc() {
     FreeDead();
   }
   ++sockets;
-  return new (runtime::Recycler::ThisThread().Alloc(sizeof(TcpSock))) TcpSock(*this);
+  return new TcpSock(*this);
 }
 
 bool TcpContext::AddOrphan(TcpSock& sock) {
@@ -67,9 +64,8 @@ void TcpContext::NoOrphan(TcpSock& sock) {
 }
 
 void TcpContext::Free(TcpSock& sock) {
-  (void)TcpSetPacing(sock, 0);
-  ip.timers.Cancel(sock.timer);
-  ip.timers.Cancel(sock.delack_timer);
+  TcpSetPacing(sock, 0);
+  TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);
   NoOrphan(sock);
   demux.Remove(sock);
@@ -82,12 +78,11 @@ void TcpContext::Free(TcpSock& sock) {
 void TcpContext::FreeDead() {
   while (TcpSock* sock = dead.PopFront()) {
     Unlink(*sock);
-    ip.timers.Cancel(sock->timer);
-    ip.timers.Cancel(sock->delack_timer);
+    TcpCancelTimers(*sock);
     TcpFreeSilence(*sock);
+    TcpFreeLoss(*sock);
     TcpFreeMtuProbe(*sock);
-    sock->~TcpSock();
-    runtime::Recycler::ThisThread().Free(sock, sizeof(TcpSock));
+    delete sock;
     --sockets;
   }
 }

@@ -2,6 +2,8 @@
 #ifndef NETSTACK_TCP_TCP_CONTEXT_H_
 #define NETSTACK_TCP_TCP_CONTEXT_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "netstack/ip/ip_context.h"
@@ -16,6 +18,7 @@ namespace weir::netstack {
 struct TcpCounters {
   uint64_t predicted_data = 0;
   uint64_t predicted_acks = 0;
+  uint64_t coalesced = 0;  // of predicted_data: carried on another of the same burst
   uint64_t slow_path = 0;
   uint64_t segments_out = 0;
   uint64_t retransmits = 0;
@@ -49,6 +52,30 @@ struct TcpCounters {
   uint64_t direct_copied_bytes = 0;  // straight to a waiting reader
 };
 
+// The segments of a burst that TcpEarlyDemux has seen, in their order.
+struct TcpBurst {
+  static constexpr size_t kMax = 64;  // frames that are looked ahead at: a burst of the ring
+  struct Segment {
+    const runtime::Frame* frame;
+    uint32_t hash;
+  };
+
+  size_t count = 0;
+  size_t next = 0;
+  std::array<Segment, kMax> segments;
+
+  // The hash of whom `frame` is for, unless a hook has changed that on its way; false: not known.
+  bool Take(const runtime::Frame& frame, uint32_t* hash) {
+    for (size_t at = next; at < count; ++at) {
+      if (segments[at].frame != &frame) continue;
+      *hash = segments[at].hash;
+      next = at + 1;
+      return true;
+    }
+    return false;
+  }
+};
+
 struct TcpContext {
   TcpContext(IpContext& ip, const TcpSettings& settings);
   ~TcpContext();
@@ -71,12 +98,18 @@ struct TcpContext {
   void WantOutput(TcpSock& sock) {
     if (!static_cast<runtime::ListNode<TcpOutputTag>&>(sock).linked()) output.PushBack(sock);
   }
+  // An ACK at the end of the turn, if no segment carries it.
+  void WantAck(TcpSock& sock) {
+    sock.ack_now = true;
+    WantOutput(sock);
+  }
 
   IpContext& ip;
   TcpSettings settings;
   TcpDemux demux;
   TcpFastOpenCache fast_open_cache;
   TcpCounters counters;
+  TcpBurst burst;
   uint32_t sockets = 0;
   uint32_t in_time_wait = 0;
   uint32_t orphans = 0;
@@ -86,7 +119,7 @@ struct TcpContext {
     uint32_t left = 0;  // that may be sent in that second
   } challenges;
   runtime::List<TcpSock, TcpOutputTag> output;
-  runtime::List<TcpSock, TcpMemoryTag> short_of_frames;
+  runtime::List<TcpSock, TcpQueueTag> short_of_frames;
   runtime::List<TcpSock, TcpQueueTag> time_wait;
   runtime::List<TcpSock, TcpQueueTag> dead;
 };

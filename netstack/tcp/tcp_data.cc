@@ -24,7 +24,8 @@ uint32_t FrameReserve(const runtime::FramePool& pool) { return pool.size() / 16;
 
 // Copies what fits from the front of `frame` to the reader's memory (the kernel's direct copy to the reader).
 void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
-  auto& reader = sock.reader;
+  if (sock.reader == nullptr) return;
+  TcpReader& reader = *sock.reader;
   while (frame.len > 0 && !reader.into.empty()) {
     const iovec& to = reader.into.front();
     const size_t n = std::min<size_t>(frame.len, to.iov_len - reader.offset);
@@ -56,7 +57,7 @@ bool HasRoom(TcpSock& sock) {
   if (sock.receive_queue.count() >= MaxQueuedFrames(sock)) return false;
   // A connection that holds nothing may go half into the reserve: see TcpSelectWindow.
   const uint32_t reserve = sock.receive_queue.empty() ? FrameReserve(pool) / 2 : FrameReserve(pool);
-  return sock.reader_waits || pool.free_count() > reserve;
+  return sock.reader != nullptr || pool.free_count() > reserve;
 }
 
 // Takes the in-order payload of `frame` (rcv.nxt is its first byte); false when there is no room for it.

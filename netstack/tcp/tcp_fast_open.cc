@@ -15,8 +15,6 @@
 namespace weir::netstack {
 namespace {
 
-using QueueNode = runtime::ListNode<TcpQueueTag>;
-
 uint64_t Period(Nanos now_ns) { return static_cast<uint64_t>(now_ns / kTcpFastOpenKeyPeriod); }
 
 // RFC 7413 §4.1.2: only we can make it, and only for these addresses.
@@ -103,9 +101,7 @@ void TcpFastOpenSettled(TcpSock& sock) {
   TcpListenSock* listener = sock.listener;
   if (listener == nullptr) return;  // it is no more
   --listener->fast_open_pending;
-  if (!sock.fast_open.accepted) return;
-  static_cast<QueueNode&>(sock).Unlink();
-  sock.listener = nullptr;
+  if (sock.fast_open.accepted) sock.listener = nullptr;
 }
 
 void TcpFastOpenReset(TcpSock& sock, Nanos now_ns) {
@@ -204,7 +200,7 @@ void TcpFastOpenEarlyData(TcpSock& sock, const TcpSegment& segment, Nanos now_ns
     ++(ack.lost == 0 ? sock.context.counters.fast_open_active : sock.context.counters.fast_open_active_failed);
     if (ack.lost != 0) TcpRetransmitLost(sock);
   }
-  if (snd.nxt != snd.una && !sock.timer.armed()) TcpRearmRetransmit(sock, now_ns);
+  if (snd.nxt != snd.una && sock.timer_kind == TcpTimerKind::kNone) TcpRearmRetransmit(sock, now_ns);
 }
 
 }  // namespace weir::netstack

@@ -1,9 +1,11 @@
 #include "netstack/tcp/tcp_retransmit.h"
 
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_pacing.h"
+#include "netstack/tcp/tcp_recovery.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_undo.h"
@@ -23,7 +25,7 @@ bool TcpRetransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
     sock.board.retrans_out += cb.size();
   }
   TcpNoteRetransmit(sock, cb.size(), now_ns);
-  sock.recovery.prr.OnSent(cb.size());
+  if (TcpInCwndReduction(sock)) sock.loss->prr.OnSent(cb.size());
   return true;
 }
 

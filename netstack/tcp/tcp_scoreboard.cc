@@ -4,6 +4,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_rack.h"
+#include "netstack/tcp/tcp_loss.h"
 
 namespace weir::netstack {
 namespace {
@@ -84,15 +85,15 @@ void Dsack(TcpSock& sock, const SeqRange& block, TcpAckState& ack) {
   TcpRackSawDsack(sock);
   if (recovery.tlp && recovery.tlp_retrans && block.end == recovery.tlp_high_seq) ack.dsack_of_probe = true;
   // Each retransmission that turns out to have been one too many (tcp_dsack_seen).
-  if (recovery.has_undo && recovery.undo_retrans > 0 && block.end > recovery.undo_marker) {
+  if (recovery.has_undo && sock.loss->undo_retrans > 0 && block.end > sock.loss->undo_marker) {
     const int32_t bytes = block.end - block.start;
-    recovery.undo_retrans = std::max(recovery.undo_retrans - bytes, 0);
+    sock.loss->undo_retrans = std::max(sock.loss->undo_retrans - bytes, 0);
   }
 }
 
 // The part of `block` that the blocks of the ACK before did not have, when they had its front.
 Seq NewPart(const TcpSock& sock, const SeqRange& block) {
-  for (const SeqRange& known : sock.board.sack_cache) {
+  for (const SeqRange& known : sock.loss->theirs) {
     if (known.start != known.end && known.start <= block.start && block.start < known.end) return known.end;
   }
   return block.start;
@@ -176,10 +177,11 @@ void TcpCleanSendQueue(TcpSock& sock, TcpAckState& ack) {
 void TcpSackTag(TcpSock& sock, const TcpSegment& segment, TcpAckState& ack) {
   SeqRange blocks[TcpOptions::kMaxSackBlocks];
   const size_t n = TakeBlocks(sock, segment, ack, blocks);
-  for (size_t i = 0; i < n; ++i) TagBlock(sock, blocks[i], ack);
   if (n == 0) return;
-  std::copy(blocks, blocks + n, sock.board.sack_cache);
-  std::fill(sock.board.sack_cache + n, std::end(sock.board.sack_cache), SeqRange{});
+  TcpLoss& known = TcpGetLoss(sock);
+  for (size_t i = 0; i < n; ++i) TagBlock(sock, blocks[i], ack);
+  std::copy(blocks, blocks + n, known.theirs);
+  std::fill(known.theirs + n, std::end(known.theirs), SeqRange{});
 }
 
 void TcpMarkLost(TcpSock& sock, Frame* frame, TcpAckState& ack) {
@@ -213,7 +215,7 @@ void TcpForgetSacks(TcpSock& sock) {
   board.sacked_out = 0;
   board.sacked_frames = 0;
   board.sack_hint = nullptr;
-  std::fill(std::begin(board.sack_cache), std::end(board.sack_cache), SeqRange{});
+  if (sock.loss != nullptr) std::ranges::fill(sock.loss->theirs, SeqRange{});
 }
 
 void TcpPurgeSendQueue(TcpSock& sock) {

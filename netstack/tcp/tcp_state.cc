@@ -82,8 +82,7 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   }
   TcpFastOpenTakeSynAck(sock, segment, now_ns);
   Establish(sock, segment, now_ns);
-  sock.ack_now = true;
-  sock.context.WantOutput(sock);
+  sock.context.WantAck(sock);
   sock.context.ip.Ready(sock, ReadySock::kConnected | ReadySock::kWritable);
   return DropReason::kConsumed;
 }
@@ -189,8 +188,7 @@ void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
 DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   if (sock.state == TcpState::kSynSent) return TcpRcvSynSent(sock, segment, now_ns);
   if (IsCrossedSyn(sock, segment)) {
-    sock.ack_now = true;  // the peer may not have got ours
-    sock.context.WantOutput(sock);
+    sock.context.WantAck(sock);  // the peer may not have got ours
     return AckOfSyn(sock, segment, now_ns);
   }
   DropReason reason = TcpValidateIncoming(sock, segment, now_ns);
@@ -215,10 +213,9 @@ void TcpDone(TcpSock& sock, int error) {
   TcpFastOpenSettled(sock);
   sock.listener = nullptr;
   sock.state = TcpState::kClosed;
-  sock.error = error;
+  sock.error = static_cast<int16_t>(error);
   context.demux.Remove(sock);
-  TcpCancelTimer(sock);
-  context.ip.timers.Cancel(sock.delack_timer);
+  TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);
   if (sock.pacer != nullptr) context.ip.timers.Cancel(sock.pacer->timer);
   TcpPurgeSendQueue(sock);

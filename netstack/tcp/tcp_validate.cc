@@ -5,6 +5,7 @@
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_sack.h"
 #include "netstack/tcp/tcp_timestamps.h"
 
@@ -48,7 +49,7 @@ bool IsExactReset(const TcpSock& sock, const TcpSegment& segment) {
   if (segment.seq == sock.rcv.nxt) return true;
   Seq last = sock.rcv.nxt;
   for (uint8_t i = 0; i < sock.sack.count; ++i) {
-    if (sock.sack.blocks[i].end > last) last = sock.sack.blocks[i].end;
+    if (sock.loss->ours[i].end > last) last = sock.loss->ours[i].end;
   }
   return sock.sack.ok && segment.seq == last;
 }

@@ -48,7 +48,7 @@ inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
   if (sock.sack.ok && (sacked != board.sacked_out || sacked_frames != board.sacked_frames)) return "sacked_out";
   if (board.sacked_out + board.lost_out > outstanding) return "more is SACKed or lost than is outstanding";
   if (sock.recovery.state == netstack::TcpCaState::kOpen && board.lost_out != 0) return "Open with something lost";
-  if (outstanding != 0 && !sock.timer.armed()) return "no timer";
+  if (outstanding != 0 && sock.timer_kind == netstack::TcpTimerKind::kNone) return "no timer";
   return "";
 }
 
