@@ -23,6 +23,12 @@ class Operation : Traits::Op {
   using Backend = typename Traits::Backend;
 
   Operation(Backend& backend, Traits&& traits) : Op(&OnStop), backend_(&backend) { traits.Fill(op()); }
+  // From arguments as they are, with static Fill(Op&, arguments...): a temporary would have its own room in the frame.
+  template <typename... Args>
+    requires(sizeof...(Args) > 0)
+  explicit Operation(Backend& backend, Args&&... args) : Op(&OnStop), backend_(&backend) {
+    Traits::Fill(op(), std::forward<Args>(args)...);
+  }
   Operation(Operation&& other) noexcept : Op(&OnStop), backend_(other.backend_) { op().TakeArguments(other.op()); }
 
   Operation&& operator co_await() && { return std::move(*this); }

@@ -46,7 +46,9 @@ template <int kWordRounds, int kFinalRounds>
 
 inline uint64_t SipHash(const SipKey& key, std::span<const uint64_t> words) { return SipHashRounds<2, 4>(key, words); }
 // For tables.
-inline uint64_t SipHash13(const SipKey& key, std::span<const uint64_t> words) { return SipHashRounds<1, 3>(key, words); }
+[[gnu::always_inline]] inline uint64_t SipHash13(const SipKey& key, std::span<const uint64_t> words) {
+  return SipHashRounds<1, 3>(key, words);
+}
 
 }  // namespace weir::runtime
 
