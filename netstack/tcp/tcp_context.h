@@ -23,6 +23,7 @@ struct TcpCounters {
   uint64_t spurious_timeouts = 0;   // found by F-RTO
   uint64_t undone_reductions = 0;
   uint64_t loss_probes = 0;
+  uint64_t sack_frames_visited = 0;  // of send queues, for blocks that ACKs told of
   uint64_t resets_out = 0;
   uint64_t accepted = 0;
   uint64_t syncookies_sent = 0;

@@ -104,7 +104,7 @@ bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
   sock.context.ip.copied_bytes += rest_cb.length;
   cb.length = length;
   cb.flags &= static_cast<uint8_t>(~TcpTxCb::kFin);
-  if (cb.has(TcpTxCb::kSacked)) ++sock.board.sacked_frames;
+  TcpPacketSplit(sock, rest_cb);
   sock.send_queue.InsertAfter(frame, rest);
   return true;
 }
@@ -140,6 +140,7 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
   if (cb.size() > usable || !TcpTransmitFrame(sock, frame, now_ns)) return false;
   sock.send_head = frame->next;
   snd.nxt = cb.end();
+  TcpPacketSent(sock);
   TcpNagleSent(sock, cb.length, snd.nxt);
   sock.recovery.prr.OnSent(cb.size());
   return true;
@@ -149,7 +150,7 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
 bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   auto& snd = sock.snd;
   bool sent = false;
-  while (TcpHasUnsent(sock) && TcpPacingAllows(sock, now_ns)) {
+  while (TcpHasUnsent(sock) && TcpPacketFits(sock) && TcpPacingAllows(sock, now_ns)) {
     snd.held = !override_timeout && TcpNagleHolds(sock);
     if (snd.held) break;
     const uint32_t in_flight = TcpInFlight(sock), cwnd = sock.congestion.cwnd();

@@ -195,6 +195,7 @@ struct TcpSock : ReadySock,
     size_t copied = 0;
   } reader;
   bool reader_waits = false;  // any reader: what arrives will leave soon
+  bool send_shut = false;     // ShutdownWrite or Close
 
   TcpCongestion congestion;
 
@@ -206,6 +207,7 @@ struct TcpSock : ReadySock,
     uint32_t max_flight = 0;
     uint32_t used = 0;  // most in flight since since_ns
     bool limited = false;
+    bool by_packets = false;  // the window was full of packets, of fewer bytes than it has
   } usage;
 
   TcpPacer* pacer = nullptr;  // tcp_pacing.h; nullptr: not paced
@@ -216,6 +218,8 @@ struct TcpSock : ReadySock,
     uint32_t lost_out = 0;
     uint32_t retrans_out = 0;
     uint16_t sacked_frames = 0;
+    uint16_t packets_out = 0;        // frames from una to nxt
+    uint16_t packets_in_flight = 0;  // of them, counted as the bytes in flight are
     runtime::Frame* retransmit_hint = nullptr;  // no frame before it is to be sent again; nullptr: none at all
     runtime::Frame* sack_hint = nullptr;        // the last one that a SACK block marked
     SeqRange sack_cache[4];                     // the blocks of the last ACK that had some, sorted
@@ -270,6 +274,9 @@ struct TcpSock : ReadySock,
   uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
   bool nodelay = false;    // TCP_NODELAY
   bool cork = false;       // TCP_CORK
+  bool orphan = false;     // the program closed it; data that arrives is answered by RST
+  bool counted_as_orphan = false;
+  bool reset_on_close = false;  // SO_LINGER with a time of 0
   Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
   TcpTimer delack_timer;
 
@@ -286,11 +293,6 @@ struct TcpSock : ReadySock,
     uint32_t segs_in = 0;
     uint32_t total_retrans = 0;
   } stats;
-
-  bool send_shut = false;  // ShutdownWrite or Close
-  bool orphan = false;     // the program closed it; data that arrives is answered by RST
-  bool counted_as_orphan = false;
-  bool reset_on_close = false;  // SO_LINGER with a time of 0
 };
 
 }  // namespace weir::netstack
