@@ -29,7 +29,7 @@ TEST(Pacing, TheInitialWindowGoesAtOnceAndTheNextAtIntervals) {
   const std::vector<double> times = Times(t, 299);
   ASSERT_EQ(20u, times.size());
   EXPECT_EQ(200, times[0]);
-  for (size_t i = 2; i < times.size(); ++i) EXPECT_NEAR(100.0 / 36, times[i] - times[i - 1], 0.2) << i;
+  for (size_t i = 2; i < times.size(); ++i) EXPECT_NEAR(100.0 / 40, times[i] - times[i - 1], 0.2) << i;
 }
 
 TEST(Pacing, TheProgramsRate) {
