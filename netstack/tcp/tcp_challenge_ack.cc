@@ -5,11 +5,6 @@
 namespace weir::netstack {
 namespace {
 
-void AckNow(TcpSock& sock) {
-  sock.ack_now = true;
-  sock.context.WantOutput(sock);
-}
-
 // Linux: __tcp_oow_rate_limited.
 bool LimitedForSock(TcpSock& sock, Nanos now_ns) {
   TcpContext& context = sock.context;
@@ -44,13 +39,13 @@ bool LimitedForHost(TcpContext& context, Nanos now_ns) {
 void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns) {
   if (LimitedForSock(sock, now_ns) || LimitedForHost(sock.context, now_ns)) return;
   ++sock.context.counters.challenge_acks;
-  AckNow(sock);
+  sock.context.WantAck(sock);
 }
 
 bool TcpSendDupack(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const bool data = segment.length() > 0 && !segment.has(kTcpSyn);
   if (!data && LimitedForSock(sock, now_ns)) return false;
-  AckNow(sock);
+  sock.context.WantAck(sock);
   return true;
 }
 

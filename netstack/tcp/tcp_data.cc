@@ -22,7 +22,8 @@ uint32_t MaxOfoFrames(const TcpSock& sock) { return std::max<uint32_t>(362, sock
 
 // Copies what fits from the front of `frame` to the reader's memory (the kernel's direct copy to the reader).
 void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
-  auto& reader = sock.reader;
+  if (sock.reader == nullptr) return;
+  TcpReader& reader = *sock.reader;
   while (frame.len > 0 && !reader.into.empty()) {
     const iovec& to = reader.into.front();
     const size_t n = std::min<size_t>(frame.len, to.iov_len - reader.offset);
@@ -44,7 +45,7 @@ bool HasRoom(TcpSock& sock) {
   if (sock.receive_queue.count() >= MaxQueuedFrames(sock)) return false;
   // One that holds nothing may go further: see TcpSelectWindow.
   const uint32_t reserve = sock.receive_queue.empty() ? TcpFrameFloor(pool) : TcpReceiveReserve(pool);
-  if (sock.reader_waits || pool.free_count() > reserve) return true;
+  if (sock.reader != nullptr || pool.free_count() > reserve) return true;
   TcpCollapseReceiveQueue(sock);
   return TcpMakeRoom(sock.context, &sock, reserve);
 }

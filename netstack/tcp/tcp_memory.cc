@@ -3,16 +3,16 @@
 #include <cstring>
 
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_sack.h"
 
 namespace weir::netstack {
 namespace {
 
 using runtime::Frame;
-using HolderNode = runtime::ListNode<TcpOfoTag>;
 
 void ForgetHolder(TcpSock& sock) {
-  if (static_cast<HolderNode&>(sock).linked()) static_cast<HolderNode&>(sock).Unlink();
+  if (sock.loss != nullptr && sock.loss->linked()) sock.loss->Unlink();
 }
 
 // Whether `next` follows `frame` in the stream without a hole.
@@ -49,7 +49,8 @@ void TcpCollapseOfoQueue(TcpSock& sock) { Collapse(sock.context, sock.ofo_queue,
 void TcpCollapseReceiveQueue(TcpSock& sock) { Collapse(sock.context, sock.receive_queue, /*in_order=*/true); }
 
 void TcpHoldsOfo(TcpSock& sock) {
-  if (!static_cast<HolderNode&>(sock).linked()) sock.context.ofo_holders.PushBack(sock);
+  TcpLoss& loss = TcpGetLoss(sock);
+  if (!loss.linked()) sock.context.ofo_holders.PushBack(loss);
 }
 
 void TcpPruneOfoQueue(TcpSock& sock, uint32_t reserve) {
@@ -82,7 +83,7 @@ bool TcpMakeRoom(TcpContext& context, TcpSock* sock, uint32_t reserve) {
     if (!enough()) TcpPruneOfoQueue(*sock, reserve);
   }
   while (!enough() && !context.ofo_holders.empty()) {
-    TcpSock& holder = context.ofo_holders.front();
+    TcpSock& holder = context.ofo_holders.front().sock;
     if (holder.ofo_queue.empty()) {
       ForgetHolder(holder);
     } else {

@@ -1,8 +1,11 @@
 #include "netstack/tcp/tcp_retransmit.h"
 
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_pacing.h"
+#include "netstack/tcp/tcp_recovery.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_undo.h"
@@ -10,6 +13,7 @@
 namespace weir::netstack {
 
 bool TcpRetransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
+  TcpMtuProbeInconclusive(sock);
   if (!TcpFitToMss(sock, frame)) return false;
   auto& cb = frame->Cb<TcpTxCb>();
   // A peer that took back its window gets nothing beyond it; but what lies at una goes nevertheless, and asks for the
@@ -18,7 +22,7 @@ bool TcpRetransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
   if (!TcpTransmitFrame(sock, frame, now_ns)) return false;
   TcpMarkRetransmitted(sock, cb);
   TcpNoteRetransmit(sock, cb.size(), now_ns);
-  sock.recovery.prr.OnSent(cb.size());
+  if (TcpInCwndReduction(sock)) sock.loss->prr.OnSent(cb.size());
   return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_rack.h"
+#include "netstack/tcp/tcp_loss.h"
 
 namespace weir::netstack {
 namespace {
@@ -93,15 +94,15 @@ void Dsack(TcpSock& sock, const SeqRange& block, TcpAckState& ack) {
   TcpRackSawDsack(sock);
   if (recovery.tlp && recovery.tlp_retrans && block.end == recovery.tlp_high_seq) ack.dsack_of_probe = true;
   // Each retransmission that turns out to have been one too many (tcp_dsack_seen).
-  if (recovery.has_undo && recovery.undo_retrans > 0 && block.end > recovery.undo_marker) {
+  if (recovery.has_undo && sock.loss->undo_retrans > 0 && block.end > sock.loss->undo_marker) {
     const int32_t bytes = block.end - block.start;
-    recovery.undo_retrans = std::max(recovery.undo_retrans - bytes, 0);
+    sock.loss->undo_retrans = std::max(sock.loss->undo_retrans - bytes, 0);
   }
 }
 
 // The part of `block` that the blocks of the ACK before did not have, when they had its front.
 Seq NewPart(const TcpSock& sock, const SeqRange& block) {
-  for (const SeqRange& known : sock.board.sack_cache) {
+  for (const SeqRange& known : sock.loss->theirs) {
     if (known.start != known.end && known.start <= block.start && block.start < known.end) return known.end;
   }
   return block.start;
@@ -171,7 +172,7 @@ void LimitRenoSacks(TcpSock& sock) {
 
 void TcpPacketSplit(TcpSock& sock, const TcpTxCb& rest) {
   if (rest.sent_ns == 0) return;
-  ++sock.board.packets_out;
+  ++sock.usage.packets_out;
   sock.board.packets_in_flight += InFlight(rest);
   if (rest.has(TcpTxCb::kSacked)) ++sock.board.sacked_frames;
 }
@@ -202,7 +203,7 @@ void TcpCleanSendQueue(TcpSock& sock, TcpAckState& ack) {
     }
     Acked(sock, cb, ack);
     Discount(sock, cb, cb.size());
-    --board.packets_out;
+    --sock.usage.packets_out;
     board.packets_in_flight -= InFlight(cb);
     if (cb.has(TcpTxCb::kSacked)) --board.sacked_frames;
     if (frame == board.retransmit_hint) board.retransmit_hint = frame->next == sock.send_head ? nullptr : frame->next;
@@ -215,14 +216,15 @@ void TcpSackTag(TcpSock& sock, const TcpSegment& segment, TcpAckState& ack) {
   SeqRange blocks[TcpOptions::kMaxSackBlocks];
   const size_t n = TakeBlocks(sock, segment, ack, blocks);
   if (n == 0) return;
+  TcpLoss& known = TcpGetLoss(sock);
   SackWalk walk{.at = sock.send_queue.head(), .passed = 0};
   for (size_t i = 0; i < n; ++i) {
     if (TagBlock(sock, blocks[i], walk, ack)) continue;
-    std::fill(std::begin(sock.board.sack_cache), std::end(sock.board.sack_cache), SeqRange{});
+    std::fill(std::begin(known.theirs), std::end(known.theirs), SeqRange{});
     return;
   }
-  std::copy(blocks, blocks + n, sock.board.sack_cache);
-  std::fill(sock.board.sack_cache + n, std::end(sock.board.sack_cache), SeqRange{});
+  std::copy(blocks, blocks + n, known.theirs);
+  std::fill(known.theirs + n, std::end(known.theirs), SeqRange{});
 }
 
 void TcpMarkLost(TcpSock& sock, Frame* frame, TcpAckState& ack) {
@@ -257,13 +259,14 @@ void TcpForgetSacks(TcpSock& sock) {
   board.sacked_out = 0;
   board.sacked_frames = 0;
   board.sack_hint = nullptr;
-  std::fill(std::begin(board.sack_cache), std::end(board.sack_cache), SeqRange{});
+  if (sock.loss != nullptr) std::ranges::fill(sock.loss->theirs, SeqRange{});
 }
 
 void TcpPurgeSendQueue(TcpSock& sock) {
   sock.send_queue.Clear();
   sock.send_head = nullptr;
   sock.board = {};
+  sock.usage.packets_out = 0;
 }
 
 void TcpAddRenoSack(TcpSock& sock, TcpAckState& ack) {

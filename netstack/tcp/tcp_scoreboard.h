@@ -37,7 +37,7 @@ inline uint32_t TcpWindowInFlight(const TcpSock& sock) {
   return std::max(TcpInFlight(sock), TcpPacketsInFlight(sock) * sock.snd.mss);
 }
 inline uint32_t TcpWindowOutstanding(const TcpSock& sock) {
-  return std::max(static_cast<uint32_t>(sock.snd.nxt - sock.snd.una), uint32_t{sock.board.packets_out} * sock.snd.mss);
+  return std::max(static_cast<uint32_t>(sock.snd.nxt - sock.snd.una), uint32_t{sock.usage.packets_out} * sock.snd.mss);
 }
 
 // Whether the congestion window has room for one more packet. While PRR says what goes out for what arrived, it is all
@@ -49,7 +49,7 @@ inline bool TcpPacketFits(const TcpSock& sock) {
 
 // The frame at send_head went out for the first time.
 inline void TcpPacketSent(TcpSock& sock) {
-  ++sock.board.packets_out;
+  ++sock.usage.packets_out;
   ++sock.board.packets_in_flight;
 }
 // A frame was cut, and so are its bits: the rest is a packet too, if it was sent.

@@ -86,17 +86,18 @@ void App::Took(testing_support::View bytes) {
 
 // As InetTcp: a reader that waits is known to the connection, and perhaps its memory.
 void App::WaitForData() {
-  sock_->reader_waits = true;
+  reader_ = {};
+  sock_->reader = &reader_;
   direct_waits_ = role_.mine.read == ReadMode::kDirect;
   if (!direct_waits_) return;
   direct_ = {buffer_.data(), 1 + Below(buffer_.size())};
-  sock_->reader = {.into = {&direct_, 1}};
+  reader_.into = {&direct_, 1};
 }
 
 // One call of Recvmsg; 0: there is nothing.
 size_t App::ReadOnce() {
-  if (direct_waits_ && sock_->reader.copied > 0) {
-    const size_t n = sock_->reader.copied;
+  if (direct_waits_ && reader_.copied > 0) {
+    const size_t n = reader_.copied;
     Took(testing_support::View(buffer_).first(n));
     return n;
   }
@@ -134,8 +135,7 @@ void App::Read() {
       return;
     }
     direct_waits_ = false;
-    sock_->reader = {};
-    sock_->reader_waits = false;
+    sock_->reader = nullptr;
     TcpCleanupRbuf(*sock_);
     if (MaybePause(read_paused_until_ns_)) return;
   }
@@ -198,7 +198,6 @@ void App::MaybeEnd() {
 
 void App::Close() {
   held_.Clear();
-  sock_->reader = {};
   TcpClose(*std::exchange(sock_, nullptr), now());
   done_ = true;
   done_ns_ = now();

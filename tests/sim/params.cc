@@ -113,6 +113,14 @@ void DrawOptions(Draws& draw, netstack::TcpSettings& tcp) {
   tcp.congestion_control = draw.OneIn(3) ? kReno : kCubic;
 }
 
+// RFC 4821; with a black hole on the way a host cannot do without.
+void DrawMtuProbing(Draws& draw, bool black_hole, netstack::TcpSettings& tcp) {
+  constexpr uint32_t kBases[] = {1024, 1024, 536, 1300};
+  tcp.mtu_probing = static_cast<uint8_t>(draw.Between<uint32_t>(black_hole ? 1 : 0, 2));
+  tcp.base_mss = kBases[draw.Below(4)];
+  tcp.probe_interval_s = draw.OneIn(2) ? 600 : 3;
+}
+
 HostParams DrawHost(Draws& draw) {
   constexpr uint32_t kMtus[] = {1500, 1500, 1500, 1280, 1400, 1499};
   HostParams host{.mtu = kMtus[draw.Below(6)]};
@@ -138,7 +146,8 @@ std::string LinkText(const LinkParams& link) {
 std::string OptionsText(const netstack::TcpSettings& tcp) {
   return absl::StrCat("timestamps=", tcp.timestamps, ",sack=", tcp.sack, ",dsack=", tcp.dsack,
                       ",window_scaling=", tcp.window_scaling, ",frto=", tcp.frto, ",early_retrans=", tcp.early_retrans,
-                      ",ecn=", tcp.ecn, ",slow_start_after_idle=", tcp.slow_start_after_idle, ",congestion_control=",
+                      ",ecn=", tcp.ecn, ",slow_start_after_idle=", tcp.slow_start_after_idle, ",mtu_probing=", tcp.mtu_probing,
+                      ",base_mss=", tcp.base_mss, ",probe_interval=", tcp.probe_interval_s, ",congestion_control=",
                       tcp.congestion_control == netstack::TcpCongestionControl::kReno ? "reno" : "cubic");
 }
 
@@ -211,7 +220,12 @@ Params DrawParams(uint64_t seed, const Switches& switches) {
     }
     std::ranges::sort(params.mtu_changes, {}, &MtuChange::at_ns);
   }
-  for (HostParams& host : params.hosts) host = DrawHost(draw);
+  for (HostParams& host : params.hosts) {
+    host = DrawHost(draw);
+    DrawMtuProbing(draw, params.black_hole, host.tcp);
+    // Cut small, what is queued takes several times the frames, and a small pool has none left to cut with.
+    if (params.black_hole) host.frames = 2048;
+  }
   const uint64_t connections = draw.OneIn(2) ? 1 : draw.Between<uint64_t>(2, 5);
   for (uint64_t i = 0; i < connections; ++i) {
     ConnectionParams connection{.client = static_cast<int>(draw.Below(2))};

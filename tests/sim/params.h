@@ -12,10 +12,10 @@
 
 namespace weir::sim {
 
-// What a seed may draw. Off: what the stack does not claim to survive yet.
+// What a seed may draw.
 struct Switches {
   // A narrow link drops packets and says nothing, which only packetization layer path MTU discovery (RFC 4821) finds.
-  bool black_holes = false;
+  bool black_holes = true;
 };
 
 // One direction of the link. Rates are per mille of the TCP segments and ICMP errors; ARP and neighbour discovery have

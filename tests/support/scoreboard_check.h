@@ -48,10 +48,10 @@ inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
   const auto outstanding = static_cast<uint32_t>(sock.snd.nxt - sock.snd.una);
   if (lost != board.lost_out || retrans != board.retrans_out) return "lost_out or retrans_out";
   if (sock.sack.ok && (sacked != board.sacked_out || sacked_frames != board.sacked_frames)) return "sacked_out";
-  if (packets != board.packets_out || in_flight != board.packets_in_flight) return "packets_out or packets_in_flight";
+  if (packets != sock.usage.packets_out || in_flight != board.packets_in_flight) return "packets_out or packets_in_flight";
   if (board.sacked_out + board.lost_out > outstanding) return "more is SACKed or lost than is outstanding";
   if (sock.recovery.state == netstack::TcpCaState::kOpen && board.lost_out != 0) return "Open with something lost";
-  if (outstanding != 0 && !sock.timer.armed()) return "no timer";
+  if (outstanding != 0 && sock.timer_kind == netstack::TcpTimerKind::kNone) return "no timer";
   return "";
 }
 
