@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "netstack/tcp/tcp_challenge_ack.h"
+#include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_sack.h"
@@ -74,15 +75,16 @@ DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos n
   // Second: RST, with the defence of RFC 5961 §3.2: only the exact number resets.
   if (segment.has(kTcpRst)) {
     if (!IsExactReset(sock, segment)) return Challenge(sock, now_ns);
-    int error = sock.state == TcpState::kSynReceived ? ECONNREFUSED : ECONNRESET;
+    int error = sock.state == TcpState::kSynReceived && !sock.fast_open.pending ? ECONNREFUSED : ECONNRESET;
     if (sock.state == TcpState::kCloseWait) error = EPIPE;
     if (sock.state == TcpState::kClosing || sock.state == TcpState::kLastAck) error = 0;
+    TcpFastOpenReset(sock, now_ns);
     TcpDone(sock, error);
     return DropReason::kTcpReset;
   }
   // Fourth: SYN in the window (RFC 5961 §4.2): a challenge ACK, whatever its number.
   if (segment.has(kTcpSyn)) {
-    if (sock.listener == nullptr || sock.state != TcpState::kSynReceived) return Challenge(sock, now_ns);
+    if (sock.listener == nullptr || sock.state != TcpState::kSynReceived || sock.fast_open.pending) return Challenge(sock, now_ns);
     // SYN-RECEIVED after a passive OPEN: back to LISTEN. The peer has begun anew.
     TcpDone(sock, ECONNRESET);
     return DropReason::kTcpReset;
