@@ -11,9 +11,6 @@ namespace {
 // No window can be larger (RFC 7323 §2.3), so no congestion window needs to be; without a bound slow start would
 // overflow after 2 GiB without loss.
 constexpr uint32_t kMaxWindow = 65535u << 14;
-// Segments that one ACK adds in slow start at most. RFC 3465 §2.3 says 2, when ACKs came for every second segment;
-// RFC 9406 §4.2 says 8 for senders that do not pace, since receivers acknowledge many at once.
-constexpr uint32_t kSlowStartLimit = 8;
 
 // They take turns in one place.
 static_assert(std::is_trivially_destructible_v<TcpHystart> && std::is_trivially_destructible_v<TcpCubic>);
@@ -58,8 +55,10 @@ void TcpCongestion::SlowStart(const Ack& ack) {
   // RFC 9406 §4.3: only while ssthresh was never set.
   const bool first = ssthresh_ == UINT32_MAX;
   const bool over = first && hystart().OnAck(ack.una, ack.nxt, ack.rtt_ns);
-  // RFC 3465 §2.3: one segment after a timeout, when an ACK may jump over what had arrived before.
-  uint32_t grow = std::min<uint32_t>(ack.acked, ack.after_timeout ? ack.mss : kSlowStartLimit * ack.mss);
+  // All that was acknowledged counts, as in Linux: RFC 3465 §2.3 has a limit of 2 segments, RFC 9406 §4.2 one of 8 for
+  // senders that do not pace, but receivers acknowledge a burst of 64 at once, and that is when ACKs are scarce. One
+  // segment after a timeout, when an ACK may jump over what had arrived before.
+  uint32_t grow = ack.after_timeout ? std::min<uint32_t>(ack.acked, ack.mss) : ack.acked;
   if (first && hystart().in_css()) grow /= TcpHystart::kCssGrowthDivisor;
   // Not far beyond ssthresh: from there on it is congestion avoidance.
   set_cwnd(std::min(cwnd_ + grow, std::max(ssthresh_, cwnd_)));

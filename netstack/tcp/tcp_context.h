@@ -27,6 +27,7 @@ struct TcpCounters {
   uint64_t spurious_timeouts = 0;   // found by F-RTO
   uint64_t undone_reductions = 0;
   uint64_t loss_probes = 0;
+  uint64_t sack_frames_visited = 0;  // of send queues, for blocks that ACKs told of
   uint64_t mtu_black_holes = 0;  // segments made smaller after losses
   uint64_t mtu_probes = 0;
   uint64_t mtu_probes_arrived = 0;

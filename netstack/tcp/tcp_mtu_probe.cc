@@ -159,6 +159,7 @@ TcpMtuProbeSend TcpSendMtuProbe(TcpSock& sock, Nanos now_ns) {
   const auto& cb = frame->Cb<TcpTxCb>();
   sock.send_head = frame->next;
   sock.snd.nxt = cb.end();
+  TcpPacketSent(sock);
   probe.size = size;
   probe.start = cb.seq;
   probe.end = cb.end();

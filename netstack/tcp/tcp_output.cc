@@ -137,7 +137,7 @@ bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
   sock.context.ip.copied_bytes += rest_cb.length;
   cb.length = length;
   cb.flags &= static_cast<uint8_t>(~TcpTxCb::kFin);
-  if (cb.has(TcpTxCb::kSacked)) ++sock.board.sacked_frames;
+  TcpPacketSplit(sock, rest_cb);
   sock.send_queue.InsertAfter(frame, rest);
   return true;
 }
@@ -173,6 +173,7 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
   if (cb.size() > usable || !TcpTransmitFrame(sock, frame, now_ns)) return false;
   sock.send_head = frame->next;
   snd.nxt = cb.end();
+  TcpPacketSent(sock);
   TcpNagleSent(sock, cb.length, snd.nxt);
   if (TcpInCwndReduction(sock)) sock.loss->prr.OnSent(cb.size());
   return true;
@@ -187,7 +188,7 @@ bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
     if (probe == TcpMtuProbeSend::kWait) return false;
     sent = probe == TcpMtuProbeSend::kSent;
   }
-  while (TcpHasUnsent(sock) && TcpPacingAllows(sock, now_ns)) {
+  while (TcpHasUnsent(sock) && TcpPacketFits(sock) && TcpPacingAllows(sock, now_ns)) {
     snd.held = !override_timeout && TcpNagleHolds(sock);
     if (snd.held) break;
     const uint32_t in_flight = TcpInFlight(sock), cwnd = sock.congestion.cwnd();

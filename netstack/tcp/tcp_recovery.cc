@@ -184,16 +184,17 @@ void TcpEnterLoss(TcpSock& sock, Nanos now_ns) {
   const bool new_recovery = recovery.state < TcpCaState::kRecovery;
   const bool first_timeout = sock.retries <= 1;
   TcpAckState ack{.now_ns = now_ns};
+  const uint32_t flight = TcpWindowOutstanding(sock);
   TimeoutMarkLost(sock, ack);
   // RFC 5681 §3.1: ssthresh comes down once a window, not once a timeout.
   if (recovery.state <= TcpCaState::kDisorder || recovery.high_seq <= sock.snd.una ||
       (recovery.state == TcpCaState::kLoss && first_timeout)) {
     loss.prior_ssthresh = TcpCurrentSsthresh(sock);
     loss.prior_cwnd = sock.congestion.cwnd();
-    sock.congestion.OnCongestion({.flight = Outstanding(sock), .mss = sock.snd.mss, .timeout = true});
+    sock.congestion.OnCongestion({.flight = flight, .mss = sock.snd.mss, .timeout = true});
     TcpInitUndo(sock);
   }
-  sock.congestion.set_cwnd(TcpInFlight(sock) + sock.snd.mss);
+  sock.congestion.set_cwnd(TcpWindowInFlight(sock) + sock.snd.mss);
   recovery.state = TcpCaState::kLoss;
   recovery.high_seq = sock.snd.nxt;
   recovery.tlp = false;
@@ -231,7 +232,7 @@ void TcpInitCwndReduction(TcpSock& sock) {
   loss.prior_cwnd = sock.congestion.cwnd();
   loss.prr.Start(Outstanding(sock));
   TcpEcnQueueCwr(sock);
-  sock.congestion.OnCongestion({.flight = Outstanding(sock), .mss = sock.snd.mss, .timeout = false});
+  sock.congestion.OnCongestion({.flight = TcpWindowOutstanding(sock), .mss = sock.snd.mss, .timeout = false});
 }
 
 void TcpEndCwndReduction(TcpSock& sock) {
@@ -268,8 +269,10 @@ void TcpCongControl(TcpSock& sock, const TcpAckState& ack) {
                                              .mss = sock.snd.mss,
                                              .good = ack.una_advanced && ack.lost == 0}));
   } else if (ack.una_advanced && ack.delivered > 0 && TcpIsCwndLimited(sock)) {
+    const uint32_t packets = sock.usage.by_packets ? ack.delivered_packets * sock.snd.mss : 0;
+    const uint32_t acked = std::max(ack.delivered, packets);
     congestion.OnAck({.now_ns = ack.now_ns,
-                      .acked = ack.delivered,
+                      .acked = acked,
                       .una = sock.snd.una,
                       .nxt = sock.snd.nxt,
                       .mss = sock.snd.mss,

@@ -222,6 +222,7 @@ struct TcpSock : runtime::Recycled,
     uint32_t lost_out = 0;
     uint32_t retrans_out = 0;
     uint16_t sacked_frames = 0;
+    uint16_t packets_in_flight = 0;  // frames, counted as the bytes in flight are
     runtime::Frame* retransmit_hint = nullptr;  // no frame before it is to be sent again; nullptr: none at all
     runtime::Frame* sack_hint = nullptr;        // the last one that a SACK block marked
   } board;
@@ -250,6 +251,8 @@ struct TcpSock : runtime::Recycled,
     uint32_t max_flight = 0;
     uint32_t used = 0;  // most in flight since since_ns
     bool limited = false;
+    bool by_packets = false;  // the window was full of packets, of fewer bytes than it has
+    uint16_t packets_out = 0;  // frames from una to nxt
   } usage;
 
   // RFC 8985 §5.2: of the segment that was sent last among those that are known to have arrived.
