@@ -204,7 +204,7 @@ bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
 void FlushSock(TcpSock& sock, Nanos now_ns) {
   if (sock.state == TcpState::kClosed) return;
   if (sock.state == TcpState::kSynReceived) {
-    if (sock.ack_now) TcpSendSyn(sock, now_ns);  // a repeated SYN: the SYN and ACK were lost
+    if (sock.ack_now) TcpSendAck(sock, now_ns);  // something out of place (TcpSendDupack)
     // RFC 7413 §4.2.2: the answer need not wait for the handshake's end.
     if (sock.fast_open.pending && TcpHasUnsent(sock)) TcpWriteXmit(sock, now_ns);
     return;
