@@ -3,7 +3,7 @@
 //
 //   tcp_connections_benchmark [CONNECTIONS...]
 //
-// Memory is what malloc gave out while they were opened: control blocks, socket objects, coroutine frames, hash slots and
+// Memory is what malloc and the recycler gave out while they were opened: control blocks, socket objects, coroutine frames, hash slots and
 // timers. The time is for a segment of 64 B, from the Ethernet frame to the resumed coroutine, ACKs included, in bursts of
 // 64: of the same connection where there is one, else of as many that are drawn at random, so that what a connection keeps
 // in memory has left the caches before its turn comes.
@@ -21,6 +21,7 @@
 #include "bench/micro/tcp_peer.h"
 #include "bench/micro/tcp_sides.h"
 #include "runtime/base/check.h"
+#include "runtime/base/recycler.h"
 #include "runtime/base/time.h"
 
 namespace weir::bench {
@@ -31,7 +32,7 @@ constexpr size_t kTurns = 20000;
 
 size_t BytesInUse() {
   const struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
+  return info.uordblks + info.hblkhd + runtime::Recycler::ThisThread().bytes();
 }
 
 Nanos TimedTurn(WeirTcpSide& side, TcpPeer& peer) {

@@ -46,6 +46,7 @@ void AddStack(Page& page, netstack::Inet& inet) {
   const netstack::TcpCounters& tcp = inet.tcp.counters;
   page.Add("tcp_predicted_data_total", tcp.predicted_data);
   page.Add("tcp_predicted_acks_total", tcp.predicted_acks);
+  page.Add("tcp_coalesced_segments_total", tcp.coalesced);
   page.Add("tcp_slow_path_total", tcp.slow_path);
   page.Add("tcp_segments_out_total", tcp.segments_out);
   page.Add("tcp_retransmits_total", tcp.retransmits);
@@ -54,6 +55,10 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_spurious_timeouts_total", tcp.spurious_timeouts);
   page.Add("tcp_undone_reductions_total", tcp.undone_reductions);
   page.Add("tcp_loss_probes_total", tcp.loss_probes);
+  page.Add("tcp_mtu_black_holes_total", tcp.mtu_black_holes);
+  page.Add("tcp_mtu_probes_total", tcp.mtu_probes);
+  page.Add("tcp_mtu_probes_arrived_total", tcp.mtu_probes_arrived);
+  page.Add("tcp_mtu_probes_lost_total", tcp.mtu_probes_lost);
   page.Add("tcp_resets_out_total", tcp.resets_out);
   page.Add("tcp_accepted_total", tcp.accepted);
   page.Add("tcp_syncookies_sent_total", tcp.syncookies_sent);

@@ -27,6 +27,7 @@ struct Setting {
 
 // In the order of ip-sysctl.
 constexpr Setting kSettings[] = {
+    {"base_mss", &TcpSettings::base_mss, 48, 65535},
     {"challenge_ack_limit", &TcpSettings::challenge_ack_limit, 0, 1'000'000},
     {"dsack", &TcpSettings::dsack},
     {"early_retrans", &TcpSettings::early_retrans},
@@ -37,7 +38,12 @@ constexpr Setting kSettings[] = {
     {"max_orphans", &TcpSettings::max_orphans, 0, 1 << 24},
     {"max_syn_backlog", &TcpSettings::max_syn_backlog, 1, 65535},
     {"max_tw_buckets", &TcpSettings::max_tw_buckets, 0, 1 << 24},
+    {"min_snd_mss", &TcpSettings::min_snd_mss, 48, 65535},
     {"moderate_rcvbuf", &TcpSettings::moderate_rcvbuf},
+    {"mtu_probe_floor", &TcpSettings::mtu_probe_floor, 48, 65535},
+    {"mtu_probing", &TcpSettings::mtu_probing, 0, 2},
+    {"probe_interval", &TcpSettings::probe_interval_s, 1, 1 << 24},
+    {"probe_threshold", &TcpSettings::probe_threshold, 1, 65535},
     {"sack", &TcpSettings::sack},
     {"slow_start_after_idle", &TcpSettings::slow_start_after_idle},
     {"syncookies", &TcpSettings::syncookies},

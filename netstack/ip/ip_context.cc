@@ -56,6 +56,7 @@ bool IpContext::AddAddress(Interface& interface, const InterfaceAddress& address
   if (interface.FindAddress(ip) != nullptr || interface.address_count_ == Interface::kMaxAddresses) return false;
   if (address.on_link && !AddConnectedRoute(interface, address.prefix)) return false;
   interface.addresses_[interface.address_count_++] = address;
+  ++dst_changes;
   if (ip.is_v4()) local4.Update(interfaces);
   if (!ip.is_v4()) {
     if (ip.is_link_local()) interface.mld.ReportAgain();
@@ -71,6 +72,7 @@ void IpContext::RemoveAddress(Interface& interface, const IpAddress& ip) {
   const InterfaceAddress removed = *found;
   std::move(found + 1, interface.addresses_.data() + interface.address_count_, found);  // their order counts
   --interface.address_count_;
+  ++dst_changes;
   if (removed.prefix.ip.is_v4()) local4.Update(interfaces);
   const IpAddress& address = removed.prefix.ip;  // `ip` may have been a part of what moved
   if (removed.on_link) DropConnectedRoute(interface, removed.prefix);

@@ -121,6 +121,10 @@ struct IpContext {
   // Whether a packet to `ip` is for this host alone.
   bool IsLocal(const IpAddress& ip) const { return const_cast<IpContext*>(this)->FindLocal(ip) != nullptr; }
 
+  // Changes whenever something does that a look-up for IpDst depends on. Each part only counts up, so their sum is the
+  // same only when all of them are.
+  uint32_t dst_cookie() const { return routes.generation() + path_mtu.generation() + dst_changes; }
+
   // A number that nobody foresees who does not know the secret: for delays.
   uint64_t Draw();
 
@@ -134,6 +138,7 @@ struct IpContext {
   HookTable hooks;
   Reassembly reassembly{*this};
   PathMtuCache path_mtu;
+  uint32_t dst_changes = 0;  // of neighbours that went, and of addresses
   FragmentIds fragment_ids;
   AddressListener* address_listener = nullptr;
   OutcomeCounters outcomes;

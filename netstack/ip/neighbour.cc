@@ -26,19 +26,27 @@ Neighbour* NeighbourTable::Find(const IpAddress& ip) {
   return nullptr;
 }
 
+// Sockets that keep their neighbour do not look it up, and so do not move it to the end: what they have used since it was
+// last considered is given another turn.
+Neighbour& NeighbourTable::LeastRecentlyUsed() {
+  auto& list = unproven_.empty() ? proven_ : unproven_;
+  while (std::exchange(list.front().used, false)) list.PushBack(*list.PopFront());
+  return list.front();
+}
+
 Neighbour& NeighbourTable::FindOrCreate(Interface& interface, const IpAddress& ip) {
   if (Neighbour* found = Find(ip)) {
     static_cast<runtime::ListNode<NeighbourUse>&>(*found).Unlink();
     (found->proven ? proven_ : unproven_).PushBack(*found);
     return *found;
   }
-  if (free_.empty()) Remove(interface, (unproven_.empty() ? proven_ : unproven_).front());
+  if (free_.empty()) Remove(interface, LeastRecentlyUsed());
   Neighbour& entry = *free_.PopFront();
   entry.interface = &interface;
   entry.ip = ip;
   entry.state = NeighbourState::kIncomplete;
   entry.probes = 0;
-  entry.proven = entry.contested = entry.is_router = false;
+  entry.proven = entry.contested = entry.is_router = entry.used = false;
   Neighbour*& head = buckets_[Bucket(ip)];
   entry.hash_next = std::exchange(head, &entry);
   unproven_.PushBack(entry);
@@ -53,6 +61,7 @@ void NeighbourTable::Prove(Neighbour& neighbour) {
 
 void NeighbourTable::Remove(Interface& interface, Neighbour& neighbour) {
   IpContext& context = interface.context;
+  ++context.dst_changes;
   context.timers.Cancel(neighbour);
   for (size_t i = 0; i < neighbour.pending_count; ++i) {
     context.outcomes.Count(DropReason::kNeighbourFailed);
@@ -114,15 +123,19 @@ DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddres
     if (!neighbour.armed()) Neighbour::OnTimer(neighbour, now_ns);
     return DropReason::kConsumed;
   }
-  if (neighbour.state == NeighbourState::kReachable &&
-      now_ns - neighbour.confirmed_ns > out.reachable_time(next_hop.is_v4())) {
+  return NeighbourSend(out, neighbour, frame, now_ns);
+}
+
+DropReason NeighbourSend(Interface& out, Neighbour& neighbour, runtime::Frame* frame, Nanos now_ns) {
+  const bool v4 = neighbour.ip.is_v4();
+  if (neighbour.state == NeighbourState::kReachable && now_ns - neighbour.confirmed_ns > out.reachable_time(v4)) {
     neighbour.state = NeighbourState::kStale;
   }
   if (neighbour.state == NeighbourState::kStale) {
     neighbour.state = NeighbourState::kDelay;
     out.context.timers.Arm(neighbour, now_ns + NeighbourTable::kDelayFirstProbe);
   }
-  return LinkOutput(out, frame, neighbour.mac, next_hop.is_v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
+  return LinkOutput(out, frame, neighbour.mac, v4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
 }
 
 void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns) {

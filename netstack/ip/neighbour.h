@@ -45,6 +45,7 @@ struct Neighbour : runtime::Timer, runtime::ListNode<NeighbourUse> {
   bool proven = false;     // it has answered us; an unproven entry goes first when the table is full
   bool contested = false;  // another claimed its address; only the known one is believed
   bool is_router = false;  // RFC 4861 §5.1: it said so
+  bool used = false;       // by a socket that keeps it (IpDst), since the table looked for an entry to give up
   NeighbourState state = NeighbourState::kFree;
   uint8_t probes = 0;
   uint8_t pending_count = 0;
@@ -78,6 +79,7 @@ class NeighbourTable {
 
  private:
   size_t Bucket(const IpAddress& ip) const;
+  Neighbour& LeastRecentlyUsed();
 
   std::vector<Neighbour> entries_;
   std::vector<Neighbour*> buckets_;
@@ -89,6 +91,9 @@ class NeighbourTable {
 // Sends `frame`, which begins at its IP header and of which one reference is taken over, to the neighbour `next_hop` on
 // the interface's link: at once, or when its address is known (neigh_resolve_output).
 DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
+
+// The same for an entry that is not INCOMPLETE.
+DropReason NeighbourSend(Interface& out, Neighbour& neighbour, runtime::Frame* frame, Nanos now_ns);
 
 // `mac` was learnt for the entry; `confirmed` when it answers our own question. Sends what waited (neigh_update).
 void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns);

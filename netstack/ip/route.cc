@@ -25,6 +25,7 @@ size_t RouteTable::Bucket(const IpAddress& network, int bits) {
 
 // Routes change rarely: everything is linked anew.
 void RouteTable::Rebuild() {
+  ++generation_;
   buckets_.fill(kNone);
   next_.assign(routes_.size(), kNone);
   std::bitset<129> present[2];

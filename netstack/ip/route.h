@@ -41,6 +41,9 @@ class RouteTable {
   // In no order.
   const std::vector<Route>& routes() const { return routes_; }
 
+  // Changes whenever a route comes or goes (rt_genid).
+  uint32_t generation() const { return generation_; }
+
  private:
   static constexpr size_t kBuckets = 256;
   static constexpr uint16_t kNone = 0xffff;
@@ -51,6 +54,7 @@ class RouteTable {
   void Rebuild();
 
   std::vector<Route> routes_;
+  uint32_t generation_ = 0;
   std::vector<uint16_t> next_;                 // of routes_[i], in its bucket
   std::array<uint16_t, kBuckets> buckets_{};
   std::vector<uint8_t> lengths_[2];            // bits that occur in IPv6 and in IPv4 routes, longest first

@@ -16,10 +16,12 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "netstack/ip/group_call.h"
+#include "netstack/tcp/tcp_reader.h"
 #include "netstack/tcp/tcp_sock_options.h"
 #include "netstack/udp/datagram.h"
 #include "netstack/udp/udp_options.h"
@@ -50,13 +52,13 @@ using ListenerBackendPtr = std::unique_ptr<ListenerBackend, CloseBackend>;
 using UdpBackendPtr = std::unique_ptr<UdpBackend, CloseBackend>;
 using UnixDatagramBackendPtr = std::unique_ptr<UnixDatagramBackend, CloseBackend>;
 
-struct RecvOp : runtime::Waiter {
+// TcpReader: the caller's memory; where there is none, `buffer` is filled without a copy.
+struct RecvOp : runtime::Waiter, TcpReader {
   explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp receive") {}
-  // The caller's memory, or empty: then `buffer` is filled without a copy.
-  std::span<const iovec> into;
-  size_t copied = 0;
   RecvBuffer buffer;
   absl::Status status;  // OK with nothing received: the peer's FIN
+
+  void TakeArguments(RecvOp& from) { into = from.into; }
 };
 
 struct SendOp : runtime::Waiter {
@@ -67,17 +69,27 @@ struct SendOp : runtime::Waiter {
   std::span<const iovec> from;
   size_t sent = 0;  // progress in `from`
   absl::Status status;
+
+  void TakeArguments(SendOp& other) {
+    buffer = std::move(other.buffer);
+    from = other.from;
+  }
 };
 
 struct ConnectOp : runtime::Waiter {
   explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp connect") {}
+  Endpoint peer;
   absl::Status status;
+
+  void TakeArguments(ConnectOp& from) { peer = from.peer; }
 };
 
 struct AcceptOp : runtime::Waiter {
   explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp accept") {}
   StreamBackendPtr stream;
   absl::Status status;
+
+  void TakeArguments(AcceptOp&) {}
 };
 
 struct UdpRecvOp : runtime::Waiter {
@@ -86,6 +98,10 @@ struct UdpRecvOp : runtime::Waiter {
   std::span<Datagram> into;  // `datagram`, or the caller's
   size_t count = 0;          // of `into`, filled
   absl::Status status;
+
+  void TakeArguments(UdpRecvOp& from) {
+    into = from.into.data() == &from.datagram ? std::span(&datagram, 1) : from.into;
+  }
 };
 
 struct DatagramSendOp : runtime::Waiter {
@@ -93,6 +109,11 @@ struct DatagramSendOp : runtime::Waiter {
   SendBuffer buffer;
   std::span<const iovec> from;
   absl::Status status;
+
+  void TakeArguments(DatagramSendOp& other) {
+    buffer = std::move(other.buffer);
+    from = other.from;
+  }
 };
 
 // One datagram of a batch to be sent.
@@ -108,6 +129,13 @@ struct UdpSendOp : DatagramSendOp {
   UdpSendOptions options;
   std::span<UdpMessage> batch;  // instead of all of the above
   size_t sent = 0;              // of `batch`
+
+  void TakeArguments(UdpSendOp& other) {
+    DatagramSendOp::TakeArguments(other);
+    peer = other.peer;
+    options = other.options;
+    batch = other.batch;
+  }
 };
 
 struct UnixDatagram {
@@ -119,17 +147,24 @@ struct UnixRecvOp : runtime::Waiter {
   explicit UnixRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "unix datagram receive") {}
   UnixDatagram datagram;
   absl::Status status;
+
+  void TakeArguments(UnixRecvOp&) {}
 };
 
 struct UnixSendOp : DatagramSendOp {
   explicit UnixSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "unix datagram send") {}
   UnixAddress peer;
+
+  void TakeArguments(UnixSendOp& other) {
+    DatagramSendOp::TakeArguments(other);
+    peer = std::move(other.peer);
+  }
 };
 
 // A connection of any kind. At most one receive and one send operation at a time (the sockets check it).
 class StreamBackend {
  public:
-  // First call on a stream from OpenTcp, and only there; it is usable when the operation ended with OK.
+  // First call on a stream from OpenTcp, and only there, with the same peer; it is usable when the operation ended with OK.
   virtual bool StartConnect(ConnectOp& op) = 0;
   virtual void CancelConnect(ConnectOp& op) = 0;
   virtual bool StartRecv(RecvOp& op) = 0;

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "netstack/socket/inet_tcp.h"
 #include "netstack/socket/inet_udp.h"
+#include "netstack/tcp/tcp_early_demux.h"
 #include "runtime/base/errno_status.h"
 
 namespace weir::netstack {
@@ -23,8 +24,8 @@ absl::StatusOr<ListenerBackendPtr> InetStack::ListenTcp(const Endpoint& local, i
   return owner;
 }
 
-absl::StatusOr<StreamBackendPtr> InetStack::OpenTcp(const Endpoint& peer) {
-  return StreamBackendPtr(new InetTcp(inet_.tcp, scheduler_, peer));
+absl::StatusOr<StreamBackendPtr> InetStack::OpenTcp(const Endpoint&) {
+  return StreamBackendPtr(new InetTcp(inet_.tcp, scheduler_));
 }
 
 absl::StatusOr<UdpBackendPtr> InetStack::BindUdp(const Endpoint& local, const UdpBindOptions& options) {
@@ -35,6 +36,7 @@ absl::StatusOr<UdpBackendPtr> InetStack::BindUdp(const Endpoint& local, const Ud
 }
 
 void InetStack::RunWakeups() {
+  if (inet_.tcp.sockets >= kTcpEarlyDemuxFrom) inet_.ip.ready.ForEach(&InetTcp::PrefetchWake);
   while (ReadySock* sock = inet_.ip.ready.PopFront()) {
     const uint8_t events = std::exchange(sock->events, 0);
     if (sock->on_ready != nullptr) sock->on_ready(*sock, events);

@@ -5,16 +5,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "runtime/base/errno_status.h"
 
 namespace weir::netstack {
 
-InetTcp::InetTcp(TcpContext& tcp, runtime::Scheduler& scheduler, const Endpoint& peer)
-    : tcp_(tcp), scheduler_(scheduler), peer_(peer) {}
+InetTcp::InetTcp(TcpContext& tcp, runtime::Scheduler& scheduler) : tcp_(tcp), scheduler_(scheduler) {}
 
-InetTcp::InetTcp(TcpSock& sock, runtime::Scheduler& scheduler)
-    : tcp_(sock.context), scheduler_(scheduler), peer_(sock.remote) {
+InetTcp::InetTcp(TcpSock& sock, runtime::Scheduler& scheduler) : tcp_(sock.context), scheduler_(scheduler) {
   Attach(sock);
 }
 
@@ -25,7 +24,7 @@ void InetTcp::Attach(TcpSock& sock) {
 }
 
 absl::Status InetTcp::Error() const {
-  return runtime::ErrnoStatus(sock_->error, absl::StrCat("connection with ", peer_.ToString()));
+  return runtime::ErrnoStatus(sock_->error, absl::StrCat("connection with ", peer().ToString()));
 }
 
 void InetTcp::OnReady(ReadySock& sock, uint8_t) {
@@ -37,9 +36,9 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
 
 bool InetTcp::StartConnect(ConnectOp& op) {
   int error = 0;
-  TcpSock* sock = TcpConnect(tcp_, peer_, scheduler_.now_ns(), &error);
+  TcpSock* sock = TcpConnect(tcp_, op.peer, scheduler_.now_ns(), &error);
   if (sock == nullptr) {
-    op.status = runtime::ErrnoStatus(error, absl::StrCat("cannot connect to ", peer_.ToString()));
+    op.status = runtime::ErrnoStatus(error, absl::StrCat("cannot connect to ", op.peer.ToString()));
     return true;
   }
   Attach(*sock);
@@ -63,15 +62,14 @@ bool InetTcp::StartRecv(RecvOp& op) {
   WEIR_CHECK(recv_ == nullptr);
   if (TryRecv(op)) return true;
   recv_ = &op;
-  sock_->reader_waits = true;
-  sock_->reader = {.into = op.into};
+  sock_->reader = &op;
   return false;
 }
 
 // Data before errors, errors before the FIN: as tcp_recvmsg.
 bool InetTcp::TryRecv(RecvOp& op) {
-  if (sock_->reader.copied > 0) {
-    op.copied = sock_->reader.copied;
+  if (op.copied > 0) {
+    // Straight to the caller's memory, while it waited.
   } else if (!sock_->receive_queue.empty()) {
     if (op.into.empty()) {
       TcpRecvmsg(*sock_, op.buffer);
@@ -83,8 +81,7 @@ bool InetTcp::TryRecv(RecvOp& op) {
   } else if (!sock_->rcv.fin && sock_->state != TcpState::kClosed) {
     return false;
   }
-  sock_->reader = {};
-  sock_->reader_waits = false;
+  sock_->reader = nullptr;
   TcpCleanupRbuf(*sock_);
   return true;
 }
@@ -92,13 +89,8 @@ bool InetTcp::TryRecv(RecvOp& op) {
 void InetTcp::CancelRecv(RecvOp& op) {
   recv_ = nullptr;
   // What was copied to the reader's memory is received, stop or not.
-  if (sock_->reader.copied > 0) {
-    op.copied = sock_->reader.copied;
-  } else {
-    op.status = absl::CancelledError("receive cancelled");
-  }
-  sock_->reader = {};
-  sock_->reader_waits = false;
+  if (op.copied == 0) op.status = absl::CancelledError("receive cancelled");
+  sock_->reader = nullptr;
   op.Wake();
 }
 
@@ -115,7 +107,7 @@ bool InetTcp::TrySend(SendOp& op) {
     return true;
   }
   if (sock_->send_shut || sock_->state == TcpState::kClosed) {
-    op.status = runtime::ErrnoStatus(EPIPE, absl::StrCat("connection with ", peer_.ToString()));
+    op.status = runtime::ErrnoStatus(EPIPE, absl::StrCat("connection with ", peer().ToString()));
     return true;
   }
   return TcpSendFrames(*sock_, op.buffer) && TcpSendmsg(*sock_, op.from, &op.sent);
@@ -143,8 +135,7 @@ void InetTcp::Close() {
 
 SendBuffer InetTcp::NewSendBuffer(size_t bytes) {
   // The shard's last frames are for receiving and acknowledging; a sender gets none of them.
-  const runtime::FramePool& pool = tcp_.ip.pool;
-  if (pool.free_count() <= pool.size() / 8) return {};
+  if (!TcpMakeRoom(tcp_, sock_, TcpSendReserve(tcp_.ip.pool))) return {};
   return SendBuffer::Allocate(tcp_.ip.pool, bytes, sock_->snd.mss);
 }
 
@@ -158,9 +149,9 @@ absl::Status InetTcp::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
   const TcpKeepAlive set = times.value_or(TcpKeepAlive());
   if (!set.valid()) return runtime::ErrnoStatus(EINVAL, "cannot set SO_KEEPALIVE");
   const auto idle_s = static_cast<uint32_t>(times.has_value() ? set.idle_s : 0);
-  const bool done = TcpSetKeepAlive(*sock_, idle_s, static_cast<uint32_t>(set.interval_s),
-                                    static_cast<uint8_t>(set.count), scheduler_.now_ns());
-  return done ? absl::OkStatus() : runtime::ErrnoStatus(ENOMEM, "cannot set SO_KEEPALIVE");
+  TcpSetKeepAlive(*sock_, idle_s, static_cast<uint32_t>(set.interval_s), static_cast<uint8_t>(set.count),
+                  scheduler_.now_ns());
+  return absl::OkStatus();
 }
 
 absl::Status InetTcp::SetCongestionControl(std::string_view name) {

@@ -9,18 +9,18 @@
 
 namespace weir::netstack {
 
-// Memory from the recycler: a connection costs no malloc once as many were open before.
-struct RecycledBackend {
-  static void* operator new(size_t size) { return runtime::Recycler::ThisThread().Alloc(size); }
-  static void operator delete(void* memory, size_t size) { runtime::Recycler::ThisThread().Free(memory, size); }
-};
-
-class InetTcp final : public StreamBackend, public RecycledBackend {
+class InetTcp final : public StreamBackend, public runtime::Recycled {
  public:
-  // To be connected to `peer`.
-  InetTcp(TcpContext& tcp, runtime::Scheduler& scheduler, const Endpoint& peer);
+  // To be connected.
+  InetTcp(TcpContext& tcp, runtime::Scheduler& scheduler);
   // An accepted connection.
   InetTcp(TcpSock& sock, runtime::Scheduler& scheduler);
+
+  // For a socket that is ready, some others before its turn (tcp_early_demux.h).
+  static void PrefetchWake(ReadySock& sock) {
+    if (sock.on_ready != &OnReady) return;
+    if (const RecvOp* op = static_cast<const InetTcp*>(sock.owner)->recv_) op->PrefetchWake();
+  }
 
   bool StartConnect(ConnectOp& op) override;
   void CancelConnect(ConnectOp& op) override;
@@ -32,7 +32,7 @@ class InetTcp final : public StreamBackend, public RecycledBackend {
   void Reset() override;
   void Close() override;
   Endpoint local() const override { return sock_ == nullptr ? Endpoint() : sock_->local; }
-  Endpoint peer() const override { return peer_; }
+  Endpoint peer() const override { return sock_ == nullptr ? Endpoint() : sock_->remote; }
   SendBuffer NewSendBuffer(size_t bytes) override;
   absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
   absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
@@ -50,12 +50,14 @@ class InetTcp final : public StreamBackend, public RecycledBackend {
 
   TcpContext& tcp_;
   runtime::Scheduler& scheduler_;
-  Endpoint peer_;
   TcpSock* sock_ = nullptr;  // nullptr before StartConnect
   ConnectOp* connect_ = nullptr;
   RecvOp* recv_ = nullptr;
   SendOp* send_ = nullptr;
 };
+
+// Every open connection has one, and each of its wake-ups reads it.
+static_assert(sizeof(InetTcp) <= 64, "more than a cache line");
 
 class InetListener final : public ListenerBackend {
  public:

@@ -1,7 +1,8 @@
 // Operation: the awaitable that the sockets' calls return, over any of the operations of backend.h. It is movable until
-// it is awaited; awaiting makes the awaiter in place, which registers with the stop token of the awaiting task and
-// starts the operation. It resumes through the shard's scheduler, never inside protocol input, or does not suspend at
-// all when the operation completed at once.
+// it is awaited; awaiting it, where it lies, registers with the stop token of the awaiting task and starts it. It resumes
+// through the shard's scheduler, never inside protocol input, or does not suspend at all when it completed at once.
+//
+// It is its own awaiter: every connection keeps room for its calls in a coroutine's frame, so nothing is there twice.
 #ifndef NETSTACK_SOCKET_OPERATION_H_
 #define NETSTACK_SOCKET_OPERATION_H_
 
@@ -13,46 +14,39 @@
 namespace weir::netstack {
 
 // Traits: `Backend`, `Op`; void Fill(Op&) moves the arguments in; static bool Start(Backend&, Op&);
-// static void Cancel(Backend&, Op&); static Result Take(Op&).
+// static void Cancel(Backend&, Op&); static Result Take(Op&). Op: void TakeArguments(Op&) moves them from another.
 template <typename Traits>
-class Operation {
+class Operation : Traits::Op {
  public:
   using Op = typename Traits::Op;
   using Backend = typename Traits::Backend;
 
-  Operation(Backend& backend, Traits traits) : backend_(&backend), traits_(std::move(traits)) {}
+  Operation(Backend& backend, Traits&& traits) : Op(&OnStop), backend_(&backend) { traits.Fill(op()); }
+  Operation(Operation&& other) noexcept : Op(&OnStop), backend_(other.backend_) { op().TakeArguments(other.op()); }
 
-  class Awaiter : Op {
-   public:
-    Awaiter(Backend& backend, Traits&& traits) : Op(&OnStop), backend_(backend) {
-      traits.Fill(static_cast<Op&>(*this));
-    }
-    bool await_ready() const { return false; }
-    template <typename Promise>
-    bool await_suspend(std::coroutine_handle<Promise> self) {
-      if (!this->Prepare(self)) {
-        this->status = absl::CancelledError("the scope was stopped");
-        return false;
-      }
-      if (Traits::Start(backend_, *this)) return false;
-      this->Listen(self);
-      return true;
-    }
-    auto await_resume() { return Traits::Take(static_cast<Op&>(*this)); }
+  Operation&& operator co_await() && { return std::move(*this); }
 
-   private:
-    static void OnStop(StopCallback& callback) {
-      auto& self = static_cast<Awaiter&>(callback);
-      Traits::Cancel(self.backend_, self);
+  bool await_ready() const { return false; }
+  template <typename Promise>
+  bool await_suspend(std::coroutine_handle<Promise> self) {
+    if (!this->Prepare(self)) {
+      this->status = absl::CancelledError("the scope was stopped");
+      return false;
     }
-    Backend& backend_;
-  };
-
-  Awaiter operator co_await() && { return Awaiter(*backend_, std::move(traits_)); }
+    if (Traits::Start(*backend_, op())) return false;
+    this->Listen(self);
+    return true;
+  }
+  auto await_resume() { return Traits::Take(op()); }
 
  private:
+  static void OnStop(StopCallback& callback) {
+    auto& self = static_cast<Operation&>(callback);
+    Traits::Cancel(*self.backend_, self.op());
+  }
+  Op& op() { return *this; }
+
   Backend* backend_;
-  Traits traits_;
 };
 
 }  // namespace weir::netstack

@@ -84,9 +84,10 @@ class Stream {
   // delays (back-pressure). An error or cancellation may leave a part sent. Over kernel sockets that means: without a
   // copy of weir's; from 64 KiB on the kernel does not copy either, where it can (Linux 6.2), and the frames come back
   // only when the peer has acknowledged them.
-  auto Sendmsg(SendBuffer buffer) {
+  auto Sendmsg(SendBuffer&& buffer) {
     return netstack::Operation<netstack::StreamSendTraits>(*backend_, {std::move(buffer), {}});
   }
+  auto Sendmsg(RecvBuffer&& received) { return Sendmsg(SendBuffer(std::move(received))); }
 
   // The same for the caller's memory: copied once, whatever its size, and free again when the call returns.
   auto Sendmsg(std::span<const iovec> from) {

@@ -21,7 +21,8 @@ namespace netstack {
 struct TcpConnectTraits {
   using Backend = StreamBackend;
   using Op = ConnectOp;
-  void Fill(Op&) {}
+  Endpoint peer;
+  void Fill(Op& op) { op.peer = peer; }
   static bool Start(Backend& backend, Op& op) { return backend.StartConnect(op); }
   static void Cancel(Backend& backend, Op& op) { backend.CancelConnect(op); }
   static absl::Status Take(Op& op) { return std::move(op.status); }
@@ -37,7 +38,7 @@ class TcpStream : public Stream {
   static Task<absl::StatusOr<TcpStream>> Connect(netstack::SocketStack& stack, Endpoint peer) {
     absl::StatusOr<netstack::StreamBackendPtr> backend = stack.OpenTcp(peer);
     if (!backend.ok()) co_return backend.status();
-    absl::Status connected = co_await netstack::Operation<netstack::TcpConnectTraits>(**backend, {});
+    absl::Status connected = co_await netstack::Operation<netstack::TcpConnectTraits>(**backend, {peer});
     if (!connected.ok()) co_return connected;
     co_return TcpStream(*std::move(backend));
   }

@@ -6,6 +6,7 @@
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_rack.h"
 #include "netstack/tcp/tcp_recovery.h"
@@ -38,7 +39,9 @@ void UpdateRtt(TcpSock& sock, const TcpSegment& segment, const TcpAckState& ack)
   if (rtt_ns == 0 && ack.una_advanced) rtt_ns = TcpTimestampRtt(sock, segment, ack.now_ns);
   if (rtt_ns == 0) return;
   // RFC 7323 appendix G: one measurement for every second segment.
-  sock.rtt.Sample(rtt_ns, (ack.prior_in_flight + 2 * sock.snd.mss - 1) / (2u * sock.snd.mss));
+  const uint32_t two_segments = 2u * sock.snd.mss;
+  const bool few = ack.prior_in_flight <= two_segments;
+  sock.rtt.Sample(rtt_ns, few ? 1 : (ack.prior_in_flight + two_segments - 1) / two_segments);
   Nanos shortest_ns = ack.retrans_acked ? 0 : ack.last_rtt_ns;
   if (shortest_ns == 0) shortest_ns = ack.sack_rtt_ns;
   if (shortest_ns != 0) sock.rtt.SampleMin(shortest_ns, ack.now_ns);
@@ -60,6 +63,7 @@ void TakeAck(TcpSock& sock, const TcpSegment& segment, TcpAckState& ack) {
   if (ack.una_advanced) {
     sock.retries = 0;
     ack.set_timer = true;
+    if (sock.mtu_probe != nullptr) [[unlikely]] TcpMtuProbeAcked(sock);
   }
   if (ack.dsack) ack.duplicate = false;
   UpdateRtt(sock, segment, ack);

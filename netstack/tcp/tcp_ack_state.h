@@ -15,6 +15,7 @@ struct TcpAckState {
   uint32_t prior_in_flight = 0;
   uint32_t acked = 0;      // bytes that una advanced by
   uint32_t delivered = 0;  // bytes that are known to have arrived since the last ACK (RFC 6937 §2: DeliveredData)
+  uint32_t delivered_packets = 0;
   uint32_t lost = 0;       // bytes newly taken for lost
   uint32_t ts_ecr = 0;     // echo of the segment, when has_echo
   bool has_echo = false;

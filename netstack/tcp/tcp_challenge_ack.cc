@@ -5,11 +5,6 @@
 namespace weir::netstack {
 namespace {
 
-void AckNow(TcpSock& sock) {
-  sock.ack_now = true;
-  sock.context.WantOutput(sock);
-}
-
 // How many there are in a second is drawn, from half of the limit to one and a half: whoever could count them would
 // learn from it what other connections were asked (the side channel of CVE-2016-5696).
 bool LimitedForHost(TcpContext& context, Nanos now_ns) {
@@ -43,13 +38,13 @@ bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns) {
 void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns) {
   if (TcpOowRateLimited(sock, now_ns) || LimitedForHost(sock.context, now_ns)) return;
   ++sock.context.counters.challenge_acks;
-  AckNow(sock);
+  sock.context.WantAck(sock);
 }
 
 bool TcpSendDupack(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const bool data = segment.length() > 0 && !segment.has(kTcpSyn);
   if (!data && TcpOowRateLimited(sock, now_ns)) return false;
-  AckNow(sock);
+  sock.context.WantAck(sock);
   return true;
 }
 

@@ -24,6 +24,7 @@ std::optional<TcpCongestionControl> TcpCongestionControlByName(std::string_view 
 
 class TcpCongestion {
  public:
+  TcpCongestion() : hystart_() {}
   // RFC 6928 §2: ten segments, bounded by max(2 * MSS, 14600).
   static uint32_t InitialWindow(uint16_t mss);
   void Init(uint16_t mss) { cwnd_ = InitialWindow(mss); }
@@ -41,7 +42,9 @@ class TcpCongestion {
   // A reduction was needless: back to what was, or what is when that is more.
   void Undo(uint32_t cwnd, uint32_t ssthresh);
   // Data goes out after nothing was in flight for `idle_ns`.
-  void OnIdle(Nanos idle_ns, Nanos now_ns) { cubic_.OnIdle(idle_ns, now_ns); }
+  void OnIdle(Nanos idle_ns, Nanos now_ns) {
+    if (has_cubic_) cubic_.OnIdle(idle_ns, now_ns);
+  }
 
   struct Ack {
     Nanos now_ns;
@@ -67,13 +70,20 @@ class TcpCongestion {
  private:
   void SlowStart(const Ack& ack);
   void RenoAvoidance(const Ack& ack);
+  TcpHystart& hystart();
+  TcpCubic& cubic();
 
   uint32_t cwnd_ = 0;
   uint32_t ssthresh_ = UINT32_MAX;
   uint32_t acked_in_window_ = 0;  // RFC 3465 §2.1
   TcpCongestionControl control_ = TcpCongestionControl::kCubic;
-  TcpHystart hystart_;
-  TcpCubic cubic_;
+  // HyStart++ is over before CUBIC begins, so they share their room. A needless reduction that is taken back may lead into
+  // the first slow start again: both then begin anew.
+  bool has_cubic_ = false;
+  union {
+    TcpHystart hystart_;
+    TcpCubic cubic_;
+  };
 };
 
 }  // namespace weir::netstack

@@ -1,12 +1,12 @@
 #include "netstack/tcp/tcp_context.h"
 
-#include <new>
 #include <utility>
 
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
-#include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 namespace {
@@ -18,14 +18,13 @@ void Unlink(TcpSock& sock) {
   if (static_cast<QueueNode&>(sock).linked()) static_cast<QueueNode&>(sock).Unlink();
   auto& output = static_cast<runtime::ListNode<TcpOutputTag>&>(sock);
   if (output.linked()) output.Unlink();
-  auto& memory = static_cast<runtime::ListNode<TcpMemoryTag>&>(sock);
-  if (memory.linked()) memory.Unlink();
+  if (sock.loss != nullptr && sock.loss->linked()) sock.loss->Unlink();
 }
 
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : context(context), timer(&TcpTimerFired, *this), delack_timer(&TcpDelackFired, *this) {
+    : Timer(&TcpTimerFired), context(context) {
   congestion.Use(context.settings.congestion_control);
   rcv.buffer = context.settings.receive_buffer;
   snd.buffer = context.settings.send_buffer;
@@ -47,7 +46,7 @@ TcpSock* TcpContext::Alloc() {
     FreeDead();
   }
   ++sockets;
-  return new (runtime::Recycler::ThisThread().Alloc(sizeof(TcpSock))) TcpSock(*this);
+  return new TcpSock(*this);
 }
 
 bool TcpContext::AddOrphan(TcpSock& sock) {
@@ -62,9 +61,8 @@ void TcpContext::NoOrphan(TcpSock& sock) {
 }
 
 void TcpContext::Free(TcpSock& sock) {
-  (void)TcpSetPacing(sock, 0);
-  ip.timers.Cancel(sock.timer);
-  ip.timers.Cancel(sock.delack_timer);
+  TcpSetPacing(sock, 0);
+  TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);
   NoOrphan(sock);
   demux.Remove(sock);
@@ -77,11 +75,11 @@ void TcpContext::Free(TcpSock& sock) {
 void TcpContext::FreeDead() {
   while (TcpSock* sock = dead.PopFront()) {
     Unlink(*sock);
-    ip.timers.Cancel(sock->timer);
-    ip.timers.Cancel(sock->delack_timer);
+    TcpCancelTimers(*sock);
     TcpFreeSilence(*sock);
-    sock->~TcpSock();
-    runtime::Recycler::ThisThread().Free(sock, sizeof(TcpSock));
+    TcpFreeLoss(*sock);
+    TcpFreeMtuProbe(*sock);
+    delete sock;
     --sockets;
   }
 }

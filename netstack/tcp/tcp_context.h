@@ -2,6 +2,8 @@
 #ifndef NETSTACK_TCP_TCP_CONTEXT_H_
 #define NETSTACK_TCP_TCP_CONTEXT_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "netstack/ip/ip_context.h"
@@ -15,6 +17,7 @@ namespace weir::netstack {
 struct TcpCounters {
   uint64_t predicted_data = 0;
   uint64_t predicted_acks = 0;
+  uint64_t coalesced = 0;  // of predicted_data: carried on another of the same burst
   uint64_t slow_path = 0;
   uint64_t segments_out = 0;
   uint64_t retransmits = 0;
@@ -23,6 +26,11 @@ struct TcpCounters {
   uint64_t spurious_timeouts = 0;   // found by F-RTO
   uint64_t undone_reductions = 0;
   uint64_t loss_probes = 0;
+  uint64_t sack_frames_visited = 0;  // of send queues, for blocks that ACKs told of
+  uint64_t mtu_black_holes = 0;  // segments made smaller after losses
+  uint64_t mtu_probes = 0;
+  uint64_t mtu_probes_arrived = 0;
+  uint64_t mtu_probes_lost = 0;
   uint64_t resets_out = 0;
   uint64_t accepted = 0;
   uint64_t syncookies_sent = 0;
@@ -36,6 +44,30 @@ struct TcpCounters {
   uint64_t time_wait_overflows = 0;  // not entered: tcp_max_tw_buckets
   uint64_t time_wait_reused = 0;     // by connections that we opened
   uint64_t direct_copied_bytes = 0;  // straight to a waiting reader
+};
+
+// The segments of a burst that TcpEarlyDemux has seen, in their order.
+struct TcpBurst {
+  static constexpr size_t kMax = 64;  // frames that are looked ahead at: a burst of the ring
+  struct Segment {
+    const runtime::Frame* frame;
+    uint32_t hash;
+  };
+
+  size_t count = 0;
+  size_t next = 0;
+  std::array<Segment, kMax> segments;
+
+  // The hash of whom `frame` is for, unless a hook has changed that on its way; false: not known.
+  bool Take(const runtime::Frame& frame, uint32_t* hash) {
+    for (size_t at = next; at < count; ++at) {
+      if (segments[at].frame != &frame) continue;
+      *hash = segments[at].hash;
+      next = at + 1;
+      return true;
+    }
+    return false;
+  }
 };
 
 struct TcpContext {
@@ -60,11 +92,17 @@ struct TcpContext {
   void WantOutput(TcpSock& sock) {
     if (!static_cast<runtime::ListNode<TcpOutputTag>&>(sock).linked()) output.PushBack(sock);
   }
+  // An ACK at the end of the turn, if no segment carries it.
+  void WantAck(TcpSock& sock) {
+    sock.ack_now = true;
+    WantOutput(sock);
+  }
 
   IpContext& ip;
   TcpSettings settings;
   TcpDemux demux;
   TcpCounters counters;
+  TcpBurst burst;
   uint32_t sockets = 0;
   uint32_t in_time_wait = 0;
   uint32_t orphans = 0;
@@ -74,7 +112,9 @@ struct TcpContext {
     uint32_t left = 0;  // that may be sent in that second
   } challenges;
   runtime::List<TcpSock, TcpOutputTag> output;
-  runtime::List<TcpSock, TcpMemoryTag> short_of_frames;
+  runtime::List<TcpSock, TcpQueueTag> short_of_frames;
+  // Of those that may have something queued out of order, from the one whose holes are oldest: tcp_memory.h.
+  runtime::List<TcpLoss, TcpOfoTag> ofo_holders;
   runtime::List<TcpSock, TcpQueueTag> time_wait;
   runtime::List<TcpSock, TcpQueueTag> dead;
 };

@@ -17,10 +17,10 @@ void TcpCubic::StartEpoch(double cwnd, Nanos now_ns) {
   epoch_start_ns_ = now_ns;
   w_est_ = cwnd;
   if (cwnd < w_max_) {
-    k_s_ = std::cbrt((w_max_ - cwnd) / kC);  // RFC 9438 §4.2, figure 2
+    k_s_ = static_cast<float>(std::cbrt((w_max_ - cwnd) / kC));  // RFC 9438 §4.2, figure 2
   } else {
     k_s_ = 0;
-    w_max_ = cwnd;
+    w_max_ = static_cast<float>(cwnd);
   }
 }
 
@@ -28,7 +28,7 @@ uint32_t TcpCubic::OnAck(const Ack& ack) {
   const double cwnd = static_cast<double>(ack.cwnd) / ack.mss, acked = static_cast<double>(ack.acked) / ack.mss;
   if (epoch_start_ns_ == 0) StartEpoch(cwnd, ack.now_ns);
   const double t = Seconds(ack.now_ns - epoch_start_ns_);
-  const auto w_cubic = [&](double at) { return kC * std::pow(at - k_s_, 3) + w_max_; };  // §4.2, figure 1
+  const auto w_cubic = [&](double at) { return kC * std::pow(at - double{k_s_}, 3) + w_max_; };  // §4.2, figure 1
   // §4.3, figure 4: alpha is 1 once the window is what it was before.
   w_est_ += (w_est_ >= cwnd_prior_ ? 1 : kAlpha) * acked / cwnd;
   double next = cwnd;
@@ -46,10 +46,10 @@ uint32_t TcpCubic::OnCongestion(uint32_t cwnd_bytes, uint16_t mss, bool timeout)
   const double cwnd = static_cast<double>(cwnd_bytes) / mss;
   epoch_start_ns_ = 0;
   prior_w_max_ = w_max_;
-  cwnd_prior_ = cwnd;
+  cwnd_prior_ = static_cast<float>(cwnd);
   // RFC 9438 §4.7, fast convergence: a window that does not reach its last maximum makes room for others. §4.8: after a
   // timeout the function begins at its flat part.
-  w_max_ = timeout ? 0 : cwnd < w_max_ ? cwnd * (1 + kBeta) / 2 : cwnd;
+  w_max_ = static_cast<float>(timeout ? 0 : cwnd < w_max_ ? cwnd * (1 + kBeta) / 2 : cwnd);
   return std::max(static_cast<uint32_t>(cwnd_bytes * kBeta), uint32_t{2} * mss);
 }
 

@@ -33,12 +33,12 @@ class TcpCubic {
  private:
   void StartEpoch(double cwnd, Nanos now_ns);
 
-  // In segments, as the RFC's formulas are.
-  double w_max_ = 0;
-  double prior_w_max_ = 0;  // before the last reduction
-  double cwnd_prior_ = 0;   // cwnd before it
-  double w_est_ = 0;        // what Reno would have
-  double k_s_ = 0;
+  // In segments, as the RFC's formulas are. What is summed up in small steps wants more digits than the others.
+  double w_est_ = 0;       // what Reno would have
+  float w_max_ = 0;
+  float prior_w_max_ = 0;  // before the last reduction
+  float cwnd_prior_ = 0;   // cwnd before it
+  float k_s_ = 0;
   Nanos epoch_start_ns_ = 0;  // 0: none has begun
 };
 

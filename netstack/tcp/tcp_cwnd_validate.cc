@@ -29,11 +29,13 @@ void ApplicationLimited(TcpSock& sock, Nanos now_ns) {
 
 void TcpCwndValidate(TcpSock& sock, Nanos now_ns) {
   auto& usage = sock.usage;
-  const auto flight = static_cast<uint32_t>(sock.snd.nxt - sock.snd.una);
-  const bool limited = TcpInFlight(sock) + sock.snd.mss > sock.congestion.cwnd();
+  const bool by_bytes = TcpInFlight(sock) + sock.snd.mss > sock.congestion.cwnd(), by_packets = !TcpPacketFits(sock);
+  const bool limited = by_bytes || by_packets;
+  const auto flight = by_packets ? TcpWindowOutstanding(sock) : static_cast<uint32_t>(sock.snd.nxt - sock.snd.una);
   // The strongest sign of a round trip counts: that the window was full, else how much was in flight at most.
   if (sock.snd.una >= usage.seq || limited || (!usage.limited && flight > usage.max_flight)) {
     usage.limited = limited;
+    usage.by_packets = by_packets && !by_bytes;
     usage.max_flight = flight;
     usage.seq = sock.snd.nxt;
   }

@@ -6,6 +6,7 @@
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_autotune.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_sack.h"
 #include "netstack/tcp/tcp_urgent.h"
@@ -19,12 +20,10 @@ uint32_t MaxQueuedFrames(const TcpSock& sock) { return std::max<uint32_t>(768, s
 // Holes are rarely longer than a window of full segments: 512 KiB, or the receive buffer, in 1448-byte segments.
 uint32_t MaxOfoFrames(const TcpSock& sock) { return std::max<uint32_t>(362, sock.rcv.buffer / 1448); }
 
-// Below this many free frames, data that no reader waits for is not queued: the Fill ring and ACKs come first.
-uint32_t FrameReserve(const runtime::FramePool& pool) { return pool.size() / 16; }
-
 // Copies what fits from the front of `frame` to the reader's memory (the kernel's direct copy to the reader).
 void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
-  auto& reader = sock.reader;
+  if (sock.reader == nullptr) return;
+  TcpReader& reader = *sock.reader;
   while (frame.len > 0 && !reader.into.empty()) {
     const iovec& to = reader.into.front();
     const size_t n = std::min<size_t>(frame.len, to.iov_len - reader.offset);
@@ -40,23 +39,15 @@ void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
   }
 }
 
-// Appends a small segment's bytes to the last queued frame, when nobody else holds that one (tcp_try_coalesce). It
-// bounds frames, not bytes: tiny segments would otherwise each keep a whole frame.
-bool Coalesce(TcpSock& sock, const runtime::Frame& frame) {
-  runtime::Frame* tail = sock.receive_queue.tail();
-  if (tail == nullptr || tail->refs != 1 || tail->tailroom() < frame.len) return false;
-  std::memcpy(tail->data + tail->len, frame.data, frame.len);
-  tail->len += frame.len;
-  sock.context.ip.copied_bytes += frame.len;
-  return true;
-}
-
 bool HasRoom(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
+  if (sock.receive_queue.count() >= MaxQueuedFrames(sock)) TcpCollapseReceiveQueue(sock);
   if (sock.receive_queue.count() >= MaxQueuedFrames(sock)) return false;
-  // A connection that holds nothing may go half into the reserve: see TcpSelectWindow.
-  const uint32_t reserve = sock.receive_queue.empty() ? FrameReserve(pool) / 2 : FrameReserve(pool);
-  return sock.reader_waits || pool.free_count() > reserve;
+  // One that holds nothing may go further: see TcpSelectWindow.
+  const uint32_t reserve = sock.receive_queue.empty() ? TcpFrameFloor(pool) : TcpReceiveReserve(pool);
+  if (sock.reader != nullptr || pool.free_count() > reserve) return true;
+  TcpCollapseReceiveQueue(sock);
+  return TcpMakeRoom(sock.context, &sock, reserve);
 }
 
 // Takes the in-order payload of `frame` (rcv.nxt is its first byte); false when there is no room for it.
@@ -70,8 +61,8 @@ bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
   if (sock.receive_queue.empty()) CopyToReader(sock, frame);
   if (frame.len > 0) {
     const uint32_t rest = frame.len;
-    const bool crowded = sock.receive_queue.count() >= MaxQueuedFrames(sock) / 2;
-    if (!(crowded && Coalesce(sock, frame))) {
+    const bool crowded = sock.receive_queue.count() >= MaxQueuedFrames(sock) / 2 || TcpShareFrames(sock.context.ip.pool);
+    if (!(crowded && TcpCoalesce(sock.context, sock.receive_queue.tail(), frame))) {
       if (!HasRoom(sock)) {
         sock.rcv.nxt += length - rest;
         sock.stats.bytes_received += length - rest;
@@ -114,14 +105,34 @@ void Fin(TcpSock& sock, Nanos now_ns) {
   sock.context.ip.Ready(sock, ReadySock::kReadable);
 }
 
+// Into the frame before it, when it follows that one without a hole (tcp_ooo_try_coalesce).
+bool AppendOfo(TcpSock& sock, runtime::Frame* previous, Seq seq, const runtime::Frame& frame, bool fin) {
+  if (previous == nullptr) return false;
+  auto& cb = previous->Cb<TcpRxCb>();
+  if (cb.fin || cb.seq + previous->len != seq || !TcpCoalesce(sock.context, previous, frame)) return false;
+  cb.fin = fin;
+  return true;
+}
+
+// Whether what begins at `seq` may be queued out of order. It takes the place of what is further on, if need be
+// (tcp_prune_ofo_queue with its `in_skb`).
+bool HasOfoRoom(TcpSock& sock, Seq seq) {
+  const runtime::FramePool& pool = sock.context.ip.pool;
+  const uint32_t reserve = TcpReceiveReserve(pool);
+  const auto room = [&] { return sock.ofo_queue.count() < MaxOfoFrames(sock) && pool.free_count() > reserve; };
+  if (room()) return true;
+  TcpCollapseOfoQueue(sock);
+  if (!room() && !sock.ofo_queue.empty() && seq < sock.ofo_queue.tail()->Cb<TcpRxCb>().seq) {
+    TcpPruneOfoQueue(sock, reserve);
+  }
+  return room();
+}
+
 // A segment beyond rcv.nxt: keeps its data sorted by sequence number, and answers at once (RFC 5681 §4.2).
 DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
   sock.ack_now = true;
   runtime::Frame& frame = segment.frame;
-  const runtime::FramePool& pool = sock.context.ip.pool;
-  if (sock.ofo_queue.count() >= MaxOfoFrames(sock) || pool.free_count() <= FrameReserve(pool)) {
-    return DropReason::kTcpOfoFull;
-  }
+  if (!HasOfoRoom(sock, segment.seq)) return DropReason::kTcpOfoFull;
   runtime::Frame* previous = nullptr;
   Seq seq = segment.seq;
   runtime::Frame* tail = sock.ofo_queue.tail();
@@ -157,10 +168,12 @@ DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
     fin = false;  // the peer sends it again when it is still missing
     if (frame.len == 0) return DropReason::kTcpDuplicate;
   }
+  TcpSackNew(sock, seq, seq + frame.len + fin);
+  if (TcpShareFrames(sock.context.ip.pool) && AppendOfo(sock, previous, seq, frame, fin)) return DropReason::kConsumed;
   runtime::Ref(&frame);
   frame.Cb<TcpRxCb>() = {.seq = seq, .fin = fin};
   sock.ofo_queue.InsertAfter(previous, &frame);
-  TcpSackNew(sock, seq, seq + frame.len + fin);
+  TcpHoldsOfo(sock);
   return DropReason::kConsumed;
 }
 

@@ -18,16 +18,8 @@ uint32_t TcpDemux::Hash(const Endpoint& local, const Endpoint& remote) const {
   return static_cast<uint32_t>(runtime::SipHash13(key_, words));
 }
 
-TcpSock* TcpDemux::Find(const Endpoint& local, const Endpoint& remote) const {
-  const uint32_t hash = Hash(local, remote);
-  for (TcpSock* sock = buckets_[hash & mask_]; sock != nullptr; sock = sock->hash_next) {
-    if (sock->hash == hash && sock->remote == remote && sock->local == local) return sock;
-  }
-  return nullptr;
-}
-
-void TcpDemux::Insert(TcpSock& sock) {
-  sock.hash = Hash(sock.local, sock.remote);
+void TcpDemux::Insert(TcpSock& sock, uint32_t hash) {
+  sock.hash = hash;
   sock.hash_next = buckets_[sock.hash & mask_];
   buckets_[sock.hash & mask_] = &sock;
   sock.hashed = true;
@@ -39,6 +31,7 @@ void TcpDemux::Remove(TcpSock& sock) {
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
   sock.hashed = false;
+  if (last_ == &sock) last_ = nullptr;
 }
 
 TcpListenSock* TcpDemux::FindListener(const Endpoint& local) const {

@@ -21,9 +21,23 @@ class TcpDemux {
   TcpDemux(const runtime::SipKey& key, uint32_t max_sockets);
 
   uint32_t Hash(const Endpoint& local, const Endpoint& remote) const;
-  TcpSock* Find(const Endpoint& local, const Endpoint& remote) const;
-  // sock.local and remote are set and not in the table.
-  void Insert(TcpSock& sock);
+  TcpSock* Find(const Endpoint& local, const Endpoint& remote) {
+    if (TcpSock* sock = Last(local, remote)) return sock;
+    return Find(Hash(local, remote), local, remote);
+  }
+  // The same, for who knows the hash.
+  TcpSock* Find(uint32_t hash, const Endpoint& local, const Endpoint& remote) {
+    TcpSock* sock = First(hash);
+    while (sock != nullptr && !IsOf(*sock, local, remote)) sock = Next(*sock);
+    if (sock != nullptr) last_ = sock;
+    return sock;
+  }
+  // The one that was found last, if it is that: segments come in trains.
+  TcpSock* Last(const Endpoint& local, const Endpoint& remote) const {
+    return last_ != nullptr && IsOf(*last_, local, remote) ? last_ : nullptr;
+  }
+  // sock.local and remote are set and not in the table; `hash` is theirs.
+  void Insert(TcpSock& sock, uint32_t hash);
   // Does nothing when it is not in the table.
   void Remove(TcpSock& sock);
 
@@ -34,17 +48,14 @@ class TcpDemux {
   void InsertListener(TcpListenSock& listener);
   void RemoveListener(TcpListenSock& listener);
 
-  // For tcp_early_demux.h, one after the other, with others between: the bucket of a hash, the first connection in it, and
-  // what the socket layer keeps of that.
+  // For tcp_early_demux.h: the bucket of a hash, and the first connection in it.
   void PrefetchBucket(uint32_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
-  void PrefetchSock(uint32_t hash) const {
-    const auto* at = reinterpret_cast<const std::byte*>(buckets_[hash & mask_]);
-    if (at == nullptr) return;
-    for (size_t line = 0; line < sizeof(TcpSock); line += 64) __builtin_prefetch(at + line, /*rw=*/1);
+  void PrefetchHead(uint32_t hash) const {
+    if (const TcpSock* sock = buckets_[hash & mask_]) __builtin_prefetch(&sock->hash, /*rw=*/1);
   }
-  void PrefetchOwner(uint32_t hash) const {
-    if (const TcpSock* sock = buckets_[hash & mask_]) __builtin_prefetch(sock->owner, /*rw=*/1);
-  }
+  // The connections of a hash, which are of different endpoints; nullptr: no (more).
+  TcpSock* First(uint32_t hash) const { return OfHash(buckets_[hash & mask_], hash); }
+  static TcpSock* Next(const TcpSock& sock) { return OfHash(sock.hash_next, sock.hash); }
 
   // Calls `fn` on every connection; `fn` may remove the one it is given.
   template <typename Fn>
@@ -61,8 +72,17 @@ class TcpDemux {
  private:
   static constexpr size_t kListenBuckets = 256;
 
+  static bool IsOf(const TcpSock& sock, const Endpoint& local, const Endpoint& remote) {
+    return sock.remote == remote && sock.local == local;
+  }
+  static TcpSock* OfHash(TcpSock* sock, uint32_t hash) {
+    while (sock != nullptr && sock->hash != hash) sock = sock->hash_next;
+    return sock;
+  }
+
   runtime::SipKey key_;
   uint32_t mask_;
+  TcpSock* last_ = nullptr;
   std::vector<TcpSock*> buckets_;
   std::array<TcpListenSock*, kListenBuckets> listeners_{};
 };

@@ -1,7 +1,6 @@
 #include "netstack/tcp/tcp_early_demux.h"
 
 #include <algorithm>
-#include <array>
 
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
@@ -9,9 +8,6 @@
 
 namespace weir::netstack {
 namespace {
-
-// As many frames as are looked ahead at: a burst of the ring.
-constexpr size_t kAhead = 64;
 
 // The ends of the segment's connection, where the packet is one of TCP without IP options or extension headers.
 bool FlowOf(std::span<const std::byte> packet, Endpoint* local, Endpoint* remote) {
@@ -37,19 +33,40 @@ bool FlowOf(std::span<const std::byte> packet, Endpoint* local, Endpoint* remote
   return true;
 }
 
+// What a segment of the connection will read and write: the control block, the socket object, and the call that waits.
+void PrefetchSock(const TcpSock& sock) {
+  const auto* at = reinterpret_cast<const std::byte*>(&sock);
+  for (size_t line = 0; line < sizeof(TcpSock); line += 64) __builtin_prefetch(at + line, /*rw=*/1);
+}
+void PrefetchOwner(const TcpSock& sock) {
+  __builtin_prefetch(sock.owner, /*rw=*/1);
+  if (sock.reader == nullptr) return;
+  // It is in the middle of the coroutine's operation.
+  for (int line = -1; line <= 1; ++line) {
+    __builtin_prefetch(reinterpret_cast<const std::byte*>(sock.reader) + 64 * line, /*rw=*/1);
+  }
+}
+
 }  // namespace
 
-void TcpEarlyDemux(const TcpContext& context, std::span<runtime::Frame* const> burst, size_t link_header) {
-  std::array<uint32_t, kAhead> hashes;
-  size_t count = 0;
-  for (const runtime::Frame* frame : burst.first(std::min(burst.size(), kAhead))) {
+void TcpEarlyDemux(TcpContext& context, std::span<runtime::Frame* const> burst, size_t link_header) {
+  TcpBurst& ahead = context.burst;
+  ahead = {};
+  for (const runtime::Frame* frame : burst.first(std::min(burst.size(), TcpBurst::kMax))) {
     Endpoint local, remote;
     if (frame->len < link_header || !FlowOf(std::span(frame->bytes()).subspan(link_header), &local, &remote)) continue;
-    hashes[count] = context.demux.Hash(local, remote);
-    context.demux.PrefetchBucket(hashes[count++]);
+    const uint32_t hash = context.demux.Hash(local, remote);
+    ahead.segments[ahead.count++] = {frame, hash};
+    context.demux.PrefetchBucket(hash);
   }
-  for (size_t i = 0; i < count; ++i) context.demux.PrefetchSock(hashes[i]);
-  for (size_t i = 0; i < count; ++i) context.demux.PrefetchOwner(hashes[i]);
+  const auto segments = std::span(ahead.segments).first(ahead.count);
+  for (const auto& segment : segments) context.demux.PrefetchHead(segment.hash);
+  for (const auto& segment : segments) {
+    if (const TcpSock* sock = context.demux.First(segment.hash)) PrefetchSock(*sock);
+  }
+  for (const auto& segment : segments) {
+    if (const TcpSock* sock = context.demux.First(segment.hash)) PrefetchOwner(*sock);
+  }
 }
 
 }  // namespace weir::netstack

@@ -1,5 +1,6 @@
 // ICMP errors about segments that we sent (RFC 1122 §4.2.3.9, RFC 5927). Linux: tcp_v4_err, tcp_v4_mtu_reduced.
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_recovery.h"
 #include "runtime/base/byte_order.h"
@@ -12,7 +13,7 @@ namespace {
 void MtuReduced(TcpSock& sock) {
   const uint16_t before = sock.snd.mss;
   TcpSyncMss(sock);
-  if (sock.snd.mss < before) TcpSimpleRetransmit(sock);
+  if (sock.snd.mss < before || TcpMtuProbeTooBig(sock)) TcpSimpleRetransmit(sock);
 }
 
 }  // namespace

@@ -22,14 +22,17 @@ class TcpHystart {
 
   // An ACK in slow start; `rtt_ns` is what it measured, or 0. True: slow start is over.
   bool OnAck(Seq una, Seq nxt, Nanos rtt_ns);
-  bool in_css() const { return baseline_ns_ != kNever; }
+  bool in_css() const { return baseline_us_ != kNone; }
 
  private:
+  static constexpr uint32_t kNone = UINT32_MAX;
+
   bool NewRound(Seq nxt);
 
-  Nanos last_min_ns_ = kNever;
-  Nanos current_min_ns_ = kNever;
-  Nanos baseline_ns_ = kNever;  // shortest of the round that was too long; kNever: not in CSS
+  // In microseconds: every connection has room for them.
+  uint32_t last_min_us_ = kNone;
+  uint32_t current_min_us_ = kNone;
+  uint32_t baseline_us_ = kNone;  // shortest of the round that was too long; kNone: not in CSS
   Seq window_end_;
   uint8_t samples_ = 0;
   uint8_t css_rounds_ = 0;

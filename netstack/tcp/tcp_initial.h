@@ -14,8 +14,13 @@ inline Seq TcpIsn(const TcpContext& context, const Endpoint& local, const Endpoi
   const auto clock = static_cast<uint32_t>(now_ns >> 12);
   // Its own key: the demux's hash of the same endpoints must not be visible in a sequence number.
   const runtime::SipKey key{~context.ip.secret.k0, context.ip.secret.k1};
+  const uint64_t ports = uint64_t{local.port} << 16 | remote.port;
+  if (remote.ip.is_v4()) {  // whose numbers are fewer, and so are never those of IPv6
+    const uint64_t words[] = {uint64_t{local.ip.v4()} << 32 | remote.ip.v4(), ports};
+    return Seq(clock + static_cast<uint32_t>(runtime::SipHash(key, words)));
+  }
   const auto a = local.ip.words(), b = remote.ip.words();
-  const uint64_t words[] = {a[0], a[1], b[0], b[1], uint64_t{local.port} << 16 | remote.port};
+  const uint64_t words[] = {a[0], a[1], b[0], b[1], ports};
   return Seq(clock + static_cast<uint32_t>(runtime::SipHash(key, words)));
 }
 

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <new>
+#include <utility>
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_timer.h"
-#include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 namespace {
@@ -41,12 +40,9 @@ void Fired(runtime::Timer& timer, Nanos now_ns) {
   timers.Arm(timer, now_ns + silence.interval_ns);
 }
 
-TcpSilence* Get(TcpSock& sock) {
-  if (sock.silence == nullptr) {
-    void* place = runtime::Recycler::ThisThread().Alloc(sizeof(TcpSilence));
-    if (place != nullptr) sock.silence = new (place) TcpSilence(sock);
-  }
-  return sock.silence;
+TcpSilence& Get(TcpSock& sock) {
+  if (sock.silence == nullptr) sock.silence = new TcpSilence(sock);
+  return *sock.silence;
 }
 
 }  // namespace
@@ -60,30 +56,23 @@ void TcpStopKeepAlive(TcpSock& sock) {
 void TcpFreeSilence(TcpSock& sock) {
   if (sock.silence == nullptr) return;
   TcpStopKeepAlive(sock);
-  sock.silence->~TcpSilence();
-  runtime::Recycler::ThisThread().Free(sock.silence, sizeof(TcpSilence));
-  sock.silence = nullptr;
+  delete std::exchange(sock.silence, nullptr);
 }
 
-bool TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns) {
-  TcpSilence* silence = Get(sock);
-  if (silence == nullptr) return false;
-  silence->idle_ns = idle_s * kSecond;
-  silence->interval_ns = interval_s * kSecond;
-  silence->count = count;
-  silence->probes = 0;
+void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns) {
+  TcpSilence& silence = Get(sock);
+  silence.idle_ns = idle_s * kSecond;
+  silence.interval_ns = interval_s * kSecond;
+  silence.count = count;
+  silence.probes = 0;
   TcpStopKeepAlive(sock);
-  if (idle_s == 0 || sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return true;
+  if (idle_s == 0 || sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return;
   const Nanos heard_ns = sock.heard_ns != 0 ? sock.heard_ns : now_ns;
-  sock.context.ip.timers.Arm(silence->timer, std::max(heard_ns + silence->idle_ns, now_ns + 1));
-  return true;
+  sock.context.ip.timers.Arm(silence.timer, std::max(heard_ns + silence.idle_ns, now_ns + 1));
 }
 
-bool TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns) {
-  if (timeout_ns == 0 && sock.silence == nullptr) return true;
-  TcpSilence* silence = Get(sock);
-  if (silence != nullptr) silence->user_timeout_ns = timeout_ns;
-  return silence != nullptr;
+void TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns) {
+  if (timeout_ns != 0 || sock.silence != nullptr) Get(sock).user_timeout_ns = timeout_ns;
 }
 
 bool TcpRetriesOver(TcpSock& sock, uint8_t limit, Nanos now_ns) {

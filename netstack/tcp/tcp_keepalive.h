@@ -4,11 +4,12 @@
 #define NETSTACK_TCP_TCP_KEEPALIVE_H_
 
 #include "netstack/tcp/tcp_sock.h"
+#include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 
 // What a connection has for it besides its control block, from the first call that asks for something.
-struct TcpSilence {
+struct TcpSilence : runtime::Recycled {
   explicit TcpSilence(TcpSock& sock);
 
   TcpTimer timer;     // keepalive
@@ -26,10 +27,10 @@ void TcpStopKeepAlive(TcpSock& sock);
 void TcpFreeSilence(TcpSock& sock);
 
 // SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT: after so much silence a probe, then one each interval;
-// so many without an answer end the connection. RFC 9293 §3.8.4: off unless the program asks for it. idle_s 0: off. False without memory.
-bool TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns);
-// TCP_USER_TIMEOUT; 0: none. False without memory.
-bool TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns);
+// so many without an answer end the connection. RFC 9293 §3.8.4: off unless the program asks for it. idle_s 0: off.
+void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns);
+// TCP_USER_TIMEOUT; 0: none.
+void TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns);
 
 // Whether what was sent stayed unanswered for too long: `limit` retransmissions, or the user timeout where there is one.
 // Asked when the timer expired, before the retransmission is counted (retransmits_timed_out).

@@ -10,6 +10,7 @@
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_syn_cookie.h"
 #include "netstack/tcp/tcp_timer.h"
+#include "netstack/tcp/tcp_timestamps.h"
 
 namespace weir::netstack {
 namespace {
@@ -26,9 +27,10 @@ bool SynQueueFull(const TcpListenSock& listener, const TcpSettings& settings) {
 void BeginPassive(TcpSock& sock, const TcpSegment& segment) {
   sock.local = segment.destination;
   sock.remote = segment.source;
-  sock.rcv.advmss = TcpMss(sock.context.ip, segment.source);
+  sock.rcv.advmss = TcpMss(sock);
   sock.state = TcpState::kSynReceived;
   TcpOfferOptions(sock);
+  if (segment.options.has_timestamps) TcpInitTimestamps(sock);
 }
 
 // Answers a SYN by a cookie. The control block is only for what a SYN and ACK is made of, and is gone afterwards.
@@ -91,7 +93,7 @@ DropReason AckToListener(TcpListenSock& listener, TcpContext& context, TcpSegmen
     return DropReason::kTcpNoSocket;
   }
   ++context.counters.syncookies_received;
-  context.demux.Insert(*sock);
+  context.demux.Insert(*sock, segment.hash);
   TcpJoinListener(*sock, listener);
   TcpRearmRetransmit(*sock, now_ns);  // a SYN and ACK may go yet, should this segment not do
   ++sock->stats.segs_in;
@@ -139,7 +141,7 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
   BeginPassive(*sock, segment);
   TcpTakeSyn(*sock, segment, now_ns);
   TcpInitSend(*sock, now_ns, isn_after);
-  context.demux.Insert(*sock);
+  context.demux.Insert(*sock, segment.hash);
   TcpJoinListener(*sock, listener);
   TcpSendSyn(*sock, now_ns);
   TcpRearmRetransmit(*sock, now_ns);

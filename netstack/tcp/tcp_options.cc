@@ -15,7 +15,7 @@ void TcpOfferOptions(TcpSock& sock) {
   sock.rcv.wscale = settings.window_scaling ? kTcpWindowScale : 0;
   sock.sack.ok = settings.sack;
   TcpEcnOffer(sock);
-  TcpInitTimestamps(sock);
+  sock.ts.ok = settings.timestamps != 0;
 }
 
 void TcpTakeSynOptions(TcpSock& sock, const TcpOptions& options, Nanos now_ns) {

@@ -2,16 +2,24 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
+#include "netstack/ip/ip_dst.h"
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_memory.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_nagle.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_pacing.h"
+#include "netstack/tcp/tcp_recovery.h"
 #include "netstack/tcp/tcp_retransmit.h"
+#include "netstack/tcp/tcp_sack.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
+#include "netstack/tcp/tcp_timestamps.h"
 #include "netstack/tcp/tcp_tlp.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
@@ -21,36 +29,59 @@
 namespace weir::netstack {
 namespace {
 
-// Puts the checksum in and passes on a frame that begins at its TCP header; takes over one reference.
-void Send(IpContext& ip, runtime::Frame* frame, const IpAddress& source, const Endpoint& remote, uint8_t tos,
-          Nanos now_ns) {
-  const ChecksumSum pseudo = PseudoHeaderSum(source, remote.ip, kProtocolTcp, frame->len);
-  StoreChecksum(frame->data + TcpHeader::kChecksumOffset, FinishChecksum(SumBytes(frame->bytes()) + pseudo));
-  ip.CountFailure(IpOutput(ip, frame,
-                           {.source = source,
-                            .destination = remote.ip,
-                            .protocol = kProtocolTcp,
-                            .tos = tos,
-                            .out = ip.FindInterface(remote.scope_id)},
-                           now_ns));
+// The interface that the peer's address is said to be on; nullptr: none is.
+Interface* ScopeOf(const TcpSock& sock) { return sock.context.ip.FindInterface(sock.remote.scope_id); }
+
+// Whether sock.dst says how to reach the peer; looks for it where it does not.
+bool Way(TcpSock& sock) {
+  if (!IpDstValid(sock.context.ip, sock.dst)) IpDstLookup(sock.context.ip, sock.remote.ip, ScopeOf(sock), sock.dst);
+  return sock.dst.neighbour != nullptr;
+}
+
+// Puts the checksum into a frame that begins at its TCP header and of which everything sums up to `sum`. Segments are
+// summed as they are made: to read a header that was just written makes the processor wait.
+void Finish(runtime::Frame& frame, ChecksumSum sum, const IpAddress& source, const IpAddress& destination) {
+  sum += PseudoHeaderSum(source, destination, kProtocolTcp, frame.len);
+  StoreChecksum(frame.data + TcpHeader::kChecksumOffset, FinishChecksum(sum));
+}
+
+// The options of any segment but a SYN, in front of `frame`; returns their sum, and says whether SACK blocks found no room.
+ChecksumSum PushOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns, bool* sack_left) {
+  if (TcpHasSackBlocks(sock)) [[unlikely]] {
+    std::byte options[TcpOptions::kMaxSize];
+    const size_t size = TcpWriteOptions(sock, options, frame.len, now_ns, sack_left);
+    std::memcpy(frame.Push(static_cast<uint32_t>(size)), options, size);
+    return SumBytes({options, size});
+  }
+  if (!sock.ts.ok) return 0;
+  const uint32_t words[] = {TcpOptions::kAlignedTimestamps, TcpTimestamp(sock, now_ns), sock.ts.recent};
+  std::byte* at = frame.Push(TcpOptions::kTimestampsSize);
+  for (size_t i = 0; i < std::size(words); ++i) runtime::StoreBe32(at + 4 * i, words[i]);
+  return SumWord(words[0]) + SumWord(words[1]) + SumWord(words[2]);
+}
+
+ChecksumSum PushSynOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns) {
+  std::byte options[TcpOptions::kMaxSize];
+  const size_t size = TcpWriteSynOptions(sock, options, now_ns);
+  std::memcpy(frame.Push(static_cast<uint32_t>(size)), options, size);
+  return SumBytes({options, size});
 }
 
 // Header in front of `frame`, which begins at its payload and of which one reference is taken over. What the segment
 // says about receiving is then said: no ACK is owed any more (tcp_transmit_skb).
 void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nanos now_ns) {
   TcpContext& context = sock.context;
-  std::byte option_bytes[TcpOptions::kMaxSize];
+  const bool syn = (flags & kTcpSyn) != 0;
+  const uint32_t payload = frame->len;
   bool sack_left = false;
   uint8_t ecn = kEcnNotEct;
-  flags |= (flags & kTcpSyn) != 0 ? TcpEcnSynFlags(sock)
-                                  : TcpEcnSendFlags(sock, frame->len > 0 && seq == sock.snd.nxt, &ecn);
-  const size_t option_size = (flags & kTcpSyn) != 0
-                                 ? TcpWriteSynOptions(sock, option_bytes, now_ns)
-                                 : TcpWriteOptions(sock, option_bytes, frame->len, now_ns, &sack_left);
+  flags |= syn ? TcpEcnSynFlags(sock) : TcpEcnSendFlags(sock, payload > 0 && seq == sock.snd.nxt, &ecn);
+  ChecksumSum sum = SumBytes(frame->bytes());
+  sum += syn ? PushSynOptions(sock, *frame, now_ns) : PushOptions(sock, *frame, now_ns, &sack_left);
   TcpHeader header{.source_port = sock.local.port,
                    .destination_port = sock.remote.port,
                    .seq = seq.value(),
-                   .header_size = static_cast<uint8_t>(TcpHeader::kMinSize + option_size),
+                   .header_size = static_cast<uint8_t>(TcpHeader::kMinSize + frame->len - payload),
                    .flags = flags};
   if ((flags & kTcpAck) != 0) {
     sock.rcv.wnd = TcpSelectWindow(sock);
@@ -58,27 +89,31 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
     header.ack = sock.rcv.nxt.value();
     sock.ack_now = sock.ack_now && sack_left;
     sock.ack_delayed = false;
-    context.ip.timers.Cancel(sock.delack_timer);
+    TcpCancelDelack(sock);
   }
   // RFC 7323 §2.2: the window of a SYN is never scaled, and no more than its field says is promised.
-  if ((flags & kTcpSyn) != 0) sock.rcv.wnd = std::min<uint32_t>(sock.rcv.wnd, 65535);
-  header.window = static_cast<uint16_t>(sock.rcv.wnd >> ((flags & kTcpSyn) != 0 ? 0 : sock.rcv.wscale));
+  if (syn) sock.rcv.wnd = std::min<uint32_t>(sock.rcv.wnd, 65535);
+  header.window = static_cast<uint16_t>(sock.rcv.wnd >> (syn ? 0 : sock.rcv.wscale));
   ++sock.stats.segs_out;
-  sock.stats.bytes_sent += frame->len;
-  std::byte* at = frame->Push(header.header_size);
-  header.Emit(at);
-  std::memcpy(at + TcpHeader::kMinSize, option_bytes, option_size);
+  sock.stats.bytes_sent += payload;
+  sum += header.Emit(frame->Push(TcpHeader::kMinSize));
+  Finish(*frame, sum, sock.local.ip, sock.remote.ip);
   ++context.counters.segments_out;
-  Send(context.ip, frame, sock.local.ip, sock.remote, ecn, now_ns);
+  const IpFlow flow{
+      .source = sock.local.ip, .destination = sock.remote.ip, .protocol = kProtocolTcp, .tos = ecn, .out = nullptr};
+  context.ip.CountFailure(IpQueueXmit(context.ip, frame, flow, sock.remote.scope_id, sock.dst, now_ns));
+}
+
+runtime::Frame* AllocControl(TcpContext& context, TcpSock* sock) {
+  runtime::Frame* frame = TcpAllocFrame(context, sock, 0);
+  if (frame == nullptr) context.ip.outcomes.Count(DropReason::kTxNoFrame);
+  return frame;
 }
 
 // A segment without data. Without a frame nothing is sent: the timer, or the peer, asks again.
 void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, Nanos now_ns) {
-  runtime::Frame* frame = sock.context.ip.pool.Alloc();
-  if (frame == nullptr) {
-    sock.context.ip.outcomes.Count(DropReason::kTxNoFrame);
-    return;
-  }
+  runtime::Frame* frame = AllocControl(sock.context, &sock);
+  if (frame == nullptr) return;
   Transmit(sock, frame, seq, flags, now_ns);
 }
 
@@ -86,7 +121,9 @@ void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, Nanos now_ns) {
 // Their bits are the same, so the sums of the scoreboard stay as they are.
 bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
   if (frame->tx_pending > 0) return false;
-  runtime::Frame* rest = sock.context.ip.pool.Alloc();
+  // What lies at una has to go, for anything to come back; the others leave frames for ACKs.
+  const uint32_t reserve = frame == sock.send_queue.head() ? 1 : TcpFrameFloor(sock.context.ip.pool);
+  runtime::Frame* rest = TcpAllocFrame(sock.context, &sock, reserve);
   if (rest == nullptr) return false;
   auto& cb = frame->Cb<TcpTxCb>();
   auto& rest_cb = rest->Cb<TcpTxCb>();
@@ -98,18 +135,15 @@ bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
   sock.context.ip.copied_bytes += rest_cb.length;
   cb.length = length;
   cb.flags &= static_cast<uint8_t>(~TcpTxCb::kFin);
-  if (cb.has(TcpTxCb::kSacked)) ++sock.board.sacked_frames;
+  TcpPacketSplit(sock, rest_cb);
   sock.send_queue.InsertAfter(frame, rest);
   return true;
 }
 
 // The FIN that no data carries gets a frame of its own: then it is sent again like everything else.
 bool AppendFin(TcpSock& sock) {
-  runtime::Frame* frame = sock.context.ip.pool.Alloc();
-  if (frame == nullptr) {
-    sock.context.ip.outcomes.Count(DropReason::kTxNoFrame);
-    return false;
-  }
+  runtime::Frame* frame = AllocControl(sock.context, &sock);
+  if (frame == nullptr) return false;
   frame->Cb<TcpTxCb>() = {.sent_ns = 0,
                           .seq = sock.snd.nxt,
                           .length = 0,
@@ -137,8 +171,9 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
   if (cb.size() > usable || !TcpTransmitFrame(sock, frame, now_ns)) return false;
   sock.send_head = frame->next;
   snd.nxt = cb.end();
+  TcpPacketSent(sock);
   TcpNagleSent(sock, cb.length, snd.nxt);
-  sock.recovery.prr.OnSent(cb.size());
+  if (TcpInCwndReduction(sock)) sock.loss->prr.OnSent(cb.size());
   return true;
 }
 
@@ -146,7 +181,12 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
 bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   auto& snd = sock.snd;
   bool sent = false;
-  while (TcpHasUnsent(sock) && TcpPacingAllows(sock, now_ns)) {
+  if (sock.mtu_probe != nullptr && TcpPacingAllows(sock, now_ns)) [[unlikely]] {
+    const TcpMtuProbeSend probe = TcpSendMtuProbe(sock, now_ns);
+    if (probe == TcpMtuProbeSend::kWait) return false;
+    sent = probe == TcpMtuProbeSend::kSent;
+  }
+  while (TcpHasUnsent(sock) && TcpPacketFits(sock) && TcpPacingAllows(sock, now_ns)) {
     snd.held = !override_timeout && TcpNagleHolds(sock);
     if (snd.held) break;
     const uint32_t in_flight = TcpInFlight(sock), cwnd = sock.congestion.cwnd();
@@ -171,7 +211,7 @@ void FlushSock(TcpSock& sock, Nanos now_ns) {
   // RFC 5681 §4.2: an ACK for at least every second full-sized segment.
   const auto unacked = static_cast<uint32_t>(sock.rcv.nxt - sock.rcv.wup);
   if (sock.ack_now || unacked >= 2u * sock.rcv.mss) return TcpSendAck(sock, now_ns);
-  if (!sock.delack_timer.armed()) sock.context.ip.timers.Arm(sock.delack_timer, now_ns + kTcpDelayedAck);
+  if (sock.delack_ns == kNever) TcpArmDelack(sock, now_ns + kTcpDelayedAck);
 }
 
 }  // namespace
@@ -203,31 +243,40 @@ bool TcpFitToMss(TcpSock& sock, runtime::Frame* frame) {
 }
 
 void TcpFlush(TcpContext& context, Nanos now_ns) {
-  while (TcpSock* sock = context.output.PopFront()) FlushSock(*sock, now_ns);
+  while (TcpSock* sock = context.output.PopFront()) {
+    FlushSock(*sock, now_ns);
+    TcpReleaseLoss(*sock);
+  }
   context.FreeDead();
   // A quarter of the pool's reserve is enough for one frame each; whoever finds none again waits again.
-  if (!context.short_of_frames.empty() && context.ip.pool.free_count() > context.ip.pool.size() / 8) {
-    runtime::List<TcpSock, TcpMemoryTag> waiting;
+  if (!context.short_of_frames.empty() && context.ip.pool.free_count() > TcpSendReserve(context.ip.pool)) {
+    runtime::List<TcpSock, TcpQueueTag> waiting;
     waiting.Splice(context.short_of_frames);
     while (TcpSock* sock = waiting.PopFront()) context.ip.Ready(*sock, ReadySock::kWritable);
   }
 }
 
 // RFC 9293 §3.7.1: without options of IP and TCP. The MTU of the link, not of the path: it says what we can receive.
-uint16_t TcpMss(IpContext& ip, const Endpoint& remote) {
-  const NextHop hop = RouteLookup(ip, remote.ip, ip.FindInterface(remote.scope_id));
-  const bool v4 = remote.ip.is_v4();
-  const uint32_t mtu = hop.out != nullptr ? hop.out->mtu(v4) : v4 ? 576 : 1280;
+uint16_t TcpMss(TcpSock& sock) {
+  IpContext& ip = sock.context.ip;
+  const bool v4 = sock.remote.ip.is_v4();
+  const Interface* out = Way(sock) ? sock.dst.neighbour->interface : RouteLookup(ip, sock.remote.ip, ScopeOf(sock)).out;
+  const uint32_t mtu = out != nullptr ? out->mtu(v4) : v4 ? 576 : 1280;
   const uint32_t headers = TcpHeader::kMinSize + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize);
   return static_cast<uint16_t>(std::min<uint32_t>(mtu, 65535) - headers);
 }
 
 void TcpSyncMss(TcpSock& sock) {
   IpContext& ip = sock.context.ip;
-  const uint32_t mtu = PathMtu(ip, sock.remote.ip, ip.FindInterface(sock.remote.scope_id));
-  const size_t headers = TcpHeader::kMinSize + (sock.remote.ip.is_v4() ? Ipv4Header::kMinSize : Ipv6Header::kSize);
+  const bool v4 = sock.remote.ip.is_v4();
+  uint32_t mtu = Way(sock) ? std::min<uint32_t>(sock.dst.mtu, sock.dst.neighbour->interface->mtu(v4))
+                           : PathMtu(ip, sock.remote.ip, ScopeOf(sock));
+  if (sock.mtu_probe != nullptr) sock.mtu_probe->search_high = std::min(sock.mtu_probe->search_high, mtu);
+  mtu = std::min(mtu, TcpMtuSearchLow(sock));
+  const size_t headers = TcpHeader::kMinSize + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize);
   sock.snd.mss = sock.snd.peer_mss;
   if (mtu > headers) sock.snd.mss = static_cast<uint16_t>(std::min<size_t>(sock.snd.mss, mtu - headers));
+  sock.snd.mss = static_cast<uint16_t>(std::max<uint32_t>(sock.snd.mss, sock.context.settings.min_snd_mss));
   sock.snd.mss = static_cast<uint16_t>(sock.snd.mss - std::min(TcpFixedOptions(sock), sock.snd.mss));
   sock.snd.path_generation = ip.path_mtu.generation();
 }
@@ -240,7 +289,7 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   uint32_t free_bytes = limit > sock.rcv.queued ? limit - sock.rcv.queued : 0;
   // Frames are shared by all connections: with the pool nearly used up, windows close (half a frame of data each).
   const runtime::FramePool& pool = context.ip.pool;
-  const uint32_t reserve = pool.size() / 16;
+  const uint32_t reserve = TcpReceiveReserve(pool);
   const uint32_t free_frames = pool.free_count() > reserve ? pool.free_count() - reserve : 0;
   uint64_t pool_bytes = uint64_t{free_frames} * pool.frame_size() / 2;
   // One that holds nothing keeps one segment open all the same: else two hosts whose send queues took all the frames
@@ -251,8 +300,8 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   if (free_bytes < std::min<uint32_t>(limit / 2, sock.rcv.advmss)) free_bytes = 0;
   // The field cannot say the bits below the scale: an opening is rounded down, but an edge that was promised is rounded
   // up, so that it does not move left.
-  const uint32_t unit = 1u << sock.rcv.wscale;
-  const uint32_t window = std::max((current + unit - 1) / unit * unit, free_bytes / unit * unit);
+  const uint32_t below = (1u << sock.rcv.wscale) - 1;
+  const uint32_t window = std::max((current + below) & ~below, free_bytes & ~below);
   return std::min(window, 65535u << sock.rcv.wscale);
 }
 
@@ -271,11 +320,8 @@ void TcpSendReset(TcpSock& sock, Nanos now_ns) {
 }
 
 void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
-  runtime::Frame* frame = context.ip.pool.Alloc();
-  if (frame == nullptr) {
-    context.ip.outcomes.Count(DropReason::kTxNoFrame);
-    return;
-  }
+  runtime::Frame* frame = AllocControl(context, nullptr);
+  if (frame == nullptr) return;
   TcpHeader header{.source_port = segment.destination.port, .destination_port = segment.source.port};
   if (segment.has(kTcpAck)) {
     header.seq = segment.ack.value();
@@ -284,9 +330,14 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
     header.ack = segment.end().value();
     header.flags = kTcpRst | kTcpAck;
   }
-  header.Emit(frame->Push(TcpHeader::kMinSize));
+  const ChecksumSum sum = header.Emit(frame->Push(TcpHeader::kMinSize));
+  const IpFlow flow{.source = segment.destination.ip,
+                    .destination = segment.source.ip,
+                    .protocol = kProtocolTcp,
+                    .out = context.ip.FindInterface(segment.source.scope_id)};
+  Finish(*frame, sum, flow.source, flow.destination);
   ++context.counters.resets_out;
-  Send(context.ip, frame, segment.destination.ip, segment.source, 0, now_ns);
+  context.ip.CountFailure(IpOutput(context.ip, frame, flow, now_ns));
 }
 
 bool TcpSendOneNew(TcpSock& sock, Nanos now_ns) {
@@ -319,7 +370,7 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   // window, or try again later when it is too small, the frame is still on the device or there was none to split it
   // with.
   const bool paced = sock.pacer != nullptr && sock.pacer->timer.armed();
-  if (TcpHasUnsent(sock) && snd.nxt == snd.una && !paced && !sock.timer.armed()) TcpStartProbing(sock, now_ns);
+  if (TcpHasUnsent(sock) && snd.nxt == snd.una && !paced && sock.timer_kind == TcpTimerKind::kNone) TcpStartProbing(sock, now_ns);
 }
 
 }  // namespace weir::netstack

@@ -55,8 +55,8 @@ uint32_t TcpSelectWindow(const TcpSock& sock);
 // Sets snd.mss from what the peer takes and what the path does, as known now (tcp_sync_mss).
 void TcpSyncMss(TcpSock& sock);
 
-// Largest segment that fits our MTU; what the MSS option says (RFC 6691 §2).
-uint16_t TcpMss(IpContext& ip, const Endpoint& remote);
+// Largest segment that fits our MTU; what the MSS option says (RFC 6691 §2). sock.remote is set.
+uint16_t TcpMss(TcpSock& sock);
 
 }  // namespace weir::netstack
 

@@ -1,11 +1,10 @@
 #include "netstack/tcp/tcp_pacing.h"
 
 #include <algorithm>
-#include <new>
+#include <utility>
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_output.h"
-#include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 namespace {
@@ -25,24 +24,15 @@ void Fired(runtime::Timer& timer, Nanos) {
 
 TcpPacer::TcpPacer(TcpSock& sock) : timer(&Fired, sock) {}
 
-bool TcpSetPacing(TcpSock& sock, uint64_t max_rate) {
-  runtime::Recycler& memory = runtime::Recycler::ThisThread();
-  if (max_rate == 0) {
-    if (sock.pacer == nullptr) return true;
+void TcpSetPacing(TcpSock& sock, uint64_t max_rate) {
+  if (max_rate != 0) {
+    if (sock.pacer == nullptr) sock.pacer = new TcpPacer(sock);
+    sock.pacer->max_rate = max_rate;
+  } else if (sock.pacer != nullptr) {
     sock.context.ip.timers.Cancel(sock.pacer->timer);
-    sock.pacer->~TcpPacer();
-    memory.Free(sock.pacer, sizeof(TcpPacer));
-    sock.pacer = nullptr;
+    delete std::exchange(sock.pacer, nullptr);
     sock.context.WantOutput(sock);
-    return true;
   }
-  if (sock.pacer == nullptr) {
-    void* place = memory.Alloc(sizeof(TcpPacer));
-    if (place == nullptr) return false;
-    sock.pacer = new (place) TcpPacer(sock);
-  }
-  sock.pacer->max_rate = max_rate;
-  return true;
 }
 
 uint64_t TcpPacingRate(const TcpSock& sock) {

@@ -7,11 +7,12 @@
 #include <cstdint>
 
 #include "netstack/tcp/tcp_sock.h"
+#include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 
 // What a paced connection has besides its control block.
-struct TcpPacer {
+struct TcpPacer : runtime::Recycled {
   explicit TcpPacer(TcpSock& sock);
 
   TcpTimer timer;
@@ -20,8 +21,8 @@ struct TcpPacer {
   uint8_t segments = 0;   // the first ones, which are not paced
 };
 
-// Paces from now on, at `max_rate` bytes a second at most (SO_MAX_PACING_RATE); 0: not any more. False without memory.
-bool TcpSetPacing(TcpSock& sock, uint64_t max_rate);
+// Paces from now on, at `max_rate` bytes a second at most (SO_MAX_PACING_RATE); 0: not any more.
+void TcpSetPacing(TcpSock& sock, uint64_t max_rate);
 
 // Whether a segment may go now; else the timer is armed for when it may.
 bool TcpPacingAllows(TcpSock& sock, Nanos now_ns);

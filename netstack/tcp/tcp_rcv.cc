@@ -25,11 +25,21 @@ DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   return TcpRcvStateProcess(sock, segment, now_ns);
 }
 
+// The connection that a segment is of; else its hash is known (__inet_lookup_established).
+TcpSock* FindSock(TcpContext& context, TcpSegment& segment) {
+  const Endpoint &local = segment.destination, &remote = segment.source;
+  TcpDemux& demux = context.demux;
+  if (TcpSock* sock = demux.Last(local, remote)) return sock;
+  if (context.burst.Take(segment.frame, &segment.hash)) {
+    if (TcpSock* sock = demux.Find(segment.hash, local, remote)) return sock;
+  }
+  segment.hash = demux.Hash(local, remote);
+  return demux.Find(segment.hash, local, remote);
+}
+
 // The connection or listener that a segment is for.
 DropReason Demultiplex(TcpContext& context, TcpSegment& segment, Nanos now_ns) {
-  if (TcpSock* sock = context.demux.Find(segment.destination, segment.source)) {
-    return TcpDoRcv(*sock, segment, now_ns);
-  }
+  if (TcpSock* sock = FindSock(context, segment)) return TcpDoRcv(*sock, segment, now_ns);
   if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
     return TcpRcvListen(*listener, context, segment, now_ns);
   }
@@ -50,7 +60,8 @@ DropReason TakePieces(TcpContext& context, const TcpSegment& whole, std::span<ru
                      .frame = frame,
                      .options = whole.options,
                      .source = whole.source,
-                     .destination = whole.destination};
+                     .destination = whole.destination,
+                     .hash = 0};
     piece.header.flags &= static_cast<uint8_t>(~without);
     return Demultiplex(context, piece, now_ns);
   };

@@ -5,6 +5,8 @@
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_rack.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -58,10 +60,11 @@ void IdentifyLoss(TcpSock& sock, TcpAckState& ack) {
 
 void EnterRecovery(TcpSock& sock, const TcpAckState& ack) {
   auto& recovery = sock.recovery;
-  recovery.prior_ssthresh = 0;
+  TcpLoss& loss = TcpGetLoss(sock);
+  loss.prior_ssthresh = 0;
   TcpInitUndo(sock);
   if (!TcpInCwndReduction(sock)) {
-    if (!ack.ece) recovery.prior_ssthresh = TcpCurrentSsthresh(sock);
+    if (!ack.ece) loss.prior_ssthresh = TcpCurrentSsthresh(sock);
     TcpInitCwndReduction(sock);
   }
   recovery.state = TcpCaState::kRecovery;
@@ -145,7 +148,7 @@ void TimeoutMarkLost(TcpSock& sock, TcpAckState& ack) {
 
 void TcpFastretransAlert(TcpSock& sock, TcpAckState& ack) {
   auto& recovery = sock.recovery;
-  if (ack.ece) recovery.prior_ssthresh = 0;  // congestion was real, whatever else comes out
+  if (ack.ece && sock.loss != nullptr) sock.loss->prior_ssthresh = 0;  // congestion was real, whatever else comes out
   if (CheckReneging(sock, ack)) return;
   if (recovery.state == TcpCaState::kOpen) {
     recovery.has_retrans_stamp = false;
@@ -171,24 +174,27 @@ void TcpFastretransAlert(TcpSock& sock, TcpAckState& ack) {
       IdentifyLoss(sock, ack);
   }
   if (sock.board.lost_out == 0) return TryToOpen(sock, ack);
+  if (sock.mtu_probe != nullptr && TcpMtuProbeLost(sock)) [[unlikely]] return;
   EnterRecovery(sock, ack);
 }
 
 void TcpEnterLoss(TcpSock& sock, Nanos now_ns) {
   auto& recovery = sock.recovery;
+  TcpLoss& loss = TcpGetLoss(sock);
   const bool new_recovery = recovery.state < TcpCaState::kRecovery;
   const bool first_timeout = sock.retries <= 1;
   TcpAckState ack{.now_ns = now_ns};
+  const uint32_t flight = TcpWindowOutstanding(sock);
   TimeoutMarkLost(sock, ack);
   // RFC 5681 §3.1: ssthresh comes down once a window, not once a timeout.
   if (recovery.state <= TcpCaState::kDisorder || recovery.high_seq <= sock.snd.una ||
       (recovery.state == TcpCaState::kLoss && first_timeout)) {
-    recovery.prior_ssthresh = TcpCurrentSsthresh(sock);
-    recovery.prior_cwnd = sock.congestion.cwnd();
-    sock.congestion.OnCongestion({.flight = Outstanding(sock), .mss = sock.snd.mss, .timeout = true});
+    loss.prior_ssthresh = TcpCurrentSsthresh(sock);
+    loss.prior_cwnd = sock.congestion.cwnd();
+    sock.congestion.OnCongestion({.flight = flight, .mss = sock.snd.mss, .timeout = true});
     TcpInitUndo(sock);
   }
-  sock.congestion.set_cwnd(TcpInFlight(sock) + sock.snd.mss);
+  sock.congestion.set_cwnd(TcpWindowInFlight(sock) + sock.snd.mss);
   recovery.state = TcpCaState::kLoss;
   recovery.high_seq = sock.snd.nxt;
   recovery.tlp = false;
@@ -199,15 +205,18 @@ void TcpEnterLoss(TcpSock& sock, Nanos now_ns) {
 }
 
 void TcpSimpleRetransmit(TcpSock& sock) {
-  auto& recovery = sock.recovery;
   TcpAckState ack;
   for (runtime::Frame* frame = sock.send_queue.head(); frame != sock.send_head; frame = frame->next) {
     if (frame->Cb<TcpTxCb>().length > sock.snd.mss) TcpMarkLost(sock, frame, ack);
   }
-  if (ack.lost == 0) return;
+  if (ack.lost != 0) TcpRetransmitLost(sock);
+}
+
+void TcpRetransmitLost(TcpSock& sock) {
+  auto& recovery = sock.recovery;
   if (recovery.state != TcpCaState::kLoss) {
     recovery.high_seq = sock.snd.nxt;
-    recovery.prior_ssthresh = 0;
+    if (sock.loss != nullptr) sock.loss->prior_ssthresh = 0;
     recovery.has_undo = false;
     recovery.frto = recovery.send_new = false;
     recovery.state = TcpCaState::kLoss;
@@ -219,10 +228,11 @@ void TcpInitCwndReduction(TcpSock& sock) {
   auto& recovery = sock.recovery;
   recovery.high_seq = sock.snd.nxt;
   recovery.tlp = false;
-  recovery.prior_cwnd = sock.congestion.cwnd();
-  recovery.prr.Start(Outstanding(sock));
+  TcpLoss& loss = TcpGetLoss(sock);
+  loss.prior_cwnd = sock.congestion.cwnd();
+  loss.prr.Start(Outstanding(sock));
   TcpEcnQueueCwr(sock);
-  sock.congestion.OnCongestion({.flight = Outstanding(sock), .mss = sock.snd.mss, .timeout = false});
+  sock.congestion.OnCongestion({.flight = TcpWindowOutstanding(sock), .mss = sock.snd.mss, .timeout = false});
 }
 
 void TcpEndCwndReduction(TcpSock& sock) {
@@ -233,7 +243,7 @@ void TcpEndCwndReduction(TcpSock& sock) {
 
 void TcpEnterCwr(TcpSock& sock) {
   auto& recovery = sock.recovery;
-  recovery.prior_ssthresh = 0;
+  if (sock.loss != nullptr) sock.loss->prior_ssthresh = 0;
   if (recovery.state >= TcpCaState::kCwr) return;
   recovery.has_undo = false;
   TcpInitCwndReduction(sock);
@@ -253,14 +263,16 @@ void TcpCongControl(TcpSock& sock, const TcpAckState& ack) {
   TcpCongestion& congestion = sock.congestion;
   if (TcpInCwndReduction(sock)) {
     if (ack.delivered == 0) return;
-    congestion.set_cwnd(sock.recovery.prr.OnAck({.delivered = ack.delivered,
-                                                 .pipe = TcpInFlight(sock),
-                                                 .ssthresh = congestion.ssthresh(),
-                                                 .mss = sock.snd.mss,
-                                                 .good = ack.una_advanced && ack.lost == 0}));
+    congestion.set_cwnd(sock.loss->prr.OnAck({.delivered = ack.delivered,
+                                             .pipe = TcpInFlight(sock),
+                                             .ssthresh = congestion.ssthresh(),
+                                             .mss = sock.snd.mss,
+                                             .good = ack.una_advanced && ack.lost == 0}));
   } else if (ack.una_advanced && ack.delivered > 0 && TcpIsCwndLimited(sock)) {
+    const uint32_t packets = sock.usage.by_packets ? ack.delivered_packets * sock.snd.mss : 0;
+    const uint32_t acked = std::max(ack.delivered, packets);
     congestion.OnAck({.now_ns = ack.now_ns,
-                      .acked = ack.delivered,
+                      .acked = acked,
                       .una = sock.snd.una,
                       .nxt = sock.snd.nxt,
                       .mss = sock.snd.mss,

@@ -26,6 +26,9 @@ void TcpEnterLoss(TcpSock& sock, Nanos now_ns);
 
 // The path became narrower: what does not fit is sent again; no sign of congestion (tcp_simple_retransmit).
 void TcpSimpleRetransmit(TcpSock& sock);
+// What counts as lost is sent again, and the window stays as it is: it was no congestion
+// (tcp_non_congestion_loss_retransmit).
+void TcpRetransmitLost(TcpSock& sock);
 
 // The window comes down though nothing was lost (tcp_enter_cwr), for a loss that a probe repaired at once, or ECN.
 void TcpEnterCwr(TcpSock& sock);

@@ -9,8 +9,11 @@ void TcpRtt::Sample(Nanos rtt_ns, uint32_t expected) {
   if (srtt_ns == 0) {
     srtt_ns = rtt_ns;
     rttvar_ns = rtt_ns / 2;
+  } else if (expected <= 1) [[likely]] {  // the same, without divisions
+    rttvar_ns += (std::abs(srtt_ns - rtt_ns) - rttvar_ns) / 4;
+    srtt_ns += (rtt_ns - srtt_ns) / 8;
   } else {
-    const Nanos weight = std::max<uint32_t>(expected, 1);
+    const Nanos weight = expected;
     rttvar_ns += (std::abs(srtt_ns - rtt_ns) - rttvar_ns) / (4 * weight);
     srtt_ns += (rtt_ns - srtt_ns) / (8 * weight);
   }

@@ -18,8 +18,10 @@ inline bool TcpHasSackBlocks(const TcpSock& sock) { return sock.sack.count != 0 
 void TcpSackNew(TcpSock& sock, Seq start, Seq end);
 // rcv.nxt went on: blocks below it are over.
 void TcpSackRemove(TcpSock& sock);
-// What is queued out of order was in part given up: the blocks are made anew from the queue (RFC 2018 §8 allows it).
+// What is queued out of order was given up in part: the blocks are made anew from the queue.
 void TcpSackRebuild(TcpSock& sock);
+// What was queued out of order from `end` on is given up, which RFC 2018 §8 allows, and not told of any more.
+void TcpSackCut(TcpSock& sock, Seq end);
 
 // [start, end) had been received before; the next ACK says so (RFC 2883 §4).
 void TcpDsackSet(TcpSock& sock, Seq start, Seq end);

@@ -4,6 +4,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_rack.h"
+#include "netstack/tcp/tcp_loss.h"
 
 namespace weir::netstack {
 namespace {
@@ -20,21 +21,29 @@ void Discount(TcpSock& sock, const TcpTxCb& cb, uint32_t bytes) {
   if (cb.has(TcpTxCb::kRetrans)) board.retrans_out -= bytes;
 }
 
+// How often a frame that was sent is in flight.
+uint16_t InFlight(const TcpTxCb& cb) {
+  return static_cast<uint16_t>(1 - cb.has(TcpTxCb::kSacked) - cb.has(TcpTxCb::kLost) + cb.has(TcpTxCb::kRetrans));
+}
+
 void SetLost(TcpSock& sock, TcpTxCb& cb, bool lost) {
   if (cb.has(TcpTxCb::kLost) == lost) return;
   cb.flags ^= TcpTxCb::kLost;
   sock.board.lost_out += lost ? cb.size() : 0u - cb.size();
+  sock.board.packets_in_flight += lost ? -1 : 1;
 }
 
 void ClearRetrans(TcpSock& sock, TcpTxCb& cb) {
   if (!cb.has(TcpTxCb::kRetrans)) return;
   cb.flags &= static_cast<uint8_t>(~TcpTxCb::kRetrans);
   sock.board.retrans_out -= cb.size();
+  --sock.board.packets_in_flight;
 }
 
 // A frame arrived, as far as is known for the first time.
 void Delivered(TcpSock& sock, const TcpTxCb& cb, TcpAckState& ack) {
   ack.delivered += cb.size();
+  ++ack.delivered_packets;
   TcpRackAdvance(sock, cb, ack);
   // RFC 5682 §3.1, step 3: what was sent once, before the timeout.
   if (cb.retransmits == 0 && cb.end() <= sock.recovery.high_seq) ack.orig_acked = true;
@@ -62,6 +71,7 @@ void Sacked(TcpSock& sock, Frame* frame, TcpAckState& ack) {
   cb.flags |= TcpTxCb::kSacked;
   sock.board.sacked_out += cb.size();
   ++sock.board.sacked_frames;
+  --sock.board.packets_in_flight;
   ack.data_sacked = true;
 }
 
@@ -84,34 +94,47 @@ void Dsack(TcpSock& sock, const SeqRange& block, TcpAckState& ack) {
   TcpRackSawDsack(sock);
   if (recovery.tlp && recovery.tlp_retrans && block.end == recovery.tlp_high_seq) ack.dsack_of_probe = true;
   // Each retransmission that turns out to have been one too many (tcp_dsack_seen).
-  if (recovery.has_undo && recovery.undo_retrans > 0 && block.end > recovery.undo_marker) {
+  if (recovery.has_undo && sock.loss->undo_retrans > 0 && block.end > sock.loss->undo_marker) {
     const int32_t bytes = block.end - block.start;
-    recovery.undo_retrans = std::max(recovery.undo_retrans - bytes, 0);
+    sock.loss->undo_retrans = std::max(sock.loss->undo_retrans - bytes, 0);
   }
 }
 
 // The part of `block` that the blocks of the ACK before did not have, when they had its front.
 Seq NewPart(const TcpSock& sock, const SeqRange& block) {
-  for (const SeqRange& known : sock.board.sack_cache) {
+  for (const SeqRange& known : sock.loss->theirs) {
     if (known.start != known.end && known.start <= block.start && block.start < known.end) return known.end;
   }
   return block.start;
 }
 
-// Marks the frames that lie wholly in `block`. Of one that lies in it in part the peer will ask for the rest, and get
-// all of it: frames are as large as segments, so this happens only when the path MTU changed (tcp_match_skb_to_sack).
-void TagBlock(TcpSock& sock, const SeqRange& block, TcpAckState& ack) {
+// The walk of one ACK along the send queue.
+struct SackWalk {
+  Frame* at;        // not passed yet
+  uint32_t passed;  // frames that were looked at, and not marked
+};
+
+// Marks the frames that lie wholly in `block`, which begins behind the earlier ones. Of one that lies in it in part the
+// peer will ask for the rest, and get all of it: frames are as large as segments, so this happens only when the path MTU
+// changed (tcp_match_skb_to_sack). False when the walk was too long.
+bool TagBlock(TcpSock& sock, const SeqRange& block, SackWalk& walk, TcpAckState& ack) {
   const Seq from = NewPart(sock, block);
-  if (from >= block.end) return;
+  if (from >= block.end) return true;
   auto& board = sock.board;
-  Frame* frame = sock.send_queue.head();
   // Blocks grow at their end, so mostly the walk begins where the last one ended.
-  if (board.sack_hint != nullptr && Cb(board.sack_hint).end() <= from) frame = board.sack_hint;
-  for (; frame != nullptr && frame != sock.send_head && Cb(frame).end() <= block.end; frame = frame->next) {
-    if (Cb(frame).seq < block.start) continue;
-    Sacked(sock, frame, ack);
-    board.sack_hint = frame;
+  Frame*& at = walk.at;
+  Frame* hint = board.sack_hint;
+  if (hint != nullptr && at != nullptr && Cb(hint).end() <= from && Cb(hint).seq > Cb(at).seq) at = hint;
+  for (; at != nullptr && at != sock.send_head && Cb(at).end() <= block.end; at = at->next) {
+    ++sock.context.counters.sack_frames_visited;
+    if (Cb(at).seq < block.start || Cb(at).has(TcpTxCb::kSacked)) {
+      if (++walk.passed > kTcpSackWalk) return false;
+      continue;
+    }
+    Sacked(sock, at, ack);
+    board.sack_hint = at;
   }
+  return true;
 }
 
 // Blocks of a segment that are possible and not about duplicates, in order; returns how many.
@@ -147,6 +170,20 @@ void LimitRenoSacks(TcpSock& sock) {
 
 }  // namespace
 
+void TcpPacketSplit(TcpSock& sock, const TcpTxCb& rest) {
+  if (rest.sent_ns == 0) return;
+  ++sock.usage.packets_out;
+  sock.board.packets_in_flight += InFlight(rest);
+  if (rest.has(TcpTxCb::kSacked)) ++sock.board.sacked_frames;
+}
+
+void TcpMarkRetransmitted(TcpSock& sock, TcpTxCb& cb) {
+  if (cb.has(TcpTxCb::kRetrans)) return;
+  cb.flags |= TcpTxCb::kRetrans;
+  sock.board.retrans_out += cb.size();
+  ++sock.board.packets_in_flight;
+}
+
 void TcpCleanSendQueue(TcpSock& sock, TcpAckState& ack) {
   auto& board = sock.board;
   while (!sock.send_queue.empty()) {
@@ -166,6 +203,8 @@ void TcpCleanSendQueue(TcpSock& sock, TcpAckState& ack) {
     }
     Acked(sock, cb, ack);
     Discount(sock, cb, cb.size());
+    --sock.usage.packets_out;
+    board.packets_in_flight -= InFlight(cb);
     if (cb.has(TcpTxCb::kSacked)) --board.sacked_frames;
     if (frame == board.retransmit_hint) board.retransmit_hint = frame->next == sock.send_head ? nullptr : frame->next;
     if (frame == board.sack_hint) board.sack_hint = nullptr;
@@ -176,10 +215,16 @@ void TcpCleanSendQueue(TcpSock& sock, TcpAckState& ack) {
 void TcpSackTag(TcpSock& sock, const TcpSegment& segment, TcpAckState& ack) {
   SeqRange blocks[TcpOptions::kMaxSackBlocks];
   const size_t n = TakeBlocks(sock, segment, ack, blocks);
-  for (size_t i = 0; i < n; ++i) TagBlock(sock, blocks[i], ack);
   if (n == 0) return;
-  std::copy(blocks, blocks + n, sock.board.sack_cache);
-  std::fill(sock.board.sack_cache + n, std::end(sock.board.sack_cache), SeqRange{});
+  TcpLoss& known = TcpGetLoss(sock);
+  SackWalk walk{.at = sock.send_queue.head(), .passed = 0};
+  for (size_t i = 0; i < n; ++i) {
+    if (TagBlock(sock, blocks[i], walk, ack)) continue;
+    std::fill(std::begin(known.theirs), std::end(known.theirs), SeqRange{});
+    return;
+  }
+  std::copy(blocks, blocks + n, known.theirs);
+  std::fill(known.theirs + n, std::end(known.theirs), SeqRange{});
 }
 
 void TcpMarkLost(TcpSock& sock, Frame* frame, TcpAckState& ack) {
@@ -210,16 +255,18 @@ void TcpForgetSacks(TcpSock& sock) {
   for (Frame* frame = sock.send_queue.head(); frame != sock.send_head; frame = frame->next) {
     Cb(frame).flags &= static_cast<uint8_t>(~TcpTxCb::kSacked);
   }
+  board.packets_in_flight += board.sacked_frames;
   board.sacked_out = 0;
   board.sacked_frames = 0;
   board.sack_hint = nullptr;
-  std::fill(std::begin(board.sack_cache), std::end(board.sack_cache), SeqRange{});
+  if (sock.loss != nullptr) std::ranges::fill(sock.loss->theirs, SeqRange{});
 }
 
 void TcpPurgeSendQueue(TcpSock& sock) {
   sock.send_queue.Clear();
   sock.send_head = nullptr;
   sock.board = {};
+  sock.usage.packets_out = 0;
 }
 
 void TcpAddRenoSack(TcpSock& sock, TcpAckState& ack) {

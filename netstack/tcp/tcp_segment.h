@@ -22,6 +22,7 @@ struct TcpSegment {
   TcpOptions options;
   Endpoint source;
   Endpoint destination;
+  uint32_t hash = 0;  // TcpDemux's of the two
 
   bool has(uint8_t flag) const { return header.has(flag); }
   // SEG.LEN of RFC 9293 §3.3.1: SYN and FIN count.

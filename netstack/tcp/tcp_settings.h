@@ -39,6 +39,18 @@ struct TcpSettings {
   // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
   bool frto = true;
   bool early_retrans = true;
+  // RFC 4821: tcp_mtu_probing (0: off; 1: after black holes, as its §7.7 recommends; Linux's default is 0; 2: always, and
+  // the first segments are of tcp_base_mss). Data in the segments that pass without asking, and the least that further
+  // losses make of it (tcp_mtu_probe_floor; net.ipv4.route.min_pmtu less headers, as narrower links are hardly left;
+  // Linux: 48). Then, of probes: when all sizes are tried anew, and the range that is not worth one.
+  uint8_t mtu_probing = 1;
+  uint32_t base_mss = 1024;
+  uint32_t mtu_probe_floor = 512;
+  uint32_t probe_interval_s = 600;
+  uint32_t probe_threshold = 8;
+  // Segments are no smaller, with their options, whatever the peer or the path says; else one could make us send confetti.
+  // Linux has 48: 8 bytes beside the options.
+  uint32_t min_snd_mss = 88;
   // tcp_congestion_control for new connections, tcp_slow_start_after_idle.
   TcpCongestionControl congestion_control = TcpCongestionControl::kCubic;
   bool slow_start_after_idle = true;

@@ -4,25 +4,26 @@
 #ifndef NETSTACK_TCP_TCP_SOCK_H_
 #define NETSTACK_TCP_TCP_SOCK_H_
 
-#include <sys/uio.h>
-
 #include <cstdint>
-#include <span>
 
 #include "netstack/ip/ip_context.h"
+#include "netstack/ip/ip_dst.h"
 #include "netstack/tcp/seq.h"
 #include "netstack/tcp/tcp_congestion.h"
-#include "netstack/tcp/tcp_prr.h"
+#include "netstack/tcp/tcp_reader.h"
 #include "netstack/tcp/tcp_rtt.h"
 #include "netstack/tcp/tcp_state.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
+#include "runtime/base/recycler.h"
 #include "runtime/base/timer_wheel.h"
 #include "runtime/buffer/frame_queue.h"
 
 namespace weir::netstack {
 
 struct TcpContext;
+struct TcpLoss;
+struct TcpMtuProbe;
 struct TcpPacer;
 struct TcpSilence;
 struct TcpSock;
@@ -55,14 +56,16 @@ struct TcpRxCb {
   bool fin;  // the FIN follows the payload
 };
 
-struct TcpQueueTag;   // SYN queue or accept queue of a listener, or the TIME-WAIT list
+// SYN queue or accept queue of a listener, or the TIME-WAIT list: no program holds it; or, a program waits for room to
+// send, TcpContext::short_of_frames. It is in one of them at most.
+struct TcpQueueTag;
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
-struct TcpMemoryTag;  // TcpContext::short_of_frames
+struct TcpOfoTag;     // TcpContext::ofo_holders
 
 // RFC 5681 §3.2: duplicate ACKs that mean a loss (tcp_reordering).
 inline constexpr uint8_t kTcpDupThresh = 3;
 
-// What TcpSock::timer is armed for; of these a connection needs one at a time.
+// What TcpSock::timer_ns is the deadline of; of these a connection needs one at a time.
 enum class TcpTimerKind : uint8_t {
   kNone,
   kRetransmit,   // RFC 6298
@@ -73,7 +76,7 @@ enum class TcpTimerKind : uint8_t {
   kEnd,          // of FIN-WAIT-2 or TIME-WAIT
 };
 
-// A timer that knows its connection.
+// A timer that knows its connection, for what few of them have.
 struct TcpTimer : runtime::Timer {
   TcpTimer(Callback callback, TcpSock& sock) : Timer(callback), sock(sock) {}
   TcpSock& sock;
@@ -90,45 +93,38 @@ struct TcpListenSock : ReadySock {
   runtime::List<TcpSock, TcpQueueTag> accept_queue;
 };
 
-struct TcpSock : ReadySock,
-                 runtime::ListNode<TcpQueueTag>,
+// Members are in the order in which segments want them, and not by their subject alone: what the input of data, its
+// acknowledgment and a send without losses touch comes first, and what timers, losses, the beginning and the end of a
+// connection need is behind (as the groups of Linux's tcp_sock are). With many connections each line costs a look into
+// memory. tests/netstack/tcp/resources_test.cc and the assertions below hold the sizes.
+struct TcpSock : runtime::Recycled,
+                 ReadySock,
                  runtime::ListNode<TcpOutputTag>,
-                 runtime::ListNode<TcpMemoryTag> {
+                 runtime::ListNode<TcpQueueTag>,
+                 runtime::Timer {
   explicit TcpSock(TcpContext& context);
 
-  TcpContext& context;
-  Endpoint local;
-  Endpoint remote;
-  TcpSock* hash_next = nullptr;
-  uint32_t hash = 0;
   TcpState state = TcpState::kClosed;
   bool hashed = false;
-  TcpListenSock* listener = nullptr;  // until accepted
-  int error = 0;                      // errno that ended the connection; 0: none
-  int soft_error = 0;                 // errno that a router reported since the peer last answered (sk_err_soft)
+  bool ack_now = false;
+  bool ack_delayed = false;
+  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
+  TcpTimerKind timer_kind = TcpTimerKind::kNone;
 
-  // RFC 9293 §3.3.1, Send Sequence Variables. Everything from una to write_seq is in send_queue, a FIN that was not
-  // sent excepted.
+  TcpContext& context;
+  TcpSock* hash_next = nullptr;
+  uint32_t hash = 0;
+  // Explicit Congestion Notification (RFC 3168 §6.1), once negotiated: tcp_ecn.h.
   struct {
-    Seq una;
-    Seq nxt;        // behind the last byte ever sent
-    Seq write_seq;  // behind the last byte (or FIN) the program gave
-    Seq iss;
-    Seq wl1, wl2;      // segment of the last window update
-    uint32_t wnd = 0;  // scaled
-    uint32_t max_wnd = 0;
-    uint16_t peer_mss = 536;  // what the peer takes; RFC 9293 §3.7.1: the default for IPv4
-    uint16_t mss = 536;       // data in a segment: not more than the path takes either, less options (RFC 6691 §2)
-    uint32_t path_generation = 0;  // of the path MTUs when that was looked up
-    uint8_t wscale = 0;
-    bool fin = false;  // a FIN is the last thing before write_seq
-    bool held = false;  // the end of the queue waits for more: tcp_nagle.h
-    bool buffer_locked = false;  // the program set `buffer`
-    Seq sml;            // end of the last small segment that was sent
-    uint32_t buffer = 0;  // unacknowledged and unsent bytes that it may hold
-  } snd;
+    bool ok = false;
+    bool demand_cwr = false;  // ECE goes with every segment until the peer's CWR
+    bool queue_cwr = false;   // CWR goes with the next new data
+  } ecn;
+  uint8_t dup_acks = 0;  // without SACK
+  Endpoint local;
+  Endpoint remote;
 
-  // Receive Sequence Variables. wup + wnd is the right edge that was advertised; it never moves left.
+  // Receive Sequence Variables (RFC 9293 §3.3.1). wup + wnd is the right edge that was advertised; it never moves left.
   struct {
     Seq nxt;
     Seq irs;
@@ -143,18 +139,25 @@ struct TcpSock : ReadySock,
     uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
 
-  // What the program reads in a round trip: tcp_autotune.h.
+  // Send Sequence Variables. Everything from una to write_seq is in send_queue, a FIN that was not sent excepted.
   struct {
-    Nanos since_ns = 0;  // when this one began; 0: nothing came yet
-    Seq seq;             // what was read by then
-    uint32_t bytes = 0;  // most that was read in one
-  } rcv_space;
-
-  // The urgent byte that is still to come: tcp_urgent.h.
-  struct {
-    Seq seq;
-    bool pending = false;
-  } urg;
+    Seq una;
+    Seq nxt;        // behind the last byte ever sent
+    Seq write_seq;  // behind the last byte (or FIN) the program gave
+    Seq wl1, wl2;      // segment of the last window update
+    uint32_t wnd = 0;  // scaled
+    uint32_t max_wnd = 0;
+    uint32_t path_generation = 0;  // of the path MTUs when that was looked up
+    uint16_t peer_mss = 536;  // what the peer takes; RFC 9293 §3.7.1: the default for IPv4
+    uint16_t mss = 536;       // data in a segment: not more than the path takes either, less options (RFC 6691 §2)
+    uint8_t wscale = 0;
+    bool fin = false;  // a FIN is the last thing before write_seq
+    bool held = false;  // the end of the queue waits for more: tcp_nagle.h
+    bool buffer_locked = false;  // the program set `buffer`
+    Seq iss;
+    Seq sml;            // end of the last small segment that was sent
+    uint32_t buffer = 0;  // unacknowledged and unsent bytes that it may hold
+  } snd;
 
   // Timestamps (RFC 7323 §3), once negotiated.
   struct {
@@ -164,36 +167,74 @@ struct TcpSock : ReadySock,
     uint32_t recent_s = 0;  // the second in which it came
   } ts;
 
-  // Explicit Congestion Notification (RFC 3168 §6.1), once negotiated: tcp_ecn.h.
+  int soft_error = 0;  // errno that a router reported since the peer last answered (sk_err_soft)
+  Nanos heard_ns = 0;  // when an ACK was accepted last
+  runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
+  TcpReader* reader = nullptr;          // that waits, so what arrives will leave soon
+  runtime::FrameQueue receive_queue;
+  runtime::FrameQueue ofo_queue;  // sorted, without overlaps
+  IpDst dst;                      // sk_dst_cache
+
+  // What the program reads in a round trip: tcp_autotune.h.
   struct {
-    bool ok = false;
-    bool demand_cwr = false;  // ECE goes with every segment until the peer's CWR
-    bool queue_cwr = false;   // CWR goes with the next new data
-  } ecn;
+    Nanos since_ns = 0;  // when this one began; 0: nothing came yet
+    Seq seq;             // what was read by then
+    uint32_t bytes = 0;  // most that was read in one
+  } rcv_space;
 
   // Selective acknowledgment (RFC 2018), once negotiated, and what our ACKs tell of: tcp_sack.h.
   struct {
     bool ok = false;
     bool has_dsack = false;
-    uint8_t count = 0;
-    SeqRange blocks[4];  // newest first
-    SeqRange dsack;      // received twice
+    uint8_t count = 0;  // of loss->ours
   } sack;
+  uint8_t backoff = 0;
+  uint8_t retries = 0;
+  uint8_t probes = 0;  // since the window closed, answered or not
+  bool nodelay = false;  // TCP_NODELAY
+  bool cork = false;     // TCP_CORK
 
-  runtime::FrameQueue send_queue;
-  runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
-  runtime::FrameQueue receive_queue;
-  runtime::FrameQueue ofo_queue;  // sorted, without overlaps
-
-  // A reader that waits with its own memory: in-order bytes are copied there and never enter the receive queue
-  // (the kernel's direct copy to the reader).
+  // Since the connection began, for TcpInfo.
   struct {
-    std::span<const iovec> into;  // empty: no such reader
-    size_t offset = 0;            // filled in into[0]
-    size_t copied = 0;
-  } reader;
-  bool reader_waits = false;  // any reader: what arrives will leave soon
+    uint64_t bytes_received = 0;
+    uint64_t bytes_sent = 0;
+    uint32_t segs_out = 0;
+    uint32_t segs_in = 0;
+    uint64_t bytes_acked = 0;
+    uint64_t bytes_retrans = 0;
+    uint32_t total_retrans = 0;
+  } stats;
 
+  // One entry in the wheel, for whichever of the two deadlines is earlier: tcp_timer.h.
+  Nanos delack_ns = kNever;
+  Nanos timer_ns = kNever;
+  runtime::FrameQueue send_queue;
+
+  // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
+  struct {
+    uint32_t sacked_out = 0;
+    uint32_t lost_out = 0;
+    uint32_t retrans_out = 0;
+    uint16_t sacked_frames = 0;
+    uint16_t packets_in_flight = 0;  // frames, counted as the bytes in flight are
+    runtime::Frame* retransmit_hint = nullptr;  // no frame before it is to be sent again; nullptr: none at all
+    runtime::Frame* sack_hint = nullptr;        // the last one that a SACK block marked
+  } board;
+
+  // Loss recovery: tcp_recovery.h, tcp_undo.h and tcp_tlp.h.
+  struct {
+    TcpCaState state = TcpCaState::kOpen;
+    bool frto = false;      // the timeout may have been spurious (RFC 5682)
+    bool send_new = false;  // F-RTO: new data goes first, and nothing is sent again until the next ACK
+    bool has_undo = false;  // loss->undo_marker and what follows it
+    bool has_retrans_stamp = false;
+    bool tlp = false;          // a probe is under way
+    bool tlp_retrans = false;  // and was no new data
+    Seq high_seq;              // nxt when the state began
+    Seq tlp_high_seq;          // nxt when the probe was sent
+  } recovery;
+
+  TcpRtt rtt;
   TcpCongestion congestion;
 
   // How much of the window is used: tcp_cwnd_validate.h.
@@ -204,40 +245,9 @@ struct TcpSock : ReadySock,
     uint32_t max_flight = 0;
     uint32_t used = 0;  // most in flight since since_ns
     bool limited = false;
+    bool by_packets = false;  // the window was full of packets, of fewer bytes than it has
+    uint16_t packets_out = 0;  // frames from una to nxt
   } usage;
-
-  TcpPacer* pacer = nullptr;  // tcp_pacing.h; nullptr: not paced
-
-  // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
-  struct {
-    uint32_t sacked_out = 0;
-    uint32_t lost_out = 0;
-    uint32_t retrans_out = 0;
-    uint16_t sacked_frames = 0;
-    runtime::Frame* retransmit_hint = nullptr;  // no frame before it is to be sent again; nullptr: none at all
-    runtime::Frame* sack_hint = nullptr;        // the last one that a SACK block marked
-    SeqRange sack_cache[4];                     // the blocks of the last ACK that had some, sorted
-  } board;
-  uint8_t dup_acks = 0;  // without SACK
-
-  // Loss recovery: tcp_recovery.h, tcp_undo.h and tcp_tlp.h.
-  struct {
-    TcpCaState state = TcpCaState::kOpen;
-    bool frto = false;      // the timeout may have been spurious (RFC 5682)
-    bool send_new = false;  // F-RTO: new data goes first, and nothing is sent again until the next ACK
-    bool has_undo = false;
-    bool has_retrans_stamp = false;
-    bool tlp = false;          // a probe is under way
-    bool tlp_retrans = false;  // and was no new data
-    Seq high_seq;              // nxt when the state began
-    Seq undo_marker;           // una when the reduction began
-    int32_t undo_retrans = 0;  // bytes sent again since and not reported as duplicates; -1: none sent again yet
-    uint32_t retrans_stamp = 0;  // TSval of the first retransmission
-    uint32_t prior_cwnd = 0;
-    uint32_t prior_ssthresh = 0;  // 0: not to be restored
-    Seq tlp_high_seq;             // nxt when the probe was sent
-    TcpPrr prr;
-  } recovery;
 
   // RFC 8985 §5.2: of the segment that was sent last among those that are known to have arrived.
   struct {
@@ -255,41 +265,27 @@ struct TcpSock : ReadySock,
     bool in_dsack_round = false;
   } rack;
 
-  TcpRtt rtt;
-  Nanos syn_sent_ns = 0;
-  uint8_t backoff = 0;
-  uint8_t retries = 0;
-  uint8_t probes = 0;  // since the window closed, answered or not
-  TcpTimerKind timer_kind = TcpTimerKind::kNone;
-  TcpTimer timer;
-
-  bool ack_now = false;
-  bool ack_delayed = false;
-  Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
-  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
-  TcpTimer delack_timer;
-
-  Nanos heard_ns = 0;             // when an ACK was accepted last
-  TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: neither keepalive nor a user timeout
-
-  bool nodelay = false;  // TCP_NODELAY
-  bool cork = false;     // TCP_CORK
-  // Since the connection began, for TcpInfo.
-  struct {
-    uint64_t bytes_sent = 0;
-    uint64_t bytes_retrans = 0;
-    uint64_t bytes_acked = 0;
-    uint64_t bytes_received = 0;
-    uint32_t segs_out = 0;
-    uint32_t segs_in = 0;
-    uint32_t total_retrans = 0;
-  } stats;
-
   bool send_shut = false;  // ShutdownWrite or Close
   bool orphan = false;     // the program closed it; data that arrives is answered by RST
   bool counted_as_orphan = false;
   bool reset_on_close = false;  // SO_LINGER with a time of 0
+  int error = 0;                // errno that ended the connection; 0: none
+  TcpLoss* loss = nullptr;        // tcp_loss.h; nullptr: all is well
+  TcpPacer* pacer = nullptr;      // tcp_pacing.h; nullptr: not paced
+  TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
+  TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: neither keepalive nor a user timeout
+  TcpListenSock* listener = nullptr;  // until accepted
+  Nanos syn_sent_ns = 0;
+  Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
+  // The urgent byte that is still to come: tcp_urgent.h.
+  struct {
+    Seq seq;
+    bool pending = false;
+  } urg;
 };
+
+// Twelve cache lines. What is in the first ones is said above.
+static_assert(sizeof(TcpSock) <= 768);
 
 }  // namespace weir::netstack
 

@@ -20,8 +20,7 @@ uint32_t WithinBounds(uint64_t bytes, uint64_t least) {
 void SetQuickAck(TcpSock& sock, bool on) {
   sock.quick_acks = on ? kTcpQuickAcks : 0;
   if (!on || !sock.ack_delayed) return;
-  sock.ack_now = true;
-  sock.context.WantOutput(sock);
+  sock.context.WantAck(sock);
 }
 
 uint32_t Segments(uint32_t bytes, uint32_t mss) { return (bytes + mss - 1) / mss; }
@@ -44,7 +43,8 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
       return 0;
     case TcpSockOption::kUserTimeout:
       if (value > INT_MAX) return EINVAL;
-      return TcpSetUserTimeout(sock, static_cast<Nanos>(value) * kMillisecond) ? 0 : ENOMEM;
+      TcpSetUserTimeout(sock, static_cast<Nanos>(value) * kMillisecond);
+      return 0;
     case TcpSockOption::kResetOnClose:
       if (value > 1) return EINVAL;
       sock.reset_on_close = on;
@@ -58,7 +58,8 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
       sock.snd.buffer_locked = true;
       return 0;
     case TcpSockOption::kMaxPacingRate:
-      return TcpSetPacing(sock, value) ? 0 : ENOMEM;
+      TcpSetPacing(sock, value);
+      return 0;
   }
   return EINVAL;
 }

@@ -9,6 +9,7 @@
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_pacing.h"
@@ -52,6 +53,7 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   sock.retries = sock.backoff = 0;
   sock.heard_ns = now_ns;
   TcpCancelTimer(sock);
+  TcpInitMtuProbe(sock, now_ns);
   sock.quick_acks = kTcpQuickAcks;
 }
 
@@ -77,8 +79,7 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     return DropReason::kConsumed;
   }
   Establish(sock, segment, now_ns);
-  sock.ack_now = true;
-  sock.context.WantOutput(sock);
+  sock.context.WantAck(sock);
   sock.context.ip.Ready(sock, ReadySock::kConnected | ReadySock::kWritable);
   return DropReason::kConsumed;
 }
@@ -164,10 +165,9 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
 
 void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const TcpOptions& options = segment.options;
-  // A peer's MSS below what every host must take would make us send confetti: Linux's TCP_MIN_SND_MSS plus options.
-  constexpr uint16_t kMinMss = 88;
-  const uint16_t peer_mss = options.has_mss ? std::max(options.mss, kMinMss) : uint16_t{536};
-  sock.snd.peer_mss = std::min(peer_mss, sock.rcv.advmss);
+  const uint32_t peer_mss = options.has_mss ? options.mss : 536;
+  sock.snd.peer_mss = static_cast<uint16_t>(
+      std::min<uint32_t>(std::max(peer_mss, sock.context.settings.min_snd_mss), sock.rcv.advmss));
   TcpTakeSynOptions(sock, options, now_ns);
   TcpEcnTakeSyn(sock, segment);
   TcpSyncMss(sock);
@@ -183,8 +183,7 @@ void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
 DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   if (sock.state == TcpState::kSynSent) return TcpRcvSynSent(sock, segment, now_ns);
   if (IsCrossedSyn(sock, segment)) {
-    sock.ack_now = true;  // the peer may not have got ours
-    sock.context.WantOutput(sock);
+    sock.context.WantAck(sock);  // the peer may not have got ours
     return AckOfSyn(sock, segment, now_ns);
   }
   DropReason reason = TcpValidateIncoming(sock, segment, now_ns);
@@ -209,8 +208,7 @@ void TcpDone(TcpSock& sock, int error) {
   sock.state = TcpState::kClosed;
   sock.error = error;
   context.demux.Remove(sock);
-  TcpCancelTimer(sock);
-  context.ip.timers.Cancel(sock.delack_timer);
+  TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);
   if (sock.pacer != nullptr) context.ip.timers.Cancel(sock.pacer->timer);
   TcpPurgeSendQueue(sock);

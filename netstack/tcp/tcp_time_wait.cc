@@ -39,6 +39,7 @@ DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     TcpListenSock* listener = context.demux.FindListener(segment.destination);
     if (listener != nullptr && sock.owner == nullptr) {
       const Seq last = sock.snd.nxt;
+      segment.hash = sock.hash;
       TcpDone(sock, 0);
       return TcpRcvListen(*listener, context, segment, now_ns, last);
     }

@@ -7,6 +7,7 @@
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_nagle.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_recovery.h"
@@ -54,6 +55,7 @@ void RetransmitTimeout(TcpSock& sock, Nanos now_ns) {
     TcpSendSyn(sock, now_ns);
   } else {
     ++sock.context.counters.timeouts;
+    TcpMtuBlackHole(sock, now_ns);
     TcpEnterLoss(sock, now_ns);
     TcpWriteXmit(sock, now_ns);
   }
@@ -70,11 +72,8 @@ void ReorderTimeout(TcpSock& sock, Nanos now_ns) {
   TcpWriteXmit(sock, now_ns);
 }
 
-}  // namespace
-
-void TcpTimerFired(runtime::Timer& timer, Nanos now_ns) {
-  TcpSock& sock = static_cast<TcpTimer&>(timer).sock;
-  switch (std::exchange(sock.timer_kind, TcpTimerKind::kNone)) {
+void Expired(TcpSock& sock, TcpTimerKind kind, Nanos now_ns) {
+  switch (kind) {
     case TcpTimerKind::kEnd:
       return TcpDone(sock, 0);
     case TcpTimerKind::kWindowProbe:
@@ -92,19 +91,44 @@ void TcpTimerFired(runtime::Timer& timer, Nanos now_ns) {
   }
 }
 
-void TcpDelackFired(runtime::Timer& timer, Nanos now_ns) {
-  TcpSock& sock = static_cast<TcpTimer&>(timer).sock;
-  if (sock.ack_delayed) TcpSendAck(sock, now_ns);
+// In the wheel no later than the earlier deadline.
+void Schedule(TcpSock& sock) {
+  runtime::Timer& timer = sock;
+  const Nanos next_ns = std::min(sock.timer_ns, sock.delack_ns);
+  if (next_ns == kNever || (timer.armed() && timer.deadline_ns() <= next_ns)) return;
+  sock.context.ip.timers.Arm(timer, next_ns);
+}
+
+}  // namespace
+
+void TcpTimerFired(runtime::Timer& timer, Nanos now_ns) {
+  auto& sock = static_cast<TcpSock&>(timer);
+  if (sock.delack_ns <= now_ns) {
+    sock.delack_ns = kNever;
+    if (sock.ack_delayed) TcpSendAck(sock, now_ns);
+  }
+  if (sock.timer_ns <= now_ns) {
+    sock.timer_ns = kNever;
+    Expired(sock, std::exchange(sock.timer_kind, TcpTimerKind::kNone), now_ns);
+  }
+  Schedule(sock);
 }
 
 void TcpArmTimer(TcpSock& sock, TcpTimerKind kind, Nanos deadline_ns) {
   sock.timer_kind = kind;
-  sock.context.ip.timers.Arm(sock.timer, deadline_ns);
+  sock.timer_ns = deadline_ns;
+  Schedule(sock);
 }
 
-void TcpCancelTimer(TcpSock& sock) {
-  sock.timer_kind = TcpTimerKind::kNone;
-  sock.context.ip.timers.Cancel(sock.timer);
+void TcpArmDelack(TcpSock& sock, Nanos deadline_ns) {
+  sock.delack_ns = deadline_ns;
+  Schedule(sock);
+}
+
+void TcpCancelTimers(TcpSock& sock) {
+  TcpCancelTimer(sock);
+  TcpCancelDelack(sock);
+  sock.context.ip.timers.Cancel(sock);
 }
 
 Nanos TcpBackedOffRto(const TcpSock& sock) {

@@ -11,15 +11,25 @@ inline constexpr Nanos kTcpDelayedAck = 40 * kMillisecond;  // TCP_DELACK_MIN
 inline constexpr Nanos kTcpTimeWait = 60 * kSecond;         // 2 MSL, with Linux's TCP_TIMEWAIT_LEN
 inline constexpr uint8_t kTcpSynRetries = 6;                // tcp_syn_retries
 inline constexpr uint8_t kTcpSynAckRetries = 5;             // tcp_synack_retries
+inline constexpr uint8_t kTcpRetries1 = 3;                  // tcp_retries1
 inline constexpr uint8_t kTcpRetries = 15;                  // tcp_retries2
 inline constexpr uint8_t kTcpOrphanRetries = 8;             // tcp_orphan_retries
 
+// A connection has two deadlines: of the delayed ACK, and of one of the other things at a time. It is in the wheel once,
+// for the earlier of them, and stays there when a deadline is put off or taken away, as nearly every one is: then it
+// fires in vain, once, and is armed anew where there is something left to wait for. So requests and answers that follow
+// one another do not touch the wheel, whose neighbours in a slot are as far apart in memory as connections are.
 void TcpTimerFired(runtime::Timer& timer, Nanos now_ns);
-void TcpDelackFired(runtime::Timer& timer, Nanos now_ns);
 
-// TcpSock::timer, which is armed for one thing at a time.
 void TcpArmTimer(TcpSock& sock, TcpTimerKind kind, Nanos deadline_ns);
-void TcpCancelTimer(TcpSock& sock);
+inline void TcpCancelTimer(TcpSock& sock) {
+  sock.timer_kind = TcpTimerKind::kNone;
+  sock.timer_ns = kNever;
+}
+void TcpArmDelack(TcpSock& sock, Nanos deadline_ns);
+inline void TcpCancelDelack(TcpSock& sock) { sock.delack_ns = kNever; }
+// At the end of the connection: it is not in the wheel any more.
+void TcpCancelTimers(TcpSock& sock);
 
 // The retransmission timeout, doubled as often as it expired (RFC 6298 §5.5).
 Nanos TcpBackedOffRto(const TcpSock& sock);

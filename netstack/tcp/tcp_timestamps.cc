@@ -29,7 +29,6 @@ bool IsDisorderedAck(const TcpSock& sock, const TcpSegment& segment) {
 
 void TcpInitTimestamps(TcpSock& sock) {
   const TcpContext& context = sock.context;
-  sock.ts.ok = context.settings.timestamps != 0;
   if (context.settings.timestamps != 1) return;
   // Its own key: neither the demux's hash nor what an initial sequence number is made of may be visible in it.
   const runtime::SipKey key{context.ip.secret.k0, ~context.ip.secret.k1};

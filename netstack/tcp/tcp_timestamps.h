@@ -11,6 +11,7 @@ namespace weir::netstack {
 // RFC 7323 §5.4 wants a clock of 1 ms to 1 s a tick: 1 ms, as Linux. It starts at a secret place for each pair of
 // addresses, so that it tells neither how long we have been up nor which connections are of one host; by addresses and
 // not by ports, so that it goes on from one connection to the next (RFC 6191 §2; secure_tcp_ts_off).
+// Wanted once the peer uses timestamps, or may.
 void TcpInitTimestamps(TcpSock& sock);
 inline uint32_t TcpTimestamp(const TcpSock& sock, Nanos now_ns) {
   return static_cast<uint32_t>(now_ns / kMillisecond) + sock.ts.offset;

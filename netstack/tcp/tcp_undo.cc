@@ -1,9 +1,11 @@
 #include "netstack/tcp/tcp_undo.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_rack.h"
 #include "netstack/tcp/tcp_recovery.h"
 #include "netstack/tcp/tcp_scoreboard.h"
@@ -19,19 +21,19 @@ constexpr int32_t kNoneYet = -1;
 // retransmission; or nothing was sent again yet, since the ACK came in the same turn (tcp_packet_delayed).
 bool PacketDelayed(const TcpSock& sock, const TcpAckState& ack) {
   const auto& recovery = sock.recovery;
-  if (!recovery.has_retrans_stamp) return recovery.undo_retrans == kNoneYet;
-  return ack.has_echo && static_cast<int32_t>(ack.ts_ecr - recovery.retrans_stamp) < 0;
+  if (!recovery.has_retrans_stamp) return sock.loss->undo_retrans == kNoneYet;
+  return ack.has_echo && static_cast<int32_t>(ack.ts_ecr - sock.loss->retrans_stamp) < 0;
 }
 
 bool MayUndo(const TcpSock& sock, const TcpAckState& ack) {
-  return sock.recovery.has_undo && (sock.recovery.undo_retrans == 0 || PacketDelayed(sock, ack));
+  return sock.recovery.has_undo && (sock.loss->undo_retrans == 0 || PacketDelayed(sock, ack));
 }
 
 void UndoCwndReduction(TcpSock& sock, bool unmark_lost) {
   auto& recovery = sock.recovery;
   if (unmark_lost) TcpUnmarkLost(sock);
-  if (recovery.prior_ssthresh != 0) {
-    sock.congestion.Undo(recovery.prior_cwnd, recovery.prior_ssthresh);
+  if (sock.loss->prior_ssthresh != 0) {
+    sock.congestion.Undo(sock.loss->prior_cwnd, sock.loss->prior_ssthresh);
     TcpEcnWithdrawCwr(sock);
     ++sock.context.counters.undone_reductions;
   }
@@ -56,19 +58,16 @@ void Reopen(TcpSock& sock) {
 }  // namespace
 
 void TcpInitUndo(TcpSock& sock) {
-  auto& recovery = sock.recovery;
-  recovery.has_undo = true;
-  recovery.undo_marker = sock.snd.una;
-  recovery.undo_retrans = sock.board.retrans_out != 0 ? static_cast<int32_t>(sock.board.retrans_out) : kNoneYet;
+  TcpLoss& loss = TcpGetLoss(sock);
+  sock.recovery.has_undo = true;
+  loss.undo_marker = sock.snd.una;
+  loss.undo_retrans = sock.board.retrans_out != 0 ? static_cast<int32_t>(sock.board.retrans_out) : kNoneYet;
 }
 
 void TcpNoteRetransmit(TcpSock& sock, uint32_t bytes, Nanos now_ns) {
-  auto& recovery = sock.recovery;
-  if (!recovery.has_retrans_stamp) {
-    recovery.has_retrans_stamp = true;
-    recovery.retrans_stamp = TcpTimestamp(sock, now_ns);
-  }
-  recovery.undo_retrans = std::max(recovery.undo_retrans, 0) + static_cast<int32_t>(bytes);
+  TcpLoss& loss = TcpGetLoss(sock);
+  if (!std::exchange(sock.recovery.has_retrans_stamp, true)) loss.retrans_stamp = TcpTimestamp(sock, now_ns);
+  loss.undo_retrans = std::max(loss.undo_retrans, 0) + static_cast<int32_t>(bytes);
 }
 
 bool TcpTryUndoRecovery(TcpSock& sock, const TcpAckState& ack) {
@@ -89,7 +88,7 @@ bool TcpTryUndoPartial(TcpSock& sock, const TcpAckState& ack) {
 }
 
 bool TcpTryUndoDsack(TcpSock& sock) {
-  if (!sock.recovery.has_undo || sock.recovery.undo_retrans != 0) return false;
+  if (!sock.recovery.has_undo || sock.loss->undo_retrans != 0) return false;
   UndoCwndReduction(sock, /*unmark_lost=*/false);
   return true;
 }

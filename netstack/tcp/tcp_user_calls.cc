@@ -9,16 +9,17 @@
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_time_wait.h"
 #include "netstack/tcp/tcp_timer.h"
+#include "netstack/tcp/tcp_timestamps.h"
 
 namespace weir::netstack {
 namespace {
 
 using QueueNode = runtime::ListNode<TcpQueueTag>;
-using MemoryNode = runtime::ListNode<TcpMemoryTag>;
 
 constexpr uint32_t kFirstPort = 32768;  // ip_local_port_range of Linux
 constexpr uint32_t kPorts = 61000 - kFirstPort;
@@ -27,7 +28,14 @@ constexpr uint32_t kPorts = 61000 - kFirstPort;
 uint32_t MaxSendFrames(const TcpSock& sock) { return std::max<uint32_t>(768, sock.snd.buffer / 682); }
 
 bool FramesShort(const TcpContext& context) {
-  return context.ip.pool.free_count() <= context.ip.pool.size() / 8;
+  return context.ip.pool.free_count() <= TcpSendReserve(context.ip.pool);
+}
+
+// The first frame of a connection that has nothing to send may come from the reserve: something must be under way for
+// acknowledgments to come, which give frames back.
+runtime::Frame* AllocToSend(TcpSock& sock) {
+  const runtime::FramePool& pool = sock.context.ip.pool;
+  return TcpAllocFrame(sock.context, &sock, sock.send_queue.empty() ? TcpReceiveReserve(pool) : TcpSendReserve(pool));
 }
 
 size_t SendRoom(const TcpSock& sock) {
@@ -66,7 +74,7 @@ size_t CopyToSendQueue(TcpSock& sock, std::span<const std::byte> bytes) {
   while (done < bytes.size()) {
     std::span<std::byte> room = TailRoom(sock);
     if (room.empty()) {
-      runtime::Frame* frame = sock.context.ip.pool.Alloc();
+      runtime::Frame* frame = AllocToSend(sock);
       if (frame == nullptr) break;
       AppendToSendQueue(sock, frame, {frame->data, 0});
       continue;
@@ -84,7 +92,7 @@ size_t CopyToSendQueue(TcpSock& sock, std::span<const std::byte> bytes) {
 
 // Sees to it that the sender is woken when frames come back, as no acknowledgment may.
 void WaitForFrames(TcpSock& sock) {
-  if (!static_cast<MemoryNode&>(sock).linked()) sock.context.short_of_frames.PushBack(sock);
+  if (!static_cast<QueueNode&>(sock).linked()) sock.context.short_of_frames.PushBack(sock);
 }
 
 // Whether headers can be written in front of these bytes and the frame be kept for retransmission.
@@ -163,9 +171,10 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
   old = context.demux.Find(local, remote);  // it may have made room for this one
   sock->local = local;
   sock->remote = remote;
-  sock->rcv.advmss = TcpMss(context.ip, remote);
+  sock->rcv.advmss = TcpMss(*sock);
   sock->state = TcpState::kSynSent;
   TcpOfferOptions(*sock);
+  TcpInitTimestamps(*sock);
   sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled
   if (old != nullptr) {
     TcpInitSend(*sock, now_ns, old->snd.nxt);
@@ -175,7 +184,7 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
   } else {
     TcpInitSend(*sock, now_ns);
   }
-  context.demux.Insert(*sock);
+  context.demux.Insert(*sock, context.demux.Hash(local, remote));
   TcpSendSyn(*sock, now_ns);
   TcpRearmRetransmit(*sock, now_ns);
   return sock;
@@ -191,10 +200,9 @@ bool TcpSendmsg(TcpSock& sock, std::span<const iovec> from, size_t* sent) {
     std::span<const std::byte> bytes(static_cast<const std::byte*>(piece.iov_base) + skip, piece.iov_len - skip);
     skip = 0;
     const size_t n = std::min(bytes.size(), SendRoom(sock));
-    const bool frames_short = FramesShort(sock.context) && !sock.send_queue.empty();
-    const size_t done = frames_short ? 0 : CopyToSendQueue(sock, bytes.first(n));
+    const size_t done = CopyToSendQueue(sock, bytes.first(n));
     *sent += done;
-    if (done < n || frames_short) WaitForFrames(sock);
+    if (done < n) WaitForFrames(sock);
     if (done < bytes.size()) return false;
   }
   return true;
@@ -268,8 +276,7 @@ void TcpCleanupRbuf(TcpSock& sock) {
   if (2 * current > sock.rcv.buffer) return;
   const uint32_t window = TcpSelectWindow(sock);
   if (window == 0 || window < 2 * current) return;
-  sock.ack_now = true;
-  sock.context.WantOutput(sock);
+  sock.context.WantAck(sock);
 }
 
 bool TcpSetCongestionControl(TcpSock& sock, std::string_view name) {
@@ -297,9 +304,8 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
   sock.owner = nullptr;
   sock.on_ready = nullptr;
   sock.orphan = true;
-  sock.reader = {};
-  sock.reader_waits = false;
-  if (static_cast<MemoryNode&>(sock).linked()) static_cast<MemoryNode&>(sock).Unlink();
+  sock.reader = nullptr;
+  if (static_cast<QueueNode&>(sock).linked()) static_cast<QueueNode&>(sock).Unlink();  // from short_of_frames
   const bool unread = !sock.receive_queue.empty();
   sock.receive_queue.Clear();
   switch (sock.state) {

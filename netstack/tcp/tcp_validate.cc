@@ -4,6 +4,7 @@
 
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_sack.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -16,9 +17,12 @@ bool Acceptable(const TcpSock& sock, const TcpSegment& segment) {
   const Seq left = sock.rcv.nxt;
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   // RFC 5961 §3.2: of a reset only the number counts, not the text it may carry.
-  if (segment.length() == 0 || segment.has(kTcpRst)) {
+  if (segment.has(kTcpRst)) {
     return left == right ? segment.seq == left : segment.seq >= left && segment.seq < right;
   }
+  // Differs from RFC 9293, as Linux does (tcp_sequence): at the right edge too. A peer that has filled our window with what
+  // was lost has no other number left for its acknowledgments.
+  if (segment.length() == 0) return segment.seq >= left && segment.seq <= right;
   if (left == right) return false;
   const Seq last = segment.end() - 1;
   return (segment.seq >= left && segment.seq < right) || (last >= left && last < right);
@@ -46,7 +50,7 @@ bool IsExactReset(const TcpSock& sock, const TcpSegment& segment) {
   if (segment.seq == sock.rcv.nxt) return true;
   Seq last = sock.rcv.nxt;
   for (uint8_t i = 0; i < sock.sack.count; ++i) {
-    if (sock.sack.blocks[i].end > last) last = sock.sack.blocks[i].end;
+    if (sock.loss->ours[i].end > last) last = sock.loss->ours[i].end;
   }
   return sock.sack.ok && segment.seq == last;
 }

@@ -22,6 +22,9 @@ using ChecksumSum = uint64_t;
 
 ChecksumSum SumBytes(std::span<const std::byte> bytes);
 
+// Of four bytes that hold `word` in network byte order.
+inline ChecksumSum SumWord(uint32_t word) { return __builtin_bswap32(word); }
+
 // Of pieces that follow one another, of any lengths.
 ChecksumSum SumPieces(std::span<const iovec> pieces);
 

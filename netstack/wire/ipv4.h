@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 #include "netstack/wire/checksum.h"
 #include "runtime/base/byte_order.h"
@@ -57,18 +58,19 @@ struct Ipv4Header {
     return ChecksumSum{words[0]} + words[1] + words[2] + words[3] + words[4];
   }
 
-  // Writes kMinSize bytes, with the checksum of header_size bytes: options lie behind them already.
+  // Writes kMinSize bytes, with the checksum of header_size bytes: options lie behind them already. The sum is that of the
+  // words as they are stored: to read back in other sizes what was just written would make the processor wait.
   void Emit(std::byte* p) const {
-    using runtime::StoreBe16, runtime::StoreBe32;
-    StoreBe16(p, static_cast<uint16_t>(0x4000 | header_size / 4 << 8 | tos));
-    StoreBe16(p + 2, total_length);
-    StoreBe16(p + 4, id);
-    StoreBe16(p + 6, fragment);
-    StoreBe16(p + 8, static_cast<uint16_t>(ttl << 8 | protocol));
-    StoreBe16(p + 10, 0);
-    StoreBe32(p + 12, source);
-    StoreBe32(p + 16, destination);
-    StoreChecksum(p + 10, FinishChecksum(SumHeader(p)));
+    using runtime::StoreBe32;
+    const uint32_t words[kMinSize / 4] = {
+        uint32_t{4} << 28 | uint32_t{header_size} / 4 << 24 | uint32_t{tos} << 16 | total_length,
+        uint32_t{id} << 16 | fragment, uint32_t{ttl} << 24 | uint32_t{protocol} << 16, source, destination};
+    ChecksumSum sum = header_size == kMinSize ? 0 : SumBytes({p + kMinSize, header_size - kMinSize});
+    for (size_t i = 0; i < std::size(words); ++i) {
+      StoreBe32(p + 4 * i, words[i]);
+      sum += SumWord(words[i]);
+    }
+    StoreChecksum(p + 10, FinishChecksum(sum));
   }
 };
 

@@ -17,9 +17,10 @@ struct SipKey {
   static SipKey Random();
 };
 
-// Hash of `words`, taken as 8-byte little-endian blocks; so many rounds for each of them, and at the end.
+// Hash of `words`, taken as 8-byte little-endian blocks; so many rounds for each of them, and at the end. In place: where
+// their number is known there are no loops left, and the words need not go through memory.
 template <int kWordRounds, int kFinalRounds>
-inline uint64_t SipHashRounds(const SipKey& key, std::span<const uint64_t> words) {
+[[gnu::always_inline]] inline uint64_t SipHashRounds(const SipKey& key, std::span<const uint64_t> words) {
   uint64_t v0 = key.k0 ^ 0x736f6d6570736575, v1 = key.k1 ^ 0x646f72616e646f6d;
   uint64_t v2 = key.k0 ^ 0x6c7967656e657261, v3 = key.k1 ^ 0x7465646279746573;
   auto rotl = [](uint64_t x, int b) { return (x << b) | (x >> (64 - b)); };

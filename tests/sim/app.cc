@@ -22,6 +22,7 @@ void App::Attach(netstack::TcpSock& sock) {
   sock_ = &sock;
   sock.owner = this;
   sock.on_ready = &OnReady;
+  sock.nodelay = role_.mine.nodelay;
   attached_ns_ = now();
   if (role_.may_fail) wake_ns_ = attached_ns_ + kPatience;
   Run();
@@ -85,17 +86,18 @@ void App::Took(testing_support::View bytes) {
 
 // As InetTcp: a reader that waits is known to the connection, and perhaps its memory.
 void App::WaitForData() {
-  sock_->reader_waits = true;
+  reader_ = {};
+  sock_->reader = &reader_;
   direct_waits_ = role_.mine.read == ReadMode::kDirect;
   if (!direct_waits_) return;
   direct_ = {buffer_.data(), 1 + Below(buffer_.size())};
-  sock_->reader = {.into = {&direct_, 1}};
+  reader_.into = {&direct_, 1};
 }
 
 // One call of Recvmsg; 0: there is nothing.
 size_t App::ReadOnce() {
-  if (direct_waits_ && sock_->reader.copied > 0) {
-    const size_t n = sock_->reader.copied;
+  if (direct_waits_ && reader_.copied > 0) {
+    const size_t n = reader_.copied;
     Took(testing_support::View(buffer_).first(n));
     return n;
   }
@@ -133,8 +135,7 @@ void App::Read() {
       return;
     }
     direct_waits_ = false;
-    sock_->reader = {};
-    sock_->reader_waits = false;
+    sock_->reader = nullptr;
     TcpCleanupRbuf(*sock_);
     if (MaybePause(read_paused_until_ns_)) return;
   }
@@ -162,7 +163,8 @@ bool App::WriteFrames(size_t n) {
 bool App::WriteOnce() {
   const size_t n = std::min<uint64_t>(1 + Below(role_.mine.max_write), role_.mine.bytes - sent_);
   // A sender gets none of the last frames, as in InetTcp::NewSendBuffer; TcpSendmsg wakes it when there are more.
-  if (role_.mine.send_frames && host_.pool().free_count() > host_.pool().size() / 8 + 16) return WriteFrames(n);
+  const size_t frames = n / sock_->snd.mss + 1;
+  if (role_.mine.send_frames && host_.pool().free_count() > host_.pool().size() / 8 + frames) return WriteFrames(n);
   Bytes bytes(n);
   FillPattern(role_.out_pattern, sent_, bytes);
   const iovec from{bytes.data(), n};
@@ -196,7 +198,6 @@ void App::MaybeEnd() {
 
 void App::Close() {
   held_.Clear();
-  sock_->reader = {};
   TcpClose(*std::exchange(sock_, nullptr), now());
   done_ = true;
   done_ns_ = now();

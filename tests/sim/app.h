@@ -73,6 +73,7 @@ class App {
   netstack::TcpSock* sock_ = nullptr;
   testing_support::Bytes buffer_;
   runtime::FrameChain held_;
+  netstack::TcpReader reader_;
   iovec direct_{};
   bool direct_waits_ = false;
   uint64_t sent_ = 0, received_ = 0;

@@ -79,7 +79,8 @@ bool Network::Mercy(Direction& direction, const TcpView& tcp, bool would_miss) {
   key ^= tcp.length() == 0 ? uint64_t{tcp.ack} : uint64_t{tcp.seq} | uint64_t{1} << 32;
   if (!would_miss) return false;
   int& misses = direction.misses[key];
-  if (misses >= (tcp.has(kSyn) ? kSynPatience : kPatience)) return true;
+  const int patience = tcp.has(kSyn) ? kSynPatience : params_.black_hole ? kHolePatience : kPatience;
+  if (misses >= patience) return true;
   ++misses;
   return false;
 }

@@ -23,6 +23,8 @@ class Network {
   // Data and its acknowledgment may each be lost so often: six attempts, and tcp_orphan_retries is 8. A SYN less, as
   // tcp_synack_retries is 5.
   static constexpr int kPatience = 3, kSynPatience = 2;
+  // Of what fits through a black hole, less: its first six transmissions went into the hole.
+  static constexpr int kHolePatience = 1;
 
   // `note` is told what becomes of each frame.
   using Note = std::function<void(int from, Nanos at_ns, const Bytes& frame, const std::string& fate)>;

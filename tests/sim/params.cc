@@ -78,6 +78,27 @@ void DrawEndings(Draws& draw, ConnectionParams& connection) {
   }
 }
 
+// Pools in which a connection's queues alone would hold every frame, and writes of some bytes, each of which may go as a
+// segment of its own.
+void DrawTinyFrames(Draws& draw, Params& params) {
+  constexpr uint32_t kFrames[] = {32, 48, 64, 96, 128, 192};
+  const size_t both = draw.Below(3);
+  for (size_t i = 0; i < 2; ++i) {
+    if (both == i) continue;
+    params.hosts[i].frames = kFrames[draw.Below(6)];
+  }
+  for (ConnectionParams& connection : params.connections) {
+    for (AppParams& app : connection.apps) {
+      if (draw.OneIn(4)) continue;
+      if (app.bytes != 0) app.bytes = draw.Below(5000 / params.connections.size());
+      app.max_write = draw.Between<size_t>(1, 40);
+      app.nodelay = true;
+      app.send_frames = !draw.OneIn(3);
+      app.abort_after = std::min(app.abort_after, app.bytes);
+    }
+  }
+}
+
 // Options that a host may do without; each side decides for itself.
 void DrawOptions(Draws& draw, netstack::TcpSettings& tcp) {
   tcp.timestamps = draw.OneIn(4) ? 0 : 1;
@@ -90,6 +111,14 @@ void DrawOptions(Draws& draw, netstack::TcpSettings& tcp) {
   tcp.slow_start_after_idle = draw.OneIn(2);
   using enum netstack::TcpCongestionControl;
   tcp.congestion_control = draw.OneIn(3) ? kReno : kCubic;
+}
+
+// RFC 4821; with a black hole on the way a host cannot do without.
+void DrawMtuProbing(Draws& draw, bool black_hole, netstack::TcpSettings& tcp) {
+  constexpr uint32_t kBases[] = {1024, 1024, 536, 1300};
+  tcp.mtu_probing = static_cast<uint8_t>(draw.Between<uint32_t>(black_hole ? 1 : 0, 2));
+  tcp.base_mss = kBases[draw.Below(4)];
+  tcp.probe_interval_s = draw.OneIn(2) ? 600 : 3;
 }
 
 HostParams DrawHost(Draws& draw) {
@@ -117,14 +146,15 @@ std::string LinkText(const LinkParams& link) {
 std::string OptionsText(const netstack::TcpSettings& tcp) {
   return absl::StrCat("timestamps=", tcp.timestamps, ",sack=", tcp.sack, ",dsack=", tcp.dsack,
                       ",window_scaling=", tcp.window_scaling, ",frto=", tcp.frto, ",early_retrans=", tcp.early_retrans,
-                      ",ecn=", tcp.ecn, ",slow_start_after_idle=", tcp.slow_start_after_idle, ",congestion_control=",
+                      ",ecn=", tcp.ecn, ",slow_start_after_idle=", tcp.slow_start_after_idle, ",mtu_probing=", tcp.mtu_probing,
+                      ",base_mss=", tcp.base_mss, ",probe_interval=", tcp.probe_interval_s, ",congestion_control=",
                       tcp.congestion_control == netstack::TcpCongestionControl::kReno ? "reno" : "cubic");
 }
 
 std::string AppText(const AppParams& app) {
   constexpr const char* kReads[] = {"copied", "direct", "frames", "held frames"};
   constexpr const char* kEndings[] = {"shutdown", "after the peer", "close at once", "abort"};
-  std::string text = absl::StrCat(app.bytes, " bytes by ", app.max_write, app.send_frames ? " in frames" : "",
+  std::string text = absl::StrCat(app.bytes, " bytes by ", app.max_write, app.send_frames ? " in frames" : "", app.nodelay ? " at once" : "",
                                   ", reads ", app.max_read, " ", kReads[static_cast<size_t>(app.read)], ", ",
                                   kEndings[static_cast<size_t>(app.ending)]);
   if (app.ending == Ending::kAbort) absl::StrAppend(&text, " after ", app.abort_after);
@@ -190,7 +220,12 @@ Params DrawParams(uint64_t seed, const Switches& switches) {
     }
     std::ranges::sort(params.mtu_changes, {}, &MtuChange::at_ns);
   }
-  for (HostParams& host : params.hosts) host = DrawHost(draw);
+  for (HostParams& host : params.hosts) {
+    host = DrawHost(draw);
+    DrawMtuProbing(draw, params.black_hole, host.tcp);
+    // Cut small, what is queued takes several times the frames, and a small pool has none left to cut with.
+    if (params.black_hole) host.frames = 2048;
+  }
   const uint64_t connections = draw.OneIn(2) ? 1 : draw.Between<uint64_t>(2, 5);
   for (uint64_t i = 0; i < connections; ++i) {
     ConnectionParams connection{.client = static_cast<int>(draw.Below(2))};
@@ -199,6 +234,7 @@ Params DrawParams(uint64_t seed, const Switches& switches) {
     DrawEndings(draw, connection);
     params.connections.push_back(connection);
   }
+  if (draw.OneIn(6)) DrawTinyFrames(draw, params);
   return params;
 }
 

@@ -12,10 +12,10 @@
 
 namespace weir::sim {
 
-// What a seed may draw. Off: what the stack does not claim to survive yet.
+// What a seed may draw.
 struct Switches {
   // A narrow link drops packets and says nothing, which only packetization layer path MTU discovery (RFC 4821) finds.
-  bool black_holes = false;
+  bool black_holes = true;
 };
 
 // One direction of the link. Rates are per mille of the TCP segments and ICMP errors; ARP and neighbour discovery have
@@ -54,6 +54,7 @@ struct AppParams {
   size_t max_write = 1, max_read = 1;
   ReadMode read = ReadMode::kCopy;
   bool send_frames = false;
+  bool nodelay = false;
   uint32_t pause_one_in = 0;  // after a call; 0: never
   Nanos max_pause_ns = 0;
   Ending ending = Ending::kShutdown;

@@ -4,7 +4,7 @@
 //   out/bin/tests/sim/sim_test --seeds=10000                               the long run
 //   out/bin/tests/sim/sim_test --seeds=10000 --first_seed=10001            another one
 //   out/bin/tests/sim/sim_test --seed=17                                   one, again
-//   out/bin/tests/sim/sim_test --black_holes                               with links that say nothing of their MTU
+//   out/bin/tests/sim/sim_test --no_black_holes                            without links that say nothing of their MTU
 //
 // WEIR_TEST_SEED and WEIR_TEST_RUNS are --first_seed and --seeds for bazel test --test_env=...
 #include <gtest/gtest.h>
@@ -66,7 +66,7 @@ void FromEnvironment() {
 }
 
 bool FromArgument(absl::string_view argument) {
-  if (argument == "--black_holes") return range.switches.black_holes = true;
+  if (argument == "--no_black_holes") return !(range.switches.black_holes = false);
   if (absl::ConsumePrefix(&argument, "--seeds=")) return absl::SimpleAtoi(argument, &range.count);
   if (absl::ConsumePrefix(&argument, "--first_seed=")) return absl::SimpleAtoi(argument, &range.first);
   if (!absl::ConsumePrefix(&argument, "--seed=")) return false;

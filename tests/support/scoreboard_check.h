@@ -17,7 +17,7 @@ inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
     return "";
   }
   const auto& board = sock.board;
-  uint32_t sacked = 0, lost = 0, retrans = 0, sacked_frames = 0;
+  uint32_t sacked = 0, lost = 0, retrans = 0, sacked_frames = 0, packets = 0, in_flight = 0;
   netstack::Seq at = sock.snd.una;
   bool sent = true, hint_seen = false, sack_hint_seen = false;
   for (runtime::Frame* frame = sock.send_queue.head(); frame != nullptr; frame = frame->next) {
@@ -36,6 +36,8 @@ inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
     }
     if (cb.has(TcpTxCb::kSacked) && cb.has(TcpTxCb::kLost)) return "SACKed and lost";
     if (cb.has(TcpTxCb::kLost) && !cb.has(TcpTxCb::kRetrans) && !hint_seen) return "lost before the hint";
+    ++packets;
+    in_flight += 1u - cb.has(TcpTxCb::kSacked) - cb.has(TcpTxCb::kLost) + cb.has(TcpTxCb::kRetrans);
     if (cb.has(TcpTxCb::kSacked)) ++sacked_frames, sacked += cb.size();
     if (cb.has(TcpTxCb::kLost)) lost += cb.size();
     if (cb.has(TcpTxCb::kRetrans)) retrans += cb.size();
@@ -46,9 +48,10 @@ inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
   const auto outstanding = static_cast<uint32_t>(sock.snd.nxt - sock.snd.una);
   if (lost != board.lost_out || retrans != board.retrans_out) return "lost_out or retrans_out";
   if (sock.sack.ok && (sacked != board.sacked_out || sacked_frames != board.sacked_frames)) return "sacked_out";
+  if (packets != sock.usage.packets_out || in_flight != board.packets_in_flight) return "packets_out or packets_in_flight";
   if (board.sacked_out + board.lost_out > outstanding) return "more is SACKed or lost than is outstanding";
   if (sock.recovery.state == netstack::TcpCaState::kOpen && board.lost_out != 0) return "Open with something lost";
-  if (outstanding != 0 && !sock.timer.armed()) return "no timer";
+  if (outstanding != 0 && sock.timer_kind == netstack::TcpTimerKind::kNone) return "no timer";
   return "";
 }
 

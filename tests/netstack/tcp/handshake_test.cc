@@ -428,5 +428,25 @@ TEST(ActiveOpen, DataGivenEarly) {
   t.Out(2, "PA 1:101 ack 1");
 }
 
+// RFC 9293 §3.10.7.4, first. The third segment was lost, and so was a whole window behind it: what the peer then says comes
+// from the right edge of the window, and is good (tcp_sequence).
+TEST(Handshake, AcknowledgedFromTheEndOfTheWindow) {
+  InetTestHost::Options options;
+  options.tcp.receive_buffer = 6000;
+  TcpTrace t({.host = options});
+  t.Listen(80);
+  t.In (0, "S 0:0 win 65535 <mss 1460>");
+  t.Out(0, "SA 0:0 ack 1 win 6000 <mss 1460>");
+  t.In (10, "A 6001:6001 ack 1 win 65535");
+  t.Accept();
+  // And of data.
+  t.Send(100);
+  t.Out(10, "PA 1:101 ack 1");
+  t.In (20, "A 6001:6001 ack 101 win 65535");
+  t.Quiet(5000);
+  t.In (5000, "A 6002:6002 ack 101 win 65535");  // one further is not
+  t.Out(5000, "A 101:101 ack 1");
+}
+
 }  // namespace
 }  // namespace weir::testing_support

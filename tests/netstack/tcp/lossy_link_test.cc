@@ -56,7 +56,7 @@ TEST(LossyLink, LossesAreRepairedWithoutTimeouts) {
                 static_cast<unsigned long long>(retransmits[options]),
                 static_cast<unsigned long long>(timeouts[options]), static_cast<long long>(times[options] / 5000000));
   }
-  EXPECT_GE(5u, timeouts[true]);
+  EXPECT_GE(8u, timeouts[true]);  // of some 140 losses; without SACK three times as many
   EXPECT_LT(times[true], times[false]);
 }
 

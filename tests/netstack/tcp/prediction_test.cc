@@ -38,8 +38,8 @@ std::string State(TcpSock& sock) {
                    sock.ack_now, sock.ack_delayed, int{sock.quick_acks}) +
       absl::StrCat(" ca ", static_cast<int>(sock.recovery.state), " out ", sock.board.sacked_out, "/",
                    sock.board.lost_out, "/", sock.board.retrans_out, " timer ", static_cast<int>(sock.timer_kind),
-                   " ", sock.timer.armed() ? sock.timer.deadline_ns() : 0, " delack ",
-                   sock.delack_timer.armed() ? sock.delack_timer.deadline_ns() : 0);
+                   " ", sock.timer_ns, " delack ",
+                   sock.delack_ns);
 }
 
 // One run: what was done, what came out, and the state after every step.
@@ -92,12 +92,31 @@ class Conversation {
         if (open && Below(60) == 0) trace_.Shutdown();
         return absl::StrCat("send ", n);
       }
+      case 3: {
+        // A train of segments in one burst, which may be cut short by what is wrong with one of them.
+        std::string lines[4];
+        int64_t seq = sock.rcv.nxt - sock.rcv.irs;
+        for (std::string& line : lines) {
+          line = Below(20) == 0 ? Segment(sock) : Next(sock, &seq);
+        }
+        trace_.InBurst(ms_, {lines[0], lines[1], lines[2], lines[3]});
+        return absl::StrCat("in ", absl::StrJoin(lines, " + "), " -> ",
+                            netstack::kDropReasonNames[static_cast<size_t>(trace_.last())]);
+      }
       default: {
         const std::string line = Segment(sock);
         trace_.In(ms_, line);
         return absl::StrCat("in ", line, " -> ", netstack::kDropReasonNames[static_cast<size_t>(trace_.last())]);
       }
     }
+  }
+
+  // Data at `*seq`, which is then behind it.
+  std::string Next(const TcpSock& sock, int64_t* seq) {
+    const int64_t from = *seq;
+    *seq += 1 + static_cast<int64_t>(Below(600));
+    return absl::StrCat(Below(3) == 0 ? "PA " : "A ", from, ":", *seq, " ack ", sock.snd.nxt - sock.snd.iss, " win ",
+                        window_);
   }
 
   // Mostly what comes next; sometimes off by something, or with other flags.
@@ -136,7 +155,7 @@ class Conversation {
 TEST(Prediction, ChangesNothing) {
   const char* text = std::getenv("WEIR_TEST_SEED");
   const uint64_t first = text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
-  uint64_t predicted = 0, slow = 0;
+  uint64_t predicted = 0, slow = 0, coalesced = 0;
   for (uint64_t seed = first; seed < first + 200; ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     Conversation with(seed, true), without(seed, false);
@@ -151,12 +170,15 @@ TEST(Prediction, ChangesNothing) {
     }
     predicted += with.counters().predicted_data + with.counters().predicted_acks;
     slow += with.counters().slow_path;
+    coalesced += with.counters().coalesced;
     EXPECT_EQ(0u, without.counters().predicted_data + without.counters().predicted_acks);
     if (::testing::Test::HasFailure()) return;
   }
-  std::printf("seeds from %llu: %llu segments predicted, %llu not\n", static_cast<unsigned long long>(first),
-              static_cast<unsigned long long>(predicted), static_cast<unsigned long long>(slow));
+  std::printf("seeds from %llu: %llu segments predicted, %llu of them in trains, %llu not\n",
+              static_cast<unsigned long long>(first), static_cast<unsigned long long>(predicted),
+              static_cast<unsigned long long>(coalesced), static_cast<unsigned long long>(slow));
   EXPECT_LT(1000u, predicted);
+  EXPECT_LT(1000u, coalesced);
 }
 
 // In order and nothing else, the fast path takes everything; with timestamps and SACK agreed on, too.
@@ -175,6 +197,27 @@ TEST(Prediction, TakesWhatIsInOrder) {
     t.In(20, "A 1001:1001 ack 1001 win 65535");
     EXPECT_EQ(1u, t.tcp().counters.predicted_acks);
     EXPECT_EQ(0u, t.tcp().counters.slow_path);
+  }
+}
+
+// What comes in one burst, one segment behind the other, is one step but for its data, and so is its acknowledgment; while
+// something of ours is under way each ACK field is looked at.
+TEST(Prediction, CoalescesABurst) {
+  for (bool options : {false, true}) {
+    TcpTrace t;
+    t.Establish({.timestamps = options, .sack = options});
+    t.InBurst(1, {"A 1:1001 ack 1 win 65535", "A 1001:2001 ack 1 win 65535", "PA 2001:2101 ack 1 win 65535"});
+    t.Out(1, "A 1:1 ack 2101");
+    EXPECT_EQ(2u, t.tcp().counters.coalesced);
+    t.Read(2100);
+    t.Send(1000);
+    t.Out(1, "PA 1:1001 ack 2101");
+    t.InBurst(2, {"A 2101:2201 ack 1 win 65535", "A 2201:2301 ack 1 win 65535", "A 2301:2401 ack 1001 win 65535",
+                  "A 2401:2501 ack 1001 win 65535", "A 2601:2701 ack 1001 win 65535"});
+    EXPECT_EQ(3u, t.tcp().counters.coalesced);
+    EXPECT_EQ(8u, t.tcp().counters.predicted_data + t.tcp().counters.slow_path);
+    t.Read(400);
+    t.Drain(50);
   }
 }
 

@@ -316,21 +316,21 @@ TEST(Receive, StraightToTheWaitingReader) {
   t.Establish();
   std::vector<std::byte> first(30), second(50);
   const iovec into[] = {{first.data(), 30}, {nullptr, 0}, {second.data(), 50}};
-  t.sock().reader = {.into = into};
-  t.sock().reader_waits = true;
+  netstack::TcpReader reader{.into = into};
+  t.sock().reader = &reader;
   t.In (0, "A 1:21   ack 1 win 65535");
-  EXPECT_EQ(20u, t.sock().reader.copied);
+  EXPECT_EQ(20u, reader.copied);
   t.In (0, "A 61:201 ack 1 win 65535");
   t.Out(0, "A 1:1    ack 21");
   t.In (0, "A 21:61  ack 1 win 65535");  // fills the hole; what is behind it goes to the reader too
   t.Out(0, "A 1:1    ack 201");
-  EXPECT_EQ(80u, t.sock().reader.copied);
+  EXPECT_EQ(80u, reader.copied);
   EXPECT_EQ(80u, t.tcp().counters.direct_copied_bytes);
   EXPECT_EQ(Pattern(0, 30), first);
   EXPECT_EQ(Pattern(30, 50), second);
   EXPECT_EQ(120u, t.sock().rcv.queued);  // and the rest into the queue
   EXPECT_EQ(0u, t.host().inet().ip.copied_bytes);
-  t.sock().reader = {};
+  t.sock().reader = nullptr;
   runtime::FrameChain rest;
   TcpRecvmsg(t.sock(), rest);
   Bytes bytes(120);

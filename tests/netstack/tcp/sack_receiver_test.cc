@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/random.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {
@@ -142,11 +143,11 @@ TEST(SackBlocks, AreTrue) {
       const auto& sock = t.sock();
       const int64_t nxt = sock.rcv.nxt - sock.rcv.irs;
       for (size_t b = 0; b < sock.sack.count; ++b) {
-        const int64_t start = sock.sack.blocks[b].start - sock.rcv.irs, end = sock.sack.blocks[b].end - sock.rcv.irs;
+        const int64_t start = sock.loss->ours[b].start - sock.rcv.irs, end = sock.loss->ours[b].end - sock.rcv.irs;
         ASSERT_LT(nxt, start);
         ASSERT_LT(start, end);
         for (size_t other = 0; other < b; ++other) {
-          const auto& block = sock.sack.blocks[other];
+          const auto& block = sock.loss->ours[other];
           ASSERT_TRUE(end < block.start - sock.rcv.irs || start > block.end - sock.rcv.irs);
         }
         int64_t at = start;

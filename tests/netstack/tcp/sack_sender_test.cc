@@ -125,6 +125,34 @@ TEST(Sack, SackedSegmentsSurviveATimeout) {
   EXPECT_EQ(0u, TcpInFlight(t.sock()));
 }
 
+// What a peer can make of one ACK: four blocks at the ends of the queue, never the same ones, so that nothing that was
+// remembered is of use (RFC 2018 §4 lets it tell of any). All blocks of an ACK are looked for in one walk.
+TEST(Sack, TheWorstBlocksCostOneWalk) {
+  InetTestHost::Options options = Reno();
+  options.frames = 8192;
+  options.tcp.send_buffer = options.tcp.send_buffer_max = 4 << 20;
+  TcpTrace t({.host = options});
+  t.Establish({.wscale = 7, .rtt = 100, .sack = true});
+  constexpr int kFrames = 2000;
+  for (int i = 0; i < kFrames; ++i) t.Send(kMss);
+  t.sock().congestion.set_cwnd(4 << 20);
+  t.Drain(100);
+  t.sock().context.WantOutput(t.sock());
+  t.host().Turn();
+  ASSERT_EQ(kFrames - 10, static_cast<int>(t.Drain(100).size()));
+  uint64_t before = t.tcp().counters.sack_frames_visited;
+  for (int i = 0; i < 50; ++i) {
+    // Ends that do not lie at frames' ends: nothing is marked, nothing remembered.
+    const auto part = [&](int n) { return absl::StrCat(" ", n * 1460 + 100 - i, ":", n * 1460 + 1400); };
+    t.In(100, absl::StrCat("A 1:1 ack 1 win 32767 <sack", part(1990), part(1500), part(1000), part(500), ">"));
+    const uint64_t visited = t.tcp().counters.sack_frames_visited - before;
+    ASSERT_GE(uint64_t{kFrames}, visited);
+    ASSERT_LT(1000u, visited);  // else the blocks are not the worst
+    before += visited;
+  }
+  t.Drain();
+}
+
 // Any blocks at all, in any order, with acknowledgments and timeouts between: the sums stay those of the bits.
 TEST(Sack, AnythingKeepsTheSumsRight) {
   testing::Random random;

@@ -137,7 +137,7 @@ class Reuse : public ::testing::Test {
       TcpSock* sock = tcp().Alloc();
       sock->local = {IpAddress::V4(kHostIp), static_cast<uint16_t>(port)};
       sock->remote = peer_;
-      tcp().demux.Insert(*sock);
+      tcp().demux.Insert(*sock, tcp().demux.Hash(sock->local, sock->remote));
       if (port != kPort) continue;
       old_ = sock;
       sock->ts = {.ok = timestamps != 0, .recent = 777, .recent_s = static_cast<uint32_t>(host_->now() / kSecond)};

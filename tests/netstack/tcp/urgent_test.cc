@@ -99,10 +99,10 @@ TEST(Urgent, NotToAWaitingReader) {
   t.Establish();
   Bytes memory(100);
   const iovec into{memory.data(), memory.size()};
-  t.sock().reader = {.into = {&into, 1}};
-  t.sock().reader_waits = true;
+  netstack::TcpReader reader{.into = {&into, 1}};
+  t.sock().reader = &reader;
   t.In (0, "UPA 1:11 ack 1 win 65535 urg 5");
-  EXPECT_EQ(9u, t.sock().reader.copied);
+  EXPECT_EQ(9u, reader.copied);
   EXPECT_EQ(Pattern(5, 5), Bytes(memory.begin() + 4, memory.begin() + 9));
   t.Drain(40);
 }

@@ -1,0 +1,22 @@
+// TcpReader: a program's call that waits for data, as the connection knows it. It lives with the call.
+#ifndef NETSTACK_TCP_TCP_READER_H_
+#define NETSTACK_TCP_TCP_READER_H_
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <span>
+
+namespace weir::netstack {
+
+struct TcpReader {
+  // The caller's memory, or empty: then it wants the frames. In-order bytes that come while it waits are copied there and
+  // never enter the receive queue (the kernel's direct copy to the reader); `into` is what is left.
+  std::span<const iovec> into;
+  size_t offset = 0;  // filled in into[0]
+  size_t copied = 0;
+};
+
+}  // namespace weir::netstack
+
+#endif  // NETSTACK_TCP_TCP_READER_H_
