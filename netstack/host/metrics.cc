@@ -64,6 +64,12 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_syncookies_sent_total", tcp.syncookies_sent);
   page.Add("tcp_syncookies_received_total", tcp.syncookies_received);
   page.Add("tcp_syncookies_failed_total", tcp.syncookies_failed);
+  page.Add("tcp_fast_open_accepted_total", tcp.fast_open_accepted);
+  page.Add("tcp_fast_open_cookies_asked_total", tcp.fast_open_cookies_asked);
+  page.Add("tcp_fast_open_cookies_wrong_total", tcp.fast_open_cookies_wrong);
+  page.Add("tcp_fast_open_overflows_total", tcp.fast_open_overflows);
+  page.Add("tcp_fast_open_active_total", tcp.fast_open_active);
+  page.Add("tcp_fast_open_active_failed_total", tcp.fast_open_active_failed);
   page.Add("tcp_challenge_acks_total", tcp.challenge_acks);
   page.Add("tcp_acks_withheld_total", tcp.acks_withheld);
   page.Add("tcp_urgent_bytes_total", tcp.urgent_bytes);

@@ -32,6 +32,7 @@ constexpr Setting kSettings[] = {
     {"dsack", &TcpSettings::dsack},
     {"early_retrans", &TcpSettings::early_retrans},
     {"ecn", &TcpSettings::ecn, 0, 2},
+    {"fastopen", &TcpSettings::fastopen, 0, 0x607},
     {"fin_timeout", &TcpSettings::fin_timeout_s, 1, 32767},
     {"frto", &TcpSettings::frto},
     {"invalid_ratelimit", &TcpSettings::invalid_ratelimit_ms, 0, 60'000},

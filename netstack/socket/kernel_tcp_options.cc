@@ -79,6 +79,7 @@ absl::StatusOr<TcpInfo> KernelTcpInfo(int fd) {
                  .timestamps = (info.tcpi_options & TCPI_OPT_TIMESTAMPS) != 0,
                  .sack = (info.tcpi_options & TCPI_OPT_SACK) != 0,
                  .window_scaling = (info.tcpi_options & TCPI_OPT_WSCALE) != 0,
+                 .syn_data = (info.tcpi_options & TCPI_OPT_SYN_DATA) != 0,
                  .snd_wscale = info.tcpi_snd_wscale,
                  .rcv_wscale = info.tcpi_rcv_wscale,
                  .retransmits = info.tcpi_retransmits,

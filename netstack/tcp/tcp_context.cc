@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
@@ -31,7 +32,10 @@ TcpSock::TcpSock(TcpContext& context)
 }
 
 TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
-    : ip(ip), settings(settings), demux(ip.secret, settings.max_sockets) {}
+    : ip(ip),
+      settings(settings),
+      demux(ip.secret, settings.max_sockets),
+      fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {}
 
 TcpContext::~TcpContext() {
   demux.ForEach([this](TcpSock& sock) { Free(sock); });

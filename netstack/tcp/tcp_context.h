@@ -8,6 +8,7 @@
 
 #include "netstack/ip/ip_context.h"
 #include "netstack/tcp/tcp_demux.h"
+#include "netstack/tcp/tcp_fast_open_cache.h"
 #include "netstack/tcp/tcp_settings.h"
 #include "netstack/tcp/tcp_sock.h"
 #include "runtime/base/intrusive_list.h"
@@ -36,6 +37,12 @@ struct TcpCounters {
   uint64_t syncookies_sent = 0;
   uint64_t syncookies_received = 0;
   uint64_t syncookies_failed = 0;
+  uint64_t fast_open_accepted = 0;  // before the handshake was done
+  uint64_t fast_open_cookies_asked = 0;
+  uint64_t fast_open_cookies_wrong = 0;
+  uint64_t fast_open_overflows = 0;
+  uint64_t fast_open_active = 0;         // connections whose SYN's data was taken
+  uint64_t fast_open_active_failed = 0;  // and was not
   uint64_t challenge_acks = 0;
   uint64_t acks_withheld = 0;  // by the rate limits of tcp_challenge_ack.h
   uint64_t urgent_bytes = 0;   // taken out of the stream
@@ -101,6 +108,7 @@ struct TcpContext {
   IpContext& ip;
   TcpSettings settings;
   TcpDemux demux;
+  TcpFastOpenCache fast_open_cache;
   TcpCounters counters;
   TcpBurst burst;
   uint32_t sockets = 0;

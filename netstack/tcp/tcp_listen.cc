@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
@@ -118,9 +119,12 @@ void TcpMoveToAcceptQueue(TcpSock& sock) {
 }
 
 void TcpLeaveListener(TcpSock& sock) {
-  TcpListenSock* listener = std::exchange(sock.listener, nullptr);
+  TcpListenSock* listener = sock.listener;
   if (listener == nullptr) return;
-  --(sock.state == TcpState::kSynReceived ? listener->half_open : listener->unaccepted);
+  if (sock.fast_open.accepted && sock.fast_open.pending) return;  // left the queues before
+  const bool half_open = sock.state == TcpState::kSynReceived && !sock.fast_open.pending;
+  --(half_open ? listener->half_open : listener->unaccepted);
+  if (!sock.fast_open.pending) sock.listener = nullptr;
 }
 
 DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns,
@@ -142,7 +146,11 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
   TcpTakeSyn(*sock, segment, now_ns);
   TcpInitSend(*sock, now_ns, isn_after);
   context.demux.Insert(*sock, segment.hash);
-  TcpJoinListener(*sock, listener);
+  if (TcpTryFastOpen(listener, *sock, segment, now_ns)) {
+    TcpFastOpenChild(listener, *sock, segment, now_ns);
+  } else {
+    TcpJoinListener(*sock, listener);
+  }
   TcpSendSyn(*sock, now_ns);
   TcpRearmRetransmit(*sock, now_ns);
   return DropReason::kConsumed;

@@ -4,6 +4,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_sack.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -30,15 +31,17 @@ void TcpTakeSynOptions(TcpSock& sock, const TcpOptions& options, Nanos now_ns) {
 }
 
 size_t TcpWriteSynOptions(const TcpSock& sock, std::byte* at, Nanos now_ns) {
-  return TcpOptions{.has_mss = true,
-                    .has_window_scale = sock.rcv.wscale != 0,
-                    .sack_permitted = sock.sack.ok,
-                    .has_timestamps = sock.ts.ok,
-                    .mss = sock.rcv.advmss,
-                    .window_scale = sock.rcv.wscale,
-                    .ts_val = TcpTimestamp(sock, now_ns),
-                    .ts_ecr = sock.ts.recent}
-      .Emit(at);
+  TcpOptions options{.has_mss = true,
+                     .has_window_scale = sock.rcv.wscale != 0,
+                     .sack_permitted = sock.sack.ok,
+                     .has_timestamps = sock.ts.ok,
+                     .mss = sock.rcv.advmss,
+                     .window_scale = sock.rcv.wscale,
+                     .ts_val = TcpTimestamp(sock, now_ns),
+                     .ts_ecr = sock.ts.recent};
+  TcpFastOpenRoom room;
+  TcpFastOpenOption(sock, now_ns, room, &options);
+  return options.Emit(at);
 }
 
 // Differs from Linux: a segment that is full is not cut to make room for SACK blocks, since its frame would have to be

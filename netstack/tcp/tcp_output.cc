@@ -8,6 +8,7 @@
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
@@ -45,7 +46,8 @@ void Finish(runtime::Frame& frame, ChecksumSum sum, const IpAddress& source, con
   StoreChecksum(frame.data + TcpHeader::kChecksumOffset, FinishChecksum(sum));
 }
 
-// The options of any segment but a SYN, in front of `frame`; returns their sum, and says whether SACK blocks found no room.
+// The options of any segment but a SYN, in front of `frame`; returns their sum, and says whether SACK blocks found no
+// room.
 ChecksumSum PushOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns, bool* sack_left) {
   if (TcpHasSackBlocks(sock)) [[unlikely]] {
     std::byte options[TcpOptions::kMaxSize];
@@ -203,9 +205,14 @@ void FlushSock(TcpSock& sock, Nanos now_ns) {
   if (sock.state == TcpState::kClosed) return;
   if (sock.state == TcpState::kSynReceived) {
     if (sock.ack_now) TcpSendAck(sock, now_ns);  // something out of place (TcpSendDupack)
+    // RFC 7413 §4.2.2: the answer need not wait for the handshake's end.
+    if (sock.fast_open.pending && TcpHasUnsent(sock)) TcpWriteXmit(sock, now_ns);
     return;
   }
-  if (sock.state == TcpState::kSynSent) return;
+  if (sock.state == TcpState::kSynSent) {
+    if (sock.fast_open.deferred && TcpHasUnsent(sock)) TcpFastOpenSyn(sock, now_ns);
+    return;
+  }
   TcpWriteXmit(sock, now_ns);
   if (!sock.ack_now && !sock.ack_delayed) return;
   // RFC 5681 §4.2: an ACK for at least every second full-sized segment.
@@ -233,7 +240,11 @@ bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
   frame->data = frame->base + cb.offset;
   frame->len = cb.length;
   runtime::Ref(frame);
-  Transmit(sock, frame, cb.seq, flags, now_ns);
+  if (sock.state == TcpState::kSynSent) [[unlikely]] {
+    Transmit(sock, frame, sock.snd.iss, kTcpSyn, now_ns);  // RFC 7413 §4.2.2: with the SYN
+  } else {
+    Transmit(sock, frame, cb.seq, flags, now_ns);
+  }
   TcpPacingSent(sock, cb.length, now_ns);
   return true;
 }

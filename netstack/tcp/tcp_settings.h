@@ -72,6 +72,9 @@ struct TcpSettings {
   // each connection; here what one shard can be made to send stays bounded.
   uint32_t challenge_ack_limit = 1000;
   uint32_t invalid_ratelimit_ms = 500;
+  // tcp_fastopen, the same bits (RFC 7413; tcp_fast_open.h): 1 client, 2 server, 4 clients without cookies, 0x200 servers
+  // without, 0x400 every listener.
+  uint32_t fastopen = 0;
   // Header prediction; off only to show that it changes nothing.
   bool prediction = true;
 

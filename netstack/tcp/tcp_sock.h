@@ -88,6 +88,12 @@ struct TcpListenSock : ReadySock {
   uint32_t backlog = 0;
   uint32_t half_open = 0;     // in syn_queue: at most as many as `backlog` and tcp_max_syn_backlog
   uint32_t unaccepted = 0;    // in accept_queue: at most `backlog`
+  // TCP Fast Open (RFC 7413 §5.1): open before their handshake is done; those of them that were reset lately, the last
+  // at fast_open_reset_ns; and how many there may be of both, 0: none (TCP_FASTOPEN).
+  uint32_t fast_open_pending = 0;
+  uint32_t fast_open_resets = 0;
+  uint32_t fast_open_max = 0;
+  Nanos fast_open_reset_ns = 0;
   Nanos last_cookie_ns = 0;   // when a SYN was answered by a cookie; 0: never
   runtime::List<TcpSock, TcpQueueTag> syn_queue;
   runtime::List<TcpSock, TcpQueueTag> accept_queue;
@@ -269,12 +275,23 @@ struct TcpSock : runtime::Recycled,
   bool orphan = false;     // the program closed it; data that arrives is answered by RST
   bool counted_as_orphan = false;
   bool reset_on_close = false;  // SO_LINGER with a time of 0
-  int error = 0;                // errno that ended the connection; 0: none
+  int16_t error = 0;            // errno that ended the connection; 0: none
+  // TCP Fast Open: tcp_fast_open.h.
+  struct {
+    bool offered : 1 = false;         // client: our SYN has a cookie or asks for one
+    bool early : 1 = false;           // client: the program took the connection for open before the peer had answered
+    bool deferred : 1 = false;        // client: the SYN waits for data
+    bool syn_data : 1 = false;        // client: data went with the SYN
+    bool pending : 1 = false;         // server: on or beyond the accept queue, and the handshake not done
+    bool accepted : 1 = false;        // server, while pending: beyond it
+    bool cookie_owed : 1 = false;     // server: a cookie goes with the SYN and ACK
+    bool syn_data_taken : 1 = false;  // both: data of the SYN was acknowledged
+  } fast_open;
   TcpLoss* loss = nullptr;        // tcp_loss.h; nullptr: all is well
   TcpPacer* pacer = nullptr;      // tcp_pacing.h; nullptr: not paced
   TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
   TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: neither keepalive nor a user timeout
-  TcpListenSock* listener = nullptr;  // until accepted
+  TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
   Nanos syn_sent_ns = 0;
   Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
   // The urgent byte that is still to come: tcp_urgent.h.

@@ -72,6 +72,7 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .timestamps = sock.ts.ok,
           .sack = sock.sack.ok,
           .window_scaling = sock.rcv.wscale != 0,
+          .syn_data = sock.fast_open.syn_data_taken,
           .snd_wscale = sock.snd.wscale,
           .rcv_wscale = sock.rcv.wscale,
           .retransmits = sock.retries,

@@ -42,6 +42,7 @@ struct TcpInfo {
   bool timestamps = false;
   bool sack = false;
   bool window_scaling = false;
+  bool syn_data = false;  // data of the SYN was acknowledged, ours or the peer's (TCPI_OPT_SYN_DATA)
   uint8_t snd_wscale = 0;
   uint8_t rcv_wscale = 0;
   uint8_t retransmits = 0;  // of what is unanswered now

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
@@ -33,7 +34,7 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   // CLOSE and SEND before this moment were queued (RFC 9293 §3.10.2, §3.10.4).
   sock.state = sock.snd.fin ? TcpState::kFinWait1 : TcpState::kEstablished;
   if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
-  sock.snd.una = segment.ack;
+  sock.snd.una = sock.snd.iss + 1;
   sock.snd.wnd = uint32_t{segment.header.window} << (segment.has(kTcpSyn) ? 0 : sock.snd.wscale);
   sock.snd.max_wnd = std::max(sock.snd.max_wnd, sock.snd.wnd);
   sock.snd.wl1 = segment.seq;
@@ -55,6 +56,7 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   TcpCancelTimer(sock);
   TcpInitMtuProbe(sock, now_ns);
   sock.quick_acks = kTcpQuickAcks;
+  TcpFastOpenEarlyData(sock, segment, now_ns);
 }
 
 // RFC 9293 §3.10.7.3.
@@ -78,6 +80,7 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     TcpSendSyn(sock, now_ns);
     return DropReason::kConsumed;
   }
+  TcpFastOpenTakeSynAck(sock, segment, now_ns);
   Establish(sock, segment, now_ns);
   sock.context.WantAck(sock);
   sock.context.ip.Ready(sock, ReadySock::kConnected | ReadySock::kWritable);
@@ -91,11 +94,13 @@ DropReason AckOfSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     return DropReason::kTcpUnsentAck;
   }
   // It stays half-open: our SYN and ACK will go again, and the peer will answer again (tcp_v4_syn_recv_sock).
-  if (sock.listener != nullptr && sock.listener->unaccepted >= sock.listener->backlog) {
+  const bool half_open = sock.listener != nullptr && !sock.fast_open.pending;
+  if (half_open && sock.listener->unaccepted >= sock.listener->backlog) {
     return DropReason::kTcpAcceptQueueFull;
   }
+  TcpFastOpenSettled(sock);
   Establish(sock, segment, now_ns);
-  if (sock.listener != nullptr) {
+  if (half_open) {
     ++sock.context.counters.accepted;
     TcpMoveToAcceptQueue(sock);
   } else {
@@ -205,8 +210,10 @@ void TcpDone(TcpSock& sock, int error) {
   TcpContext& context = sock.context;
   if (sock.state == TcpState::kTimeWait) --context.in_time_wait;
   TcpLeaveListener(sock);
+  TcpFastOpenSettled(sock);
+  sock.listener = nullptr;
   sock.state = TcpState::kClosed;
-  sock.error = error;
+  sock.error = static_cast<int16_t>(error);
   context.demux.Remove(sock);
   TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);

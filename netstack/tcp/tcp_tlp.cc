@@ -26,7 +26,9 @@ runtime::Frame* LastSent(const TcpSock& sock) {
 
 bool TcpScheduleLossProbe(TcpSock& sock, bool restart, Nanos now_ns) {
   runtime::Frame* head = sock.send_queue.head();
+  // Before the handshake is done the SYN and ACK goes again first (RFC 7413 §4.2.2).
   if (!sock.sack.ok || !sock.context.settings.early_retrans || head == nullptr || head == sock.send_head ||
+      sock.state == TcpState::kSynReceived ||
       (sock.recovery.state != TcpCaState::kOpen && sock.recovery.state != TcpCaState::kCwr)) {
     return false;
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
@@ -139,6 +140,11 @@ void TcpUnlisten(TcpContext& context, TcpListenSock& listener, Nanos now_ns) {
       TcpDone(sock, ECONNRESET);
     }
   }
+  if (listener.fast_open_pending > 0) {
+    context.demux.ForEach([&](TcpSock& sock) {
+      if (sock.listener == &listener) sock.listener = nullptr;
+    });
+  }
   context.demux.RemoveListener(listener);
   if (listener.linked()) listener.Unlink();
 }
@@ -147,10 +153,11 @@ TcpSock* TcpAccept(TcpListenSock& listener) {
   TcpSock* sock = listener.accept_queue.PopFront();
   if (sock == nullptr) return nullptr;
   TcpLeaveListener(*sock);
+  sock->fast_open.accepted = sock->fast_open.pending;
   return sock;
 }
 
-TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error) {
+TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error, bool fast_open) {
   *error = ENETUNREACH;
   if (remote.ip.is_any() || remote.ip.is_multicast()) return nullptr;
   Endpoint local;
@@ -185,6 +192,7 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
     TcpInitSend(*sock, now_ns);
   }
   context.demux.Insert(*sock, context.demux.Hash(local, remote));
+  if (fast_open && TcpFastOpenConnect(*sock, now_ns)) return sock;
   TcpSendSyn(*sock, now_ns);
   TcpRearmRetransmit(*sock, now_ns);
   return sock;
@@ -313,6 +321,8 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
       sock.context.Free(sock);
       return;
     case TcpState::kSynSent:
+      // What was given to a connection that passed for open is still delivered.
+      if (sock.fast_open.early && sock.snd.write_seq != sock.snd.iss + 1 && sock.context.AddOrphan(sock)) break;
       TcpDone(sock, 0);
       return;
     case TcpState::kTimeWait:
@@ -321,7 +331,7 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
     default:
       break;
   }
-  if (ResetsAtClose(sock, unread)) {
+  if (sock.state != TcpState::kSynSent && ResetsAtClose(sock, unread)) {
     TcpSendReset(sock, now_ns);
     TcpDone(sock, 0);
     return;

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "netstack/tcp/tcp_challenge_ack.h"
+#include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_output.h"
@@ -66,13 +67,14 @@ DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos n
     if (TcpSendDupack(sock, segment, now_ns)) TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
     return DropReason::kTcpPaws;
   }
+  // Before its number is looked at, which data with it may bring into the window (RFC 7413 §4.2.2).
+  if (IsOwnSyn(sock, segment)) {
+    if (!TcpOowRateLimited(sock, now_ns)) TcpSendSyn(sock, now_ns);  // our SYN and ACK were lost
+    return DropReason::kTcpDuplicate;
+  }
   // First: the sequence number.
   if (!Acceptable(sock, segment)) {
     if (segment.has(kTcpRst)) return DropReason::kTcpOutOfWindow;
-    if (IsOwnSyn(sock, segment)) {
-      if (!TcpOowRateLimited(sock, now_ns)) TcpSendSyn(sock, now_ns);  // our SYN and ACK were lost
-      return DropReason::kTcpDuplicate;
-    }
     const bool synchronized = sock.state != TcpState::kSynReceived;
     if (segment.has(kTcpSyn) && synchronized) return Challenge(sock, now_ns);
     // An old segment, a keepalive or a window probe: answer with where we are.
@@ -84,15 +86,17 @@ DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos n
   // Second: RST, with the defence of RFC 5961 §3.2: only the exact number resets.
   if (segment.has(kTcpRst)) {
     if (!IsExactReset(sock, segment)) return Challenge(sock, now_ns);
-    int error = sock.state == TcpState::kSynReceived ? ECONNREFUSED : ECONNRESET;
+    int error = sock.state == TcpState::kSynReceived && !sock.fast_open.pending ? ECONNREFUSED : ECONNRESET;
     if (sock.state == TcpState::kCloseWait) error = EPIPE;
     if (sock.state == TcpState::kClosing || sock.state == TcpState::kLastAck) error = 0;
+    TcpFastOpenReset(sock, now_ns);
     TcpDone(sock, error);
     return DropReason::kTcpReset;
   }
   // Fourth: SYN in the window (RFC 5961 §4.2): a challenge ACK, whatever its number.
   if (segment.has(kTcpSyn)) {
-    if (sock.listener == nullptr || sock.state != TcpState::kSynReceived) return Challenge(sock, now_ns);
+    const bool half_open = sock.listener != nullptr && sock.state == TcpState::kSynReceived && !sock.fast_open.pending;
+    if (!half_open) return Challenge(sock, now_ns);
     // SYN-RECEIVED after a passive OPEN: back to LISTEN. The peer has begun anew.
     TcpDone(sock, ECONNRESET);
     return DropReason::kTcpReset;

@@ -33,6 +33,11 @@ void TcpOptions::ParseAny(std::span<const std::byte> options) {
     } else if (kind == kSack && length > 2 && (length - 2) % 8 == 0) {
       sack = p + 2;
       sack_blocks = static_cast<uint8_t>((length - 2) / 8);  // at most 4: 40 bytes hold no more
+    } else if (kind == kFastOpen && length % 2 == 0 &&
+               (length == 2 || (length >= 2 + kMinCookie && length <= 2 + kMaxCookie))) {
+      has_fast_open = true;
+      cookie = p + 2;
+      cookie_size = static_cast<uint8_t>(length - 2);
     }
     at += length;
   }
@@ -59,6 +64,12 @@ size_t TcpOptions::Emit(std::byte* p) const {
   if (has_window_scale) {
     runtime::StoreBe32(p + size, uint32_t{kNop} << 24 | kWindowScale << 16 | 3 << 8 | window_scale);
     size += 4;
+  }
+  if (const size_t padded = (2 + size_t{cookie_size} + 3) / 4 * 4; has_fast_open && size + padded <= kMaxSize) {
+    std::memset(p + size, kNop, padded);
+    runtime::StoreBe16(p + size, static_cast<uint16_t>(kFastOpen << 8 | (2 + cookie_size)));
+    if (cookie_size > 0) std::memcpy(p + size + 2, cookie, cookie_size);
+    size += padded;
   }
   if (sack_blocks > 0 && size + 12 <= kMaxSize) {
     const size_t blocks = std::min<size_t>(sack_blocks, (kMaxSize - 4 - size) / 8);

@@ -1,5 +1,5 @@
 // The TCP header and its options (RFC 9293 §3.1, §3.2; RFC 7323 §2 for the window scale and §3 for timestamps; RFC 2018
-// for selective acknowledgments).
+// for selective acknowledgments; RFC 7413 §4.1.1 for Fast Open).
 #ifndef NETSTACK_WIRE_TCP_H_
 #define NETSTACK_WIRE_TCP_H_
 
@@ -50,9 +50,9 @@ struct TcpHeader {
     window = LoadBe16(p + 14);
     urgent = LoadBe16(p + 18);
   }
-  // Writes kMinSize bytes; checksum and urgent pointer are left zero. Returns the sum of what was written (RFC 1071), which
-  // costs less than to read it back.
-  ChecksumSum Emit(std::byte* p) const {
+  // Writes kMinSize bytes; checksum and urgent pointer are left zero. Returns the sum of what was written (RFC 1071),
+  // which costs less than to read it back.
+  [[gnu::always_inline]] ChecksumSum Emit(std::byte* p) const {
     const uint32_t words[] = {uint32_t{source_port} << 16 | destination_port, seq, ack,
                               uint32_t{header_size} / 4 << 28 | uint32_t{flags} << 16 | window, 0};
     ChecksumSum sum = 0;
@@ -82,6 +82,7 @@ struct TcpOptions {
   static constexpr uint8_t kSackPermitted = 4;
   static constexpr uint8_t kSack = 5;
   static constexpr uint8_t kTimestamps = 8;
+  static constexpr uint8_t kFastOpen = 34;
   // RFC 7323 §2.3: a shift above 14 is taken as 14.
   static constexpr uint8_t kMaxWindowScale = 14;
   static constexpr size_t kMaxSize = TcpHeader::kMaxSize - TcpHeader::kMinSize;
@@ -90,17 +91,22 @@ struct TcpOptions {
   static constexpr uint32_t kAlignedTimestamps = kNop << 24 | kNop << 16 | kTimestamps << 8 | 10;
   // RFC 2018 §3: as many as 40 bytes hold, with two NOPs in front of the option: 4 + 8 * 4 = 36.
   static constexpr size_t kMaxSackBlocks = 4;
+  // RFC 7413 §4.1.1: of an even size between them.
+  static constexpr size_t kMinCookie = 4, kMaxCookie = 16;
 
   bool has_mss = false;
   bool has_window_scale = false;
   bool sack_permitted = false;
   bool has_timestamps = false;
+  bool has_fast_open = false;
   uint16_t mss = 0;
   uint8_t window_scale = 0;
   uint8_t sack_blocks = 0;  // at `sack`: where they lie in what was parsed, or what Emit takes
+  uint8_t cookie_size = 0;  // at `cookie`, likewise; 0 with has_fast_open: one is asked for
   uint32_t ts_val = 0;
   uint32_t ts_ecr = 0;
   const std::byte* sack = nullptr;
+  const std::byte* cookie = nullptr;
 
   TcpSackBlock sack_block(size_t i) const {
     return {runtime::LoadBe32(sack + 8 * i), runtime::LoadBe32(sack + 8 * i + 4)};

@@ -1,5 +1,5 @@
 // lossy_bridge: carries frames between two interfaces, and loses, doubles and delays some of them by seed: the bad cable
-// of lossy_test.py. Runs until SIGTERM, then prints what it did.
+// of lossy_test.py. With --largest also a black hole for larger frames. Runs until SIGTERM, then prints what it did.
 //
 //   lossy_bridge --left=left0 --right=right0 --loss=20 --duplicate=10 --overtake=20 --delay_us=500 --seed=1
 #include <arpa/inet.h>
@@ -33,6 +33,7 @@ ABSL_FLAG(uint32_t, loss, 0, "per mille of the frames that are lost");
 ABSL_FLAG(uint32_t, duplicate, 0, "per mille of the frames that arrive twice");
 ABSL_FLAG(uint32_t, overtake, 0, "per mille of the frames that others overtake");
 ABSL_FLAG(uint32_t, delay_us, 0, "delay of every frame, in microseconds; an overtaken one has up to four times that");
+ABSL_FLAG(uint32_t, largest, 0, "bytes of the largest frame that passes, the others vanish silently; 0: all pass");
 ABSL_FLAG(uint64_t, seed, 1, "of what is drawn");
 
 namespace {
@@ -79,8 +80,8 @@ class Bridge {
   }
 
   void Report() const {
-    std::printf("lossy_bridge: %llu frames, %llu lost, %llu doubled, %llu overtaken, %llu refused\n", seen_, lost_,
-                doubled_, overtaken_, refused_);
+    std::printf("lossy_bridge: %llu frames, %llu lost, %llu doubled, %llu overtaken, %llu refused, %llu too large\n", seen_,
+                lost_, doubled_, overtaken_, refused_, too_large_);
   }
 
  private:
@@ -115,6 +116,10 @@ class Bridge {
       const ssize_t n = recv(ends_[from].get(), buffer.data(), buffer.size(), 0);
       if (n <= 0) return;
       ++seen_;
+      if (const uint32_t largest = absl::GetFlag(FLAGS_largest); largest != 0 && static_cast<size_t>(n) > largest) {
+        ++too_large_;
+        continue;
+      }
       if (Chance(absl::GetFlag(FLAGS_loss))) {
         ++lost_;
         continue;
@@ -153,7 +158,7 @@ class Bridge {
   std::mt19937_64 random_;
   std::priority_queue<Delayed> queue_;
   uint64_t order_ = 0;
-  Count seen_ = 0, lost_ = 0, doubled_ = 0, overtaken_ = 0, refused_ = 0;
+  Count seen_ = 0, lost_ = 0, doubled_ = 0, overtaken_ = 0, refused_ = 0, too_large_ = 0;
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -19,6 +20,7 @@ import harness
 from harness import run
 
 CONNECTIONS = 64
+ETHERNET = 14  # bytes of its header
 CLIENT_IP6, WEIR_IP6 = "fd91::1", "fd91::2"
 megabytes = 8
 
@@ -49,10 +51,11 @@ class LossyTest(harness.NetnsTest):
         return ["--stack=xdp", f"--interface={harness.DEVICE}", f"--address={ip}/24,{WEIR_IP6}/64"]
 
     @contextlib.contextmanager
-    def cable(self, loss=20, duplicate=10, overtake=20, delay_us=1000):
+    def cable(self, loss=20, duplicate=10, overtake=20, delay_us=1000, largest=0):
         bridge = harness.Server(self.middle, None, [
             harness.test_binary("lossy_bridge"), "--left=left0", "--right=right0", f"--seed={self.seed}",
-            f"--loss={loss}", f"--duplicate={duplicate}", f"--overtake={overtake}", f"--delay_us={delay_us}"])
+            f"--loss={loss}", f"--duplicate={duplicate}", f"--overtake={overtake}", f"--delay_us={delay_us}",
+            f"--largest={largest}"])
         try:
             yield bridge
             bridge.stop()
@@ -76,6 +79,14 @@ class LossyTest(harness.NetnsTest):
             sender.join()
             if got.digest() != hashlib.sha256(data).digest():
                 failures.append(ip)
+
+    def together(self, target, calls):
+        """Runs `target` with each of the argument lists at once."""
+        threads = [threading.Thread(target=target, args=call) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def test_weir_as_server(self):
         chance = random.Random(self.seed)
@@ -128,6 +139,42 @@ class LossyTest(harness.NetnsTest):
                     capture_output=True, text=True, timeout=600, check=False, preexec_fn=harness.die_with_parent)
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
                 self.assertIn(f"{CONNECTIONS} connections, {size} bytes each way over each, all the same", done.stdout)
+
+    def test_a_path_that_swallows_large_packets(self):
+        """Both ends have an MTU of 1500, less passes in the middle, and nobody says so (RFC 4821).
+
+        Black holes are noticed after some seconds of retransmissions, so there are few connections. An echo goes in
+        segments as they came; so that weir finds out for itself, a file is fetched too."""
+        run("ip", "netns", "exec", self.client, "sysctl", "-q", "-w", "net.ipv4.tcp_mtu_probing=1")
+        data = random.Random(self.seed).randbytes(2_000_000)
+        root = tempfile.TemporaryDirectory(prefix="weir-test-")
+        self.addCleanup(root.cleanup)
+        with open(f"{root.name}/data", "wb") as file:
+            file.write(data)
+        ethernet = 14
+        def fetch(ip, failures):
+            url = f"http://[{ip}]/data" if ":" in ip else f"http://{ip}/data"
+            got = subprocess.run(["ip", "netns", "exec", self.client, "curl", "-sS", "--fail", "-g", "-m200", url],
+                                 capture_output=True, check=False, preexec_fn=harness.die_with_parent)
+            if got.stdout != data:
+                failures.append((ip, got.stderr))
+
+        for mtu, ips in ((1280, (harness.WEIR_IP, WEIR_IP6)), (700, (harness.WEIR_IP,))):
+            for probing in (1, 2):
+                with self.subTest(mtu=mtu, probing=probing), self.cable(0, 0, 0, 100, mtu + ETHERNET):
+                    failures = []
+                    with self.serve("tcp_echo", "--port=7", f"--tcp=mtu_probing={probing}"):
+                        self.together(self.exchange, [(ip, data, failures) for ip in ips])
+                    with self.serve("http_server", "--port=80", f"--root={root.name}",
+                                    f"--tcp=mtu_probing={probing}") as server:
+                        self.together(fetch, [(ip, failures) for ip in ips])
+                        metrics = server.metrics()
+                    self.assertEqual(failures, [])
+                    # The first segments of 1024 bytes already fit where 1280 pass.
+                    if probing == 1 or mtu == 700:
+                        self.assertGreater(metrics["weir_tcp_mtu_black_holes_total"], 0)
+                    self.assertGreater(metrics["weir_tcp_mtu_probes_lost_total"], 0)
+                    self.assertGreater(metrics["weir_tcp_mtu_probes_arrived_total"], 0)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,10 @@ Bytes OptionsFrom(absl::string_view text, const OptionBases& bases) {
       Append32(options, words.size() == 4 && (ecr != 0 || bases.ts_ecr != 0) ? bases.ts_ecr + ecr : 0);
     } else if (words[0] == "sack") {
       AppendSack(options, words, bases.sack);
+    } else if (words[0] == "fo") {
+      const Bytes cookie = words.size() > 1 ? Bytes(Text(absl::HexStringToBytes(words[1]))) : Bytes();
+      Append16(options, static_cast<uint16_t>(34 << 8 | (2 + cookie.size())));
+      Append(options, cookie);
     } else if (words[0] == "raw") {
       Append(options, Text(absl::HexStringToBytes(words.at(1))));
     } else if (words[0] != "none") {
@@ -83,6 +87,10 @@ std::string ShowOptions(View options, const OptionBases& bases) {
         absl::StrAppend(&text, " ", number(i, bases.sack), ":", number(i + 4, bases.sack));
       }
       items.push_back(text);
+    } else if (kind == 34) {
+      const View cookie = options.subspan(at + 2, length - 2);
+      const std::string hex = absl::BytesToHexString({reinterpret_cast<const char*>(cookie.data()), cookie.size()});
+      items.push_back(cookie.empty() ? "fo" : absl::StrCat("fo ", hex));
     } else if (kind == 8 && length == 10) {
       const bool echoes = Get32(options, at + 6) != 0;
       items.push_back(absl::StrCat("ts ", number(2, bases.ts_val), " ecr ", echoes ? number(6, bases.ts_ecr) : 0));

@@ -1,4 +1,5 @@
-// TCP options as text, for TcpTrace: "mss 1460, sackOK, ts 10 ecr 20, wscale 7, sack 101:201 301:401, raw 0102".
+// TCP options as text, for TcpTrace: "mss 1460, sackOK, ts 10 ecr 20, wscale 7, sack 101:201 301:401, fo 0102, raw 0102"; "fo"
+// is Fast Open's cookie, or the wish for one.
 #ifndef TESTS_SUPPORT_TCP_OPTIONS_TEXT_H_
 #define TESTS_SUPPORT_TCP_OPTIONS_TEXT_H_
 

@@ -160,7 +160,7 @@ Bytes TcpTrace::Build(absl::string_view text) {
   }
   Note('>', text);
   const auto tos = static_cast<uint8_t>(line.ecn.value_or(0));
-  return Ethernet({}, Ipv4({.protocol = 6, .tos = tos}, Tcp(spec, Pattern(static_cast<uint64_t>(line.seq - 1),
+  return Ethernet({}, Ipv4({.protocol = 6, .tos = tos}, Tcp(spec, Pattern(static_cast<uint64_t>(line.seq - !(line.flags & kSyn)),
                                                               static_cast<size_t>(line.end - line.seq)))));
 }
 
@@ -246,7 +246,7 @@ std::string TcpTrace::Show(const Packet& packet, const Where& where) {
     f.iss = seq;
     f.right_edge.reset();
     f.peer_edge = f.syn_window.has_value() ? std::optional(seq + 1 + *f.syn_window) : std::nullopt;
-    f.sent = f.read = 0;
+    if ((flags & kAck) != 0) f.sent = f.read = 0;
   }
   const View options = tcp.subspan(20, packet.payload - packet.transport - 20);
   NoteClock(f, options, flags, where);
@@ -302,12 +302,13 @@ void TcpTrace::Check(Flow& f, const Packet& packet, const Where& where) {
   if (f.peer_edge && static_cast<int32_t>(end - *f.peer_edge) > 0) {
     Fail(where, absl::StrCat("sent ", end - *f.peer_edge, " bytes beyond the peer's window"));
   }
-  const Bytes pattern = Pattern(uint64_t{seq - *f.iss} - 1, payload.size());
+  const Bytes pattern = Pattern(uint64_t{seq - *f.iss} - !(flags & kSyn), payload.size());
   if (!std::ranges::equal(payload, pattern)) Fail(where, absl::StrCat("wrong bytes at ", seq - *f.iss));
 }
 
-void TcpTrace::Listen(uint16_t port, int backlog) {
+void TcpTrace::Listen(uint16_t port, int backlog, int fast_open) {
   ASSERT_EQ(0, TcpListen(tcp(), listener_, {{}, port}, backlog));
+  listener_.fast_open_max = static_cast<uint32_t>(fast_open);
   listening_ = true;
 }
 
@@ -326,13 +327,14 @@ void TcpTrace::Attach(TcpSock& sock, Flow& f) {
   };
 }
 
-void TcpTrace::Connect(uint16_t peer_port) {
+void TcpTrace::Connect(uint16_t peer_port, bool fast_open) {
   int error = 0;
-  TcpSock* sock = TcpConnect(tcp(), {IpAddress::V4(kPeerIp), peer_port}, host_.now(), &error);
+  TcpSock* sock = TcpConnect(tcp(), {IpAddress::V4(kPeerIp), peer_port}, host_.now(), &error, fast_open);
   ASSERT_NE(nullptr, sock) << error;
   From(peer_port);
   Flow& f = flow();
   f.host_port = sock->local.port;
+  f.sent = f.read = 0;
   Attach(*sock, f);
   host_.Turn();
 }

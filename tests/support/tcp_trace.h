@@ -17,7 +17,7 @@
 // looks at the values only where the line has them.
 //
 // Times are milliseconds since the trace began. Sequence numbers count from each side's initial one: the SYN is 0, the
-// first byte of data 1; a:b are the first byte and the one behind the last, SYN and FIN not counted. Flags are S F R P
+// first byte of data 1; a:b are the first byte and the one behind the last, SYN and FIN not counted: "S 0:5" has 5 bytes. Flags are S F R P
 // A U E (ECE) W (CWR). `win` is the field as it lies on the wire, not scaled; an Out line may leave it away. `urg`
 // is the urgent pointer, `ecn` are the two bits of the IP header, where they are not 0.
 //
@@ -71,9 +71,9 @@ class TcpTrace {
   void From(uint16_t peer_port) { port_ = peer_port; }
 
   // The program on the host. Each call is followed by the rest of a turn.
-  void Listen(uint16_t port, int backlog = 16);
+  void Listen(uint16_t port, int backlog = 16, int fast_open = 0);
   void Unlisten();
-  void Connect(uint16_t peer_port);
+  void Connect(uint16_t peer_port, bool fast_open = false);
   // Takes the connection from the accept queue; it must be there.
   void Accept(Where where = Where::current());
   // The program sends the next `n` bytes of the pattern; they must all be taken.
@@ -101,6 +101,7 @@ class TcpTrace {
   void Establish() { Establish(Handshake{}); }
 
   netstack::TcpSock& sock() { return *flow().sock; }
+  netstack::TcpListenSock& listener() { return listener_; }
   bool has_sock() { return flow().sock != nullptr; }
   InetTestHost& host() { return host_; }
   netstack::TcpContext& tcp() { return host_.inet().tcp; }

@@ -400,6 +400,54 @@ TEST(SimultaneousOpen, BothSendSyn) {
   t.Out(2, "PA 1:11 ack 1");
 }
 
+// The same with what the two agree on: what both offered in their SYNs holds, wherever the options came first.
+TEST(SimultaneousOpen, WithOptions) {
+  TcpTrace t;
+  t.Connect(443);
+  t.Out(0, "S  0:0       <mss 1460, sackOK, ts, wscale 7>");
+  t.In (1, "S  0:0       win 65535 <mss 1400, sackOK, ts 5 ecr 0, wscale 2>");
+  t.Out(1, "SA 0:0 ack 1 win 65535 <mss 1460, sackOK, ts, wscale 7>");
+  t.In (2, "SA 0:0 ack 1 win 65535 <mss 1400, sackOK, ts 6 ecr 0, wscale 2>");
+  t.Out(2, "A  1:1 ack 1");
+  EXPECT_EQ(TcpState::kEstablished, t.sock().state);
+  EXPECT_TRUE(t.sock().ts.ok);
+  EXPECT_TRUE(t.sock().sack.ok);
+  EXPECT_EQ(2, t.sock().snd.wscale);
+  EXPECT_EQ(1388u, t.sock().snd.mss);
+  t.In (3, "A  11:21 ack 1 win 1000");
+  t.Out(3, "A  1:1   ack 1 <sack 11:21>");
+  EXPECT_EQ(4000u, t.sock().snd.wnd);
+}
+
+// RFC 9293 §3.10.7.4: the crossing SYN again, since our SYN and ACK was lost, is answered by that once more.
+TEST(SimultaneousOpen, TheCrossingSynAgain) {
+  TcpTrace t;
+  t.Connect(443);
+  t.Out(0,    "S  0:0       <mss 1460, sackOK, ts, wscale 7>");
+  t.In (1,    "S  0:0       win 65535 <mss 1460>");
+  t.Out(1,    "SA 0:0 ack 1 win 65535 <mss 1460>");
+  t.In (500,  "S  0:0       win 65535 <mss 1460>");
+  t.Out(500,  "SA 0:0 ack 1 win 65535 <mss 1460>");
+  EXPECT_EQ(TcpState::kSynReceived, t.sock().state);
+  t.In (501,  "SA 0:0 ack 1 win 65535 <mss 1460>");
+  t.Out(501,  "A  1:1 ack 1");
+  EXPECT_EQ(TcpState::kEstablished, t.sock().state);
+  t.In (502,  "SA 0:0 ack 1 win 65535 <mss 1460>");  // it did not get the ACK
+  t.Out(502,  "A  1:1 ack 1");
+  t.Quiet(3000);
+}
+
+// Nothing of the peer's arrives any more: our SYN and ACK goes as often as a SYN would, and then the attempt is over.
+TEST(SimultaneousOpen, GivenUp) {
+  TcpTrace t;
+  t.Connect(443);
+  t.Out(0, "S  0:0       <mss 1460, sackOK, ts, wscale 7>");
+  t.In (1, "S  0:0       win 65535 <mss 1460>");
+  const std::vector<std::string> sent = t.Drain(300'000);
+  EXPECT_EQ(1u + 5u, sent.size());  // tcp_synack_retries
+  EXPECT_EQ(ETIMEDOUT, t.sock().error);
+}
+
 TEST(SimultaneousOpen, ClosedInSynReceived) {
   TcpTrace t;
   t.Connect(443);

@@ -133,6 +133,29 @@ TEST(ZeroWindow, Probes) {
   t.Out(at + 210, "PA 1:101 ack 1");  // and the backoff of the probes is over
 }
 
+// RFC 9293 §3.8.6.1: a peer that answers may keep its window closed for hours, and the opening may be lost: the answer to
+// the next probe tells of it.
+TEST(ZeroWindow, StaysClosedForHoursAndTheUpdateIsLost) {
+  TcpTrace t;
+  t.Establish({.window = 0});
+  t.Send(100);
+  double at = 0, interval = 200;
+  int probes = 0;
+  while (at < 6 * 3600 * 1000.0) {
+    at += interval;
+    t.Out(at,     "A 0:0 ack 1");
+    t.In (at + 1, "A 1:1 ack 1 win 0");
+    interval = std::min(2 * interval, 120000.0);
+    ++probes;
+  }
+  EXPECT_GE(200, probes);  // one in two minutes
+  EXPECT_EQ(0, t.sock().error);
+  at += interval;
+  t.Out(at,     "A  0:0   ack 1");
+  t.In (at + 1, "A  1:1   ack 1 win 1000");
+  t.Out(at + 1, "PA 1:101 ack 1");
+}
+
 TEST(ZeroWindow, ProbesNobodyAnswers) {
   TcpTrace t;
   t.Establish({.window = 0});
