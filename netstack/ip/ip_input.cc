@@ -49,6 +49,7 @@ DropReason LocalInHooks(IpContext& context, IpPacket& packet, Nanos now_ns) {
   const DropReason verdict =
       context.hooks.Run(Hook::kLocalIn, {.frame = packet.frame, .in = &packet.in, .now_ns = now_ns});
   if (verdict != DropReason::kConsumed) return verdict;
+  packet.header = {packet.frame.data, header_size};
   if (packet.is_v4()) {
     Ipv4Header header;
     header.Parse(packet.frame.data);
@@ -137,14 +138,14 @@ DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
   if (header.version != 4) [[unlikely]] return DropReason::kIpVersion;
   if (header.header_size < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpHeaderLength;
   if (frame.len < header.header_size) [[unlikely]] return DropReason::kIpTruncated;
-  const std::span<const std::byte> bytes(frame.data, header.header_size);
   if (FoldSum(header.SumHeader(frame.data)) != 0xffff) [[unlikely]] return DropReason::kIpChecksum;
   if (header.total_length < header.header_size) [[unlikely]] return DropReason::kIpHeaderLength;
   if (frame.len < header.total_length) [[unlikely]] return DropReason::kIpTruncated;
   if (IsMartianSource(inet.ip, header.source, header.protocol)) [[unlikely]] return DropReason::kIpMartianSource;
   bool router_alert = false;
-  if (bytes.size() > Ipv4Header::kMinSize) [[unlikely]] {
-    if (!CheckOptions(bytes.subspan(Ipv4Header::kMinSize), &router_alert)) return DropReason::kIpOptions;
+  if (header.header_size > Ipv4Header::kMinSize) [[unlikely]] {
+    const std::span<const std::byte> options(frame.data + Ipv4Header::kMinSize, frame.data + header.header_size);
+    if (!CheckOptions(options, &router_alert)) return DropReason::kIpOptions;
   }
   frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
   if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
@@ -154,6 +155,7 @@ DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
     changed.Parse(frame.data);
     header = changed;
   }
+  const std::span<const std::byte> bytes(frame.data, header.header_size);
   frame.Pull(header.header_size);
   IpPacket packet{.frame = frame,
                   .in = in,
