@@ -7,7 +7,9 @@
 
 namespace weir::netstack {
 
-DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns) {
+namespace {
+
+[[gnu::noinline]] DropReason EthernetRcvAny(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns) {
   EthernetHeader header;
   if (!header.Parse(frame.bytes())) [[unlikely]] return DropReason::kEthernetTruncated;
   if (header.vlan != in.device.vlan()) [[unlikely]] return DropReason::kEthernetVlan;
@@ -25,6 +27,18 @@ DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos n
     default:
       return DropReason::kEthernetType;
   }
+}
+
+}  // namespace
+
+DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns) {
+  // Nearly all of them.
+  if (frame.len >= kEthernetHeader && in.device.vlan().count == 0 &&
+      IsUntaggedFor(frame.data, in.device.mac_number(), kEtherTypeIpv4)) [[likely]] {
+    frame.Pull(kEthernetHeader);
+    return IpRcv(inet, in, frame, now_ns);
+  }
+  return EthernetRcvAny(inet, in, frame, now_ns);
 }
 
 void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns) {

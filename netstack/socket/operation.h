@@ -6,6 +6,7 @@
 #define NETSTACK_SOCKET_OPERATION_H_
 
 #include <coroutine>
+#include <new>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -13,7 +14,8 @@
 namespace weir::netstack {
 
 // Traits: `Backend`, `Op`; void Fill(Op&) moves the arguments in; static bool Start(Backend&, Op&);
-// static void Cancel(Backend&, Op&); static Result Take(Op&).
+// static void Cancel(Backend&, Op&); static Result Take(Op&). Where what is asked for may be there before anybody asks:
+// static bool Waits(Backend&), and then Result TakeWaiting(Backend&).
 template <typename Traits>
 class Operation {
  public:
@@ -48,7 +50,42 @@ class Operation {
     Backend& backend_;
   };
 
-  Awaiter operator co_await() && { return Awaiter(*backend_, std::move(traits_)); }
+  // The awaiter of what may be there already (Traits::Waits): then it is taken, and no operation is made.
+  class ReadyAwaiter {
+   public:
+    ReadyAwaiter(Backend& backend, Traits&& traits) : backend_(backend), traits_(std::move(traits)) {}
+    ReadyAwaiter(const ReadyAwaiter&) = delete;
+    [[gnu::always_inline]] ~ReadyAwaiter() {
+      if (started_) [[unlikely]] Destroy(awaiter_);
+    }
+    bool await_ready() const { return false; }
+    template <typename Promise>
+    bool await_suspend(std::coroutine_handle<Promise> self) {
+      if (Traits::Waits(backend_) && !self.promise().context()->stop.stop_requested()) [[likely]] return false;
+      new (&awaiter_) Awaiter(backend_, std::move(traits_));
+      started_ = true;
+      return awaiter_.await_suspend(self);
+    }
+    auto await_resume() { return started_ ? awaiter_.await_resume() : traits_.TakeWaiting(backend_); }
+
+   private:
+    [[gnu::noinline]] static void Destroy(Awaiter& awaiter) { awaiter.~Awaiter(); }
+
+    Backend& backend_;
+    [[no_unique_address]] Traits traits_;
+    bool started_ = false;
+    union {
+      Awaiter awaiter_;
+    };
+  };
+
+  auto operator co_await() && {
+    if constexpr (requires { Traits::Waits(*backend_); }) {
+      return ReadyAwaiter(*backend_, std::move(traits_));
+    } else {
+      return Awaiter(*backend_, std::move(traits_));
+    }
+  }
 
  private:
   Backend* backend_;

@@ -39,6 +39,8 @@ struct UdpRecvTraits {
     if (!op.status.ok()) return std::move(op.status);
     return std::move(op.datagram);
   }
+  static bool Waits(Backend& backend) { return backend.datagram_waits(); }
+  absl::StatusOr<Datagram> TakeWaiting(Backend& backend) { return backend.TakeWaiting(); }
 };
 
 struct UdpRecvBatchTraits : UdpRecvTraits {
@@ -48,6 +50,7 @@ struct UdpRecvBatchTraits : UdpRecvTraits {
     if (!op.status.ok()) return std::move(op.status);
     return op.count;
   }
+  absl::StatusOr<size_t> TakeWaiting(Backend& backend) { return backend.TakeWaiting(into); }
 };
 
 struct UdpSendTraits {

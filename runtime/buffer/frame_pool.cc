@@ -46,6 +46,7 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
     pool->free_ = &frame;
   }
   pool->free_count_ = options.frames;
+  pool->last_frames_ = options.frames / 16;
   return pool;
 }
 

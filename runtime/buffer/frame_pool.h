@@ -72,6 +72,8 @@ class FramePool {
   uint32_t size() const { return static_cast<uint32_t>(frames_.size()); }
   uint32_t free_count() const { return free_count_; }
   uint32_t outstanding() const { return size() - free_count_; }  // retired ones too
+  // No more than a sixteenth is left: what waits for somebody who may never come gets none of it.
+  bool short_of_frames() const { return free_count_ <= last_frames_; }
   uint32_t retired() const { return retired_; }
   uint64_t exhausted() const { return exhausted_; }
   bool huge_pages() const { return huge_pages_; }
@@ -96,6 +98,7 @@ class FramePool {
   uint32_t frame_size_ = 0;
   uint32_t frame_shift_ = 0;
   uint32_t free_count_ = 0;
+  uint32_t last_frames_ = 0;  // a sixteenth of all
   uint32_t retired_ = 0;
   bool huge_pages_ = false;
   bool released_ = false;
