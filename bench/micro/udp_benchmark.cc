@@ -79,8 +79,8 @@ class WeirSide {
       : size_(static_cast<uint32_t>(frames[0].size())), pool_(FilledPool(frames)),
         inet_(Options(), netstack::TcpSettings(), *pool_, scheduler_.timers()), stack_(inet_, scheduler_),
         scope_(TaskContext{&scheduler_, {}}) {
-    // A freed frame is the next one to be taken, so that what is sent anew each time is what the pool holds at its front;
-    // more senders than that have their frames here.
+    // A freed frame is the next one to be taken, so a burst lies in the same 64 frames each time; more senders than
+    // that have their frames here.
     for (size_t i = 0; traffic.senders > 1 && i < traffic.senders; ++i) kept_.push_back(pool_->Alloc(kRingHeadroom));
     for (size_t i = 0; i < traffic.sockets; ++i) {
       sockets_.push_back(*UdpSocket::Bind(stack_, {.port = static_cast<uint16_t>(kPort + i)}));
@@ -96,10 +96,12 @@ class WeirSide {
 
   void Turn() {
     runtime::Frame* burst[kBurst];
-    for (runtime::Frame*& frame : burst) {
-      frame = kept_.empty() ? pool_->Alloc(kRingHeadroom) : NextKept();
-      frame->len = size_;
+    if (kept_.empty()) {
+      for (runtime::Frame*& frame : burst) frame = pool_->Alloc(kRingHeadroom);
+    } else {
+      for (runtime::Frame*& frame : burst) frame = NextKept();
     }
+    for (runtime::Frame* frame : burst) frame->len = size_;
     netstack::ReceiveBurst(inet_, *inet_.ip.interfaces.front(), burst, scheduler_.now_ns());
     stack_.RunWakeups();
     scheduler_.RunReady();

@@ -43,11 +43,12 @@ DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos n
 
 void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns) {
   if (inet.tcp.sockets >= kTcpEarlyDemuxFrom) TcpEarlyDemux(inet.tcp, burst, EthernetHeaderSize(in.device.vlan()));
-  for (size_t i = 0; i < burst.size(); ++i) {
+  runtime::Frame* const* const end = burst.data() + burst.size();
+  for (runtime::Frame* const* at = burst.data(); at != end; ++at) {
     // The headers of the frame after next, while this one is worked on: they were written by another core.
-    if (i + 2 < burst.size()) __builtin_prefetch(burst[i + 2]->data);
-    inet.ip.outcomes.Count(EthernetRcv(inet, in, *burst[i], now_ns));
-    runtime::Unref(burst[i]);
+    if (end - at > 2) __builtin_prefetch(at[2]->data);
+    inet.ip.outcomes.Count(EthernetRcv(inet, in, **at, now_ns));
+    runtime::Unref(*at);
   }
 }
 

@@ -1,5 +1,5 @@
-// UdpRcvPlain: the way of nearly every datagram, from its IP header to the socket's queue, in one function: one that came
-// whole and without IP options, is for this host alone, has no hook on its way, and is right in everything.
+// UdpRcvPlain: the way of nearly every datagram, from its IP header to the socket's queue, in one function: one that
+// came whole and without IP options, is for this host alone, has no hook on its way, and is right in everything.
 //
 // It is only a shortcut. What it takes, IpRcv, IpLocalDeliver and UdpRcv would have taken in the same way, and what it
 // does not take it leaves as it was, for them to find out why.
@@ -19,8 +19,8 @@
 
 namespace weir::netstack {
 
-// Of `frame`, at its IP header: an IPv4 header without options and a UDP header that agree with one another and with the
-// frame about what is in it, and right checksums (RFC 768: a field of zero says that the sender made none).
+// Of `frame`, at its IP header: an IPv4 header without options and a UDP header that agree with one another and with
+// the frame about what is in it, and right checksums (RFC 768: a field of zero says that the sender made none).
 [[gnu::always_inline]] inline bool IsPlainUdp(const runtime::Frame& frame, bool partial_ok) {
   using runtime::LoadBe16, runtime::LoadU8;
   constexpr uint32_t kIp = Ipv4Header::kMinSize;
@@ -40,8 +40,8 @@ namespace weir::netstack {
   return IsAllOnes(SumWide(addresses, 8 + length, rest));
 }
 
-// `frame` came in on `in` and is at its IP header. kConsumed, kUdpQueueFull, or nothing: it is not taken. Inline, for IpRcv
-// alone: with a call, it would cost a tenth more.
+// `frame` came in on `in` and is at its IP header. kConsumed, kUdpQueueFull, or nothing: it is not taken. Inline, for
+// IpRcv alone: with a call, it would cost a tenth more.
 [[gnu::always_inline]] inline std::optional<DropReason> UdpRcvPlain(UdpTable& table, const Interface& in,
                                                                     runtime::Frame& frame, Nanos now_ns) {
   if (!IsPlainUdp(frame, in.device.partial_checksums())) return std::nullopt;

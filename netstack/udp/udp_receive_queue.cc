@@ -12,11 +12,11 @@ bool UdpReceiveQueue::Push(Datagram&& datagram) {
   if (frames_ + frames > ring_.capacity()) return false;
   frames_ += frames;
   void* memory = runtime::Recycler::ThisThread().Alloc(sizeof(Datagram));
-  *ring_.PushSlot() = {nullptr, new (memory) Datagram(std::move(datagram))};
+  *ring_.PushSlot() = reinterpret_cast<Slot>(new (memory) Datagram(std::move(datagram))) | kRecord;
   return true;
 }
 
-void UdpReceiveQueue::Unpack(Datagram* record, Datagram& to) {
+void UdpReceiveQueue::Unpack(Datagram* record, Datagram& to) noexcept {
   frames_ -= record->data.buffers().size() - 1;  // PopTo took one off
   to = std::move(*record);
   record->~Datagram();

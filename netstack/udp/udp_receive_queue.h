@@ -41,7 +41,7 @@ class UdpReceiveQueue {
     if (frames_ >= ring_.capacity()) [[unlikely]] return false;
     ++frames_;
     runtime::Ref(&frame);
-    *ring_.PushSlot() = {&frame, nullptr};
+    *ring_.PushSlot() = reinterpret_cast<Slot>(&frame);
     return true;
   }
   // One with as many frames as it likes. False, and `datagram` is the caller's: there is no room.
@@ -51,8 +51,8 @@ class UdpReceiveQueue {
   [[gnu::always_inline]] void PopTo(Datagram& fresh) {
     const Slot slot = ring_.Pop();
     --frames_;
-    if (slot.frame == nullptr) [[unlikely]] return Unpack(slot.record, fresh);
-    Read(*slot.frame, fresh);
+    if ((slot & kRecord) != 0) [[unlikely]] return Unpack(reinterpret_cast<Datagram*>(slot - kRecord), fresh);
+    Read(*reinterpret_cast<runtime::Frame*>(slot), fresh);
   }
   Datagram Pop() {
     Datagram datagram;
@@ -71,13 +71,12 @@ class UdpReceiveQueue {
   int error = 0;  // what ICMP said of a connected socket's datagrams, an errno; for the next call, once
 
  private:
-  struct Slot {
-    runtime::Frame* frame;  // nullptr: a record
-    Datagram* record;
-  };
+  // A Frame*, or a Datagram* with this bit, which is 0 in both.
+  using Slot = uintptr_t;
+  static constexpr Slot kRecord = 1;
 
   static void Read(runtime::Frame& frame, Datagram& to);
-  void Unpack(Datagram* record, Datagram& to);
+  void Unpack(Datagram* record, Datagram& to) noexcept;
 
   runtime::FixedRing<Slot> ring_;  // a datagram has at least one frame
   size_t frames_ = 0;

@@ -70,8 +70,8 @@ class UdpTable {
   // it; among those with reuse_port the one that the flow's hash names. nullptr without one. Linux: compute_score,
   // reuseport_select_sock.
   UdpSock* Lookup(const Endpoint& local, const Endpoint& remote = {}) const;
-  // The same for a packet at its IPv4 header, which has no options. Mostly there is one socket in the bucket, and it is not
-  // connected.
+  // The same for a packet at its IPv4 header, which has no options. Mostly there is one socket in the bucket, and it is
+  // not connected.
   UdpSock* LookupPlain(const std::byte* ip) const {
     const uint16_t port = runtime::LoadBe16(ip + Ipv4Header::kMinSize + UdpHeader::kDestinationPortOffset);
     UdpSock* sock = buckets_[port % kBuckets];

@@ -32,8 +32,8 @@ inline WideSum AddWide(WideSum a, WideSum b) {
   return sum + carry;
 }
 
-// `start`, and `n` bytes, which are 8 or more. For where a call is felt. Eight words at a time are added on their own, so
-// that one addition does not wait for the one before.
+// `start`, and `n` bytes, which are 8 or more. For where a call is felt. Eight words at a time are added on their own,
+// so that one addition does not wait for the one before.
 [[gnu::always_inline]] inline WideSum SumWide(const std::byte* p, size_t n, WideSum start) {
   const auto word_at = [](const std::byte* at) {
     WideSum word;
@@ -42,16 +42,16 @@ inline WideSum AddWide(WideSum a, WideSum b) {
   };
   const std::byte* end = p + n;
   WideSum sum = start, carry;
-  for (; end - p >= 64; p += 64) {
+  for (const std::byte* last = end - 64; p <= last; p += 64) {
     WideSum eight = __builtin_addcll(word_at(p), word_at(p + 8), 0, &carry);
     for (size_t i = 2; i < 8; ++i) eight = __builtin_addcll(eight, word_at(p + 8 * i), carry, &carry);
     sum = __builtin_addcll(sum, eight, carry, &carry);
     sum += carry;
   }
 #pragma clang loop unroll(disable)
-  for (; end - p >= 8; p += 8) sum = AddWide(sum, word_at(p));
-  // The last ones, up to seven, without a branch on how many: what is in front of them in their word goes out at its low
-  // end, and what comes in at the other is the zero that an odd one is padded with (RFC 1071 §4.1).
+  for (const std::byte* last = end - 8; p <= last; p += 8) sum = AddWide(sum, word_at(p));
+  // The last ones, up to seven, without a branch on how many: what is in front of them in their word goes out at its
+  // low end, and what comes in at the other is the zero that an odd one is padded with (RFC 1071 §4.1).
   return AddWide(sum, word_at(end - 8) >> 1 >> (63 - 8 * (n % 8)));
 }
 

@@ -54,6 +54,15 @@ FramePool::~FramePool() {
   if (memory_ != nullptr) munmap(memory_, mapped_);
 }
 
+void FramePool::FreeUnusual(Frame* frame) {
+  if (frame->tx_pending != 0) {
+    ++retired_;
+  } else {
+    PutBack(frame);
+  }
+  if (released_) MaybeDelete();
+}
+
 void FramePool::Release() {
   released_ = true;
   MaybeDelete();

@@ -54,17 +54,8 @@ class FramePool {
   // retired: never handed out nor written to again, for nobody will say when the reading ends.
   void Free(Frame* frame) {
     WEIR_DCHECK(frame->pool == this && frame->refs == 0);
-    if (frame->tx_pending != 0) [[unlikely]] {
-      ++retired_;
-    } else {
-#ifndef NDEBUG
-      Poison(frame);
-#endif
-      frame->next = free_;
-      free_ = frame;
-      ++free_count_;
-    }
-    if (released_) [[unlikely]] MaybeDelete();
+    if ((frame->tx_pending | released_) != 0) [[unlikely]] return FreeUnusual(frame);
+    PutBack(frame);
   }
 
   std::span<std::byte> memory() const { return {memory_, size_t{size()} * frame_size_}; }
@@ -89,6 +80,15 @@ class FramePool {
  private:
   FramePool() = default;
   ~FramePool();
+  void PutBack(Frame* frame) {
+#ifndef NDEBUG
+    Poison(frame);
+#endif
+    frame->next = free_;
+    free_ = frame;
+    ++free_count_;
+  }
+  void FreeUnusual(Frame* frame);
   void Release();
   void MaybeDelete();
   void Poison(Frame* frame);

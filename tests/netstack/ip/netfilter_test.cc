@@ -266,8 +266,8 @@ TEST(Netfilter, WhatComesBackToThisHost) {
   }
 }
 
-// What lies in the frame when a function returns is what goes on: here one takes the outer header off (RFC 2003), and the
-// inner one is whose addresses and checksum count.
+// What lies in the frame when a function returns is what goes on: here one takes the outer header off (RFC 2003), and
+// the inner one is whose addresses and checksum count.
 TEST(Netfilter, AFunctionMayTakeAHeaderOff) {
   InetTestHost host({.ip6 = *IpPrefix::Parse("fd00::1/64")});
   host.Learn();
