@@ -162,7 +162,7 @@ bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
 void FlushSock(TcpSock& sock, Nanos now_ns) {
   if (sock.state == TcpState::kClosed) return;
   if (sock.state == TcpState::kSynReceived) {
-    if (sock.ack_now) TcpSendSyn(sock, now_ns);  // a repeated SYN: the SYN and ACK were lost
+    if (sock.ack_now) TcpSendAck(sock, now_ns);  // something out of place (TcpSendDupack)
     return;
   }
   if (sock.state == TcpState::kSynSent) return;

@@ -4,6 +4,7 @@
 
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_sack.h"
 #include "netstack/tcp/tcp_timestamps.h"
 
@@ -33,9 +34,10 @@ DropReason Challenge(TcpSock& sock, Nanos now_ns) {
   return DropReason::kTcpChallengeAck;
 }
 
-// The SYN of the connection again, before ours was acknowledged.
+// The SYN of the connection again, before ours was acknowledged (tcp_check_req).
 bool IsOwnSyn(const TcpSock& sock, const TcpSegment& segment) {
-  return sock.state == TcpState::kSynReceived && segment.seq == sock.rcv.irs;
+  return sock.state == TcpState::kSynReceived && segment.seq == sock.rcv.irs && segment.has(kTcpSyn) &&
+         !segment.has(kTcpAck) && !segment.has(kTcpRst) && !segment.has(kTcpFin);
 }
 
 // RFC 5961 §3.2: only the very next number resets. A peer that has been told of data behind a hole may count from the
@@ -52,6 +54,9 @@ bool IsExactReset(const TcpSock& sock, const TcpSegment& segment) {
 }  // namespace
 
 DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  // Fifth, its first sentence: without ACK, drop. Differs from RFC 9293 as Linux does, in that it comes first: else such a
+  // segment, which no TCP sends, would be answered where it is out of the window (tcp_rcv_state_process).
+  if (!segment.has(kTcpAck) && !segment.has(kTcpRst) && !segment.has(kTcpSyn)) return DropReason::kTcpNoAck;
   // RFC 7323 §5.3, R1: an old timestamp; a reset is exempt (§5.2). A SYN gets its challenge ACK below.
   if (!segment.has(kTcpRst) && !segment.has(kTcpSyn) && TcpPawsReject(sock, segment, now_ns)) {
     if (TcpSendDupack(sock, segment, now_ns)) TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
@@ -60,7 +65,12 @@ DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos n
   // First: the sequence number.
   if (!Acceptable(sock, segment)) {
     if (segment.has(kTcpRst)) return DropReason::kTcpOutOfWindow;
-    if (segment.has(kTcpSyn) && !IsOwnSyn(sock, segment)) return Challenge(sock, now_ns);
+    if (IsOwnSyn(sock, segment)) {
+      if (!TcpOowRateLimited(sock, now_ns)) TcpSendSyn(sock, now_ns);  // our SYN and ACK were lost
+      return DropReason::kTcpDuplicate;
+    }
+    const bool synchronized = sock.state != TcpState::kSynReceived;
+    if (segment.has(kTcpSyn) && synchronized) return Challenge(sock, now_ns);
     // An old segment, a keepalive or a window probe: answer with where we are.
     if (TcpSendDupack(sock, segment, now_ns)) TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
     if (segment.end() <= sock.rcv.nxt) return DropReason::kTcpDuplicate;
@@ -83,8 +93,7 @@ DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos n
     TcpDone(sock, ECONNRESET);
     return DropReason::kTcpReset;
   }
-  // Fifth, its first sentence: without ACK, drop.
-  return segment.has(kTcpAck) ? DropReason::kConsumed : DropReason::kTcpNoAck;
+  return DropReason::kConsumed;
 }
 
 }  // namespace weir::netstack
