@@ -10,6 +10,7 @@
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_nagle.h"
@@ -372,6 +373,7 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   }
   if (sent || TcpWantsToSend(sock)) TcpCwndValidate(sock, now_ns);
   if (sent) {
+    if (sock.silence != nullptr) [[unlikely]] TcpNotSentWake(sock);
     sock.usage.last_sent_ns = now_ns;
     if (idle || sock.timer_kind == TcpTimerKind::kLossProbe) TcpRearmRetransmit(sock, now_ns);
     (void)TcpScheduleLossProbe(sock, /*restart=*/false, now_ns);

@@ -12,6 +12,7 @@
 #include "netstack/tcp/tcp_congestion.h"
 #include "netstack/tcp/tcp_reader.h"
 #include "netstack/tcp/tcp_rtt.h"
+#include "netstack/tcp/tcp_sock_options.h"
 #include "netstack/tcp/tcp_state.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
@@ -94,6 +95,7 @@ struct TcpListenSock : ReadySock {
   uint32_t fast_open_resets = 0;
   uint32_t fast_open_max = 0;
   Nanos fast_open_reset_ns = 0;
+  TcpInherited inherited;     // of the connections that come
   Nanos last_cookie_ns = 0;   // when a SYN was answered by a cookie; 0: never
   runtime::List<TcpSock, TcpQueueTag> syn_queue;
   runtime::List<TcpSock, TcpQueueTag> accept_queue;
