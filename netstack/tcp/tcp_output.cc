@@ -7,6 +7,7 @@
 #include "netstack/ip/ip_dst.h"
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_cwnd_validate.h"
+#include "netstack/tcp/tcp_delack.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_loss.h"
@@ -218,7 +219,7 @@ void FlushSock(TcpSock& sock, Nanos now_ns) {
   // RFC 5681 §4.2: an ACK for at least every second full-sized segment.
   const auto unacked = static_cast<uint32_t>(sock.rcv.nxt - sock.rcv.wup);
   if (sock.ack_now || unacked >= 2u * sock.rcv.mss) return TcpSendAck(sock, now_ns);
-  if (sock.delack_ns == kNever) TcpArmDelack(sock, now_ns + kTcpDelayedAck);
+  if (sock.delack_ns == kNever) TcpArmDelack(sock, now_ns + TcpDelayOfAck(sock));
 }
 
 }  // namespace

@@ -144,6 +144,7 @@ struct TcpSock : runtime::Recycled,
     uint8_t wscale = 0;
     bool fin = false;  // the peer's FIN was received in order
     bool buffer_locked = false;  // the program set `buffer`
+    uint8_t ato_ms = 0;   // tcp_delack.h; 0: nothing came yet
     uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
 
@@ -211,6 +212,7 @@ struct TcpSock : runtime::Recycled,
     uint64_t bytes_acked = 0;
     uint64_t bytes_retrans = 0;
     uint32_t total_retrans = 0;
+    uint32_t last_data_ms = 0;  // when data came last
   } stats;
 
   // One entry in the wheel, for whichever of the two deadlines is earlier: tcp_timer.h.
