@@ -2,10 +2,32 @@
 
 #include <algorithm>
 
+#include "netstack/ip/link_output.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
 
 namespace weir::netstack {
+namespace {
+
+// Whether NeighbourSend would do nothing but pass the packet on.
+bool Reachable(const Interface& out, const Neighbour& neighbour, bool v4, Nanos now_ns) {
+  return neighbour.state == NeighbourState::kReachable && now_ns - neighbour.confirmed_ns <= out.reachable_time(v4);
+}
+
+// As PushIpv4, for a packet of a connection.
+void PushHeader4(runtime::Frame& frame, const IpFlow& flow) {
+  const Ipv4Header header{.tos = flow.tos,
+                          .total_length = static_cast<uint16_t>(frame.len + Ipv4Header::kMinSize),
+                          .id = 0,  // RFC 6864 §4.1: nobody looks at the ID
+                          .fragment = Ipv4Header::kDontFragment,
+                          .ttl = kDefaultTtl,
+                          .protocol = flow.protocol,
+                          .source = flow.source.v4(),
+                          .destination = flow.destination.v4()};
+  header.Emit(frame.Push(Ipv4Header::kMinSize));
+}
+
+}  // namespace
 
 void IpDstLookup(IpContext& context, const IpAddress& destination, Interface* out, IpDst& dst) {
   dst.neighbour = nullptr;
@@ -28,10 +50,11 @@ DropReason IpQueueXmit(IpContext& context, runtime::Frame* frame, const IpFlow& 
     const bool v4 = flow.destination.is_v4();
     const size_t header = v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize;
     if (frame->len + header <= std::min<uint32_t>(dst.mtu, out.mtu(v4))) [[likely]] {
-      if (v4) PushIpv4(*frame, flow, out, /*id=*/0, Ipv4Header::kDontFragment);  // RFC 6864 §4.1
+      if (v4) PushHeader4(*frame, flow);
       else PushIpv6(*frame, flow, out);
       dst.neighbour->used = true;
-      return NeighbourSend(out, *dst.neighbour, frame, now_ns);
+      if (!Reachable(out, *dst.neighbour, v4, now_ns)) return NeighbourSend(out, *dst.neighbour, frame, now_ns);
+      return LinkOutput(out, frame, dst.neighbour->mac, v4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
     }
   }
   IpFlow looked_up = flow;

@@ -1,5 +1,5 @@
-// IpDst: what a socket keeps of the way its packets take, so that not each of them looks for route, path MTU and neighbour
-// anew. Linux: sk_dst_cache with dst_check, and the neighbour's hh_cache.
+// IpDst: what a socket keeps of the way its packets take, so that not each of them looks for route, path MTU and
+// neighbour anew. Linux: sk_dst_cache with dst_check, and the neighbour's hh_cache.
 #ifndef NETSTACK_IP_IP_DST_H_
 #define NETSTACK_IP_IP_DST_H_
 

@@ -26,8 +26,8 @@ Neighbour* NeighbourTable::Find(const IpAddress& ip) {
   return nullptr;
 }
 
-// Sockets that keep their neighbour do not look it up, and so do not move it to the end: what they have used since it was
-// last considered is given another turn.
+// Sockets that keep their neighbour do not look it up, and so do not move it to the end: what they have used since it
+// was last considered is given another turn.
 Neighbour& NeighbourTable::LeastRecentlyUsed() {
   auto& list = unproven_.empty() ? proven_ : unproven_;
   while (std::exchange(list.front().used, false)) list.PushBack(*list.PopFront());

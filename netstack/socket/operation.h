@@ -1,6 +1,7 @@
 // Operation: the awaitable that the sockets' calls return, over any of the operations of backend.h. It is movable until
-// it is awaited; awaiting it, where it lies, registers with the stop token of the awaiting task and starts it. It resumes
-// through the shard's scheduler, never inside protocol input, or does not suspend at all when it completed at once.
+// it is awaited; awaiting it, where it lies, registers with the stop token of the awaiting task and starts it. It
+// resumes through the shard's scheduler, never inside protocol input, or does not suspend at all when it completed at
+// once.
 //
 // It is its own awaiter: every connection keeps room for its calls in a coroutine's frame, so nothing is there twice.
 #ifndef NETSTACK_SOCKET_OPERATION_H_
@@ -22,6 +23,12 @@ class Operation : Traits::Op {
   using Backend = typename Traits::Backend;
 
   Operation(Backend& backend, Traits&& traits) : Op(&OnStop), backend_(&backend) { traits.Fill(op()); }
+  // From arguments as they are, with static Fill(Op&, arguments...): a temporary would have its own room in the frame.
+  template <typename... Args>
+    requires(sizeof...(Args) > 0)
+  explicit Operation(Backend& backend, Args&&... args) : Op(&OnStop), backend_(&backend) {
+    Traits::Fill(op(), std::forward<Args>(args)...);
+  }
   Operation(Operation&& other) noexcept : Op(&OnStop), backend_(other.backend_) { op().TakeArguments(other.op()); }
 
   Operation&& operator co_await() && { return std::move(*this); }

@@ -51,12 +51,10 @@ struct StreamRecvIntoTraits : StreamRecvTraits {
 struct StreamSendTraits {
   using Backend = StreamBackend;
   using Op = SendOp;
-  SendBuffer buffer;
-  std::span<const iovec> from;
-  void Fill(Op& op) {
-    op.buffer = std::move(buffer);
-    op.from = from;
+  static void Fill(Op& op, runtime::FrameChain&& frames) {
+    static_cast<runtime::FrameChain&>(op.buffer) = std::move(frames);
   }
+  static void Fill(Op& op, const std::span<const iovec>& from) { op.from = from; }
   static bool Start(Backend& backend, Op& op) { return backend.StartSend(op); }
   static void Cancel(Backend& backend, Op& op) { backend.CancelSend(op); }
   static absl::Status Take(Op& op) { return std::move(op.status); }
@@ -84,14 +82,12 @@ class Stream {
   // delays (back-pressure). An error or cancellation may leave a part sent. Over kernel sockets that means: without a
   // copy of weir's; from 64 KiB on the kernel does not copy either, where it can (Linux 6.2), and the frames come back
   // only when the peer has acknowledged them.
-  auto Sendmsg(SendBuffer&& buffer) {
-    return netstack::Operation<netstack::StreamSendTraits>(*backend_, {std::move(buffer), {}});
-  }
-  auto Sendmsg(RecvBuffer&& received) { return Sendmsg(SendBuffer(std::move(received))); }
+  auto Sendmsg(SendBuffer&& buffer) { return SendFrames(std::move(buffer)); }
+  auto Sendmsg(RecvBuffer&& received) { return SendFrames(std::move(received)); }
 
   // The same for the caller's memory: copied once, whatever its size, and free again when the call returns.
   auto Sendmsg(std::span<const iovec> from) {
-    return netstack::Operation<netstack::StreamSendTraits>(*backend_, {SendBuffer(), from});
+    return netstack::Operation<netstack::StreamSendTraits>(*backend_, from);
   }
 
   // Writable frames with room for headers, one segment each; see SendBuffer. May be shorter than `bytes`, and is
@@ -109,6 +105,10 @@ class Stream {
   netstack::StreamBackend& backend() const { return *backend_; }
 
  private:
+  netstack::Operation<netstack::StreamSendTraits> SendFrames(runtime::FrameChain&& frames) {
+    return netstack::Operation<netstack::StreamSendTraits>(*backend_, std::move(frames));
+  }
+
   netstack::StreamBackendPtr backend_;
 };
 

@@ -77,8 +77,8 @@ class TcpCongestion {
   uint32_t ssthresh_ = UINT32_MAX;
   uint32_t acked_in_window_ = 0;  // RFC 3465 §2.1
   TcpCongestionControl control_ = TcpCongestionControl::kCubic;
-  // HyStart++ is over before CUBIC begins, so they share their room. A needless reduction that is taken back may lead into
-  // the first slow start again: both then begin anew.
+  // HyStart++ is over before CUBIC begins, so they share their room. A needless reduction that is taken back may lead
+  // into the first slow start again: both then begin anew.
   bool has_cubic_ = false;
   union {
     TcpHystart hystart_;

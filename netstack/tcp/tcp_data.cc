@@ -24,19 +24,19 @@ uint32_t MaxOfoFrames(const TcpSock& sock) { return std::max<uint32_t>(362, sock
 // Copies what fits from the front of `frame` to the reader's memory (the kernel's direct copy to the reader).
 void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
   if (sock.reader == nullptr) return;
-  TcpReader& reader = *sock.reader;
-  while (frame.len > 0 && !reader.into.empty()) {
-    const iovec& to = reader.into.front();
-    const size_t n = std::min<size_t>(frame.len, to.iov_len - reader.offset);
-    if (n > 0) std::memcpy(static_cast<std::byte*>(to.iov_base) + reader.offset, frame.data, n);
-    frame.Pull(static_cast<uint32_t>(n));
-    reader.offset += n;
-    reader.copied += n;
-    sock.context.counters.direct_copied_bytes += n;
-    if (reader.offset == to.iov_len) {
-      reader.into = reader.into.subspan(1);
-      reader.offset = 0;
+  size_t skip = sock.reader->copied;
+  for (const iovec& to : sock.reader->into) {
+    if (frame.len == 0) return;
+    if (skip >= to.iov_len) {
+      skip -= to.iov_len;
+      continue;
     }
+    const size_t n = std::min<size_t>(frame.len, to.iov_len - skip);
+    std::memcpy(static_cast<std::byte*>(to.iov_base) + skip, frame.data, n);
+    frame.Pull(static_cast<uint32_t>(n));
+    sock.reader->copied += n;
+    sock.context.counters.direct_copied_bytes += n;
+    skip = 0;
   }
 }
 

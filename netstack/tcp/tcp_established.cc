@@ -21,9 +21,9 @@ bool Predicted(const TcpSock& sock, const TcpSegment& segment) {
          segment.end() <= sock.rcv.wup + sock.rcv.wnd && PredictedOptions(sock, segment);
 }
 
-// Whether a predicted segment carries on where one of the same burst ended, with nothing of ours under way: its ACK field
-// then says nothing that was not said a moment ago. This is what Linux's coalescing of segments saves (tcp_gro_receive);
-// here nothing is held back for it, since data is delivered and acknowledged after the burst anyway.
+// Whether a predicted segment carries on where one of the same burst ended, with nothing of ours under way: its ACK
+// field then says nothing that was not said a moment ago. This is what Linux's coalescing of segments saves
+// (tcp_gro_receive); here nothing is held back for it, since data is delivered and acknowledged after the burst anyway.
 bool CarriesOn(const TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   return segment.payload != 0 && sock.heard_ns == now_ns && segment.seq > sock.rcv.wup &&
          segment.seq > sock.snd.wl1 && segment.ack == sock.snd.una && sock.snd.nxt == sock.snd.una;

@@ -134,7 +134,8 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
   // RFC 9293 §3.10.7.2: first RST, second ACK, third SYN.
   if (segment.has(kTcpRst)) return DropReason::kTcpReset;
   if (segment.has(kTcpAck)) return AckToListener(listener, context, segment, now_ns);
-  if (!segment.has(kTcpSyn)) return DropReason::kTcpBadFlags;
+  // A SYN that ends what it begins is a scanner's (tcp_rcv_state_process).
+  if (!segment.has(kTcpSyn) || segment.has(kTcpFin)) return DropReason::kTcpBadFlags;
   if (listener.unaccepted >= listener.backlog) return DropReason::kTcpAcceptQueueFull;
   // A connection in TIME-WAIT gave its block up for this SYN: nothing is added, and the peer is real (tcp_conn_request).
   if (!isn_after.has_value() && SynQueueFull(listener, context.settings)) {

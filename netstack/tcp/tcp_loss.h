@@ -40,9 +40,9 @@ inline void TcpFreeLoss(TcpSock& sock) {
   delete std::exchange(sock.loss, nullptr);
 }
 
-// Gives it back, at the end of a turn, when all is well, no block is to be told of or known, and nothing can be undone. A
-// window that came down for good reasons can still turn out to have done so needlessly, so after a loss it is kept until
-// the next one.
+// Gives it back, at the end of a turn, when all is well, no block is to be told of or known, and nothing can be undone.
+// A window that came down for good reasons can still turn out to have done so needlessly, so after a loss it is kept
+// until the next one.
 inline void TcpReleaseLoss(TcpSock& sock) {
   if (sock.loss == nullptr) return;
   const auto& recovery = sock.recovery;

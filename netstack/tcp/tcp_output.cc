@@ -48,7 +48,8 @@ void Finish(runtime::Frame& frame, ChecksumSum sum, const IpAddress& source, con
   StoreChecksum(frame.data + TcpHeader::kChecksumOffset, FinishChecksum(sum));
 }
 
-// The options of any segment but a SYN, in front of `frame`; returns their sum, and says whether SACK blocks found no room.
+// The options of any segment but a SYN, in front of `frame`; returns their sum, and says whether SACK blocks found no
+// room.
 ChecksumSum PushOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns, bool* sack_left) {
   if (TcpHasSackBlocks(sock)) [[unlikely]] {
     std::byte options[TcpOptions::kMaxSize];
@@ -205,7 +206,7 @@ bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
 void FlushSock(TcpSock& sock, Nanos now_ns) {
   if (sock.state == TcpState::kClosed) return;
   if (sock.state == TcpState::kSynReceived) {
-    if (sock.ack_now) TcpSendSyn(sock, now_ns);  // a repeated SYN: the SYN and ACK were lost
+    if (sock.ack_now) TcpSendAck(sock, now_ns);  // something out of place (TcpSendDupack)
     // RFC 7413 §4.2.2: the answer need not wait for the handshake's end.
     if (sock.fast_open.pending && TcpHasUnsent(sock)) TcpWriteXmit(sock, now_ns);
     return;

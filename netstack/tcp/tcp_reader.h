@@ -10,10 +10,9 @@
 namespace weir::netstack {
 
 struct TcpReader {
-  // The caller's memory, or empty: then it wants the frames. In-order bytes that come while it waits are copied there and
-  // never enter the receive queue (the kernel's direct copy to the reader); `into` is what is left.
+  // The caller's memory, or empty: then it wants the frames. In-order bytes that come while it waits are copied there
+  // and never enter the receive queue (the kernel's direct copy to the reader).
   std::span<const iovec> into;
-  size_t offset = 0;  // filled in into[0]
   size_t copied = 0;
 };
 

@@ -14,10 +14,10 @@ inline constexpr uint8_t kTcpRetries1 = 3;                  // tcp_retries1
 inline constexpr uint8_t kTcpRetries = 15;                  // tcp_retries2
 inline constexpr uint8_t kTcpOrphanRetries = 8;             // tcp_orphan_retries
 
-// A connection has two deadlines: of the delayed ACK, and of one of the other things at a time. It is in the wheel once,
-// for the earlier of them, and stays there when a deadline is put off or taken away, as nearly every one is: then it
-// fires in vain, once, and is armed anew where there is something left to wait for. So requests and answers that follow
-// one another do not touch the wheel, whose neighbours in a slot are as far apart in memory as connections are.
+// A connection has two deadlines: of the delayed ACK, and of one of the other things at a time. It is in the wheel
+// once, for the earlier of them, and stays there when a deadline is put off or taken away, as nearly every one is: then
+// it fires in vain, once, and is armed anew where there is something left to wait for. So requests and answers that
+// follow one another do not touch the wheel, whose neighbours in a slot are as far apart in memory as connections are.
 void TcpTimerFired(runtime::Timer& timer, Nanos now_ns);
 
 void TcpArmTimer(TcpSock& sock, TcpTimerKind kind, Nanos deadline_ns);

@@ -2,13 +2,14 @@
 // kept in per-thread lists by size, so that the steady state allocates nothing. A list never holds more than was
 // once in use at the same time, which the program's own bounds (connections, tasks) bound in turn.
 //
-// Blocks are cut off larger chunks, one behind the other: what is made together lies together, without a header between,
-// at the beginning of a cache line. Chunks become larger the more there are; those of 2 MiB ask for huge pages, since with
-// many connections the look-up of an address costs as much as the memory does. A chunk is never given back.
+// Blocks are cut off larger chunks, one behind the other: what is made together lies together, without a header
+// between, at the beginning of a cache line. Chunks become larger the more there are; those of 2 MiB ask for huge
+// pages, since with many connections the look-up of an address costs as much as the memory does. A chunk is never given
+// back.
 //
-// A block may be freed on another thread than it was allocated on; it then stays with that thread. What a thread has when
-// it ends is for those that come later. Under AddressSanitizer every block comes from malloc, so that a use after free is
-// seen.
+// A block may be freed on another thread than it was allocated on; it then stays with that thread. What a thread has
+// when it ends is for those that come later. Under AddressSanitizer every block comes from malloc, so that a use after
+// free is seen.
 #ifndef RUNTIME_BASE_RECYCLER_H_
 #define RUNTIME_BASE_RECYCLER_H_
 
@@ -34,8 +35,8 @@ class Recycler {
     return recycler;
   }
 
-  // Memory of at least `size` bytes, aligned to 64, or to 16 beyond 16 KiB; ends the process when there is none (as operator new would
-  // without exceptions).
+  // Memory of at least `size` bytes, aligned to 64, or to 16 beyond 16 KiB; ends the process when there is none (as
+  // operator new would without exceptions).
   void* Alloc(size_t size) {
     const size_t index = ClassOf(size);
     if (index < kClasses && lists_[index] != nullptr) {

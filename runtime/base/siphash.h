@@ -17,8 +17,8 @@ struct SipKey {
   static SipKey Random();
 };
 
-// Hash of `words`, taken as 8-byte little-endian blocks; so many rounds for each of them, and at the end. In place: where
-// their number is known there are no loops left, and the words need not go through memory.
+// Hash of `words`, taken as 8-byte little-endian blocks; so many rounds for each of them, and at the end. In place:
+// where their number is known there are no loops left, and the words need not go through memory.
 template <int kWordRounds, int kFinalRounds>
 [[gnu::always_inline]] inline uint64_t SipHashRounds(const SipKey& key, std::span<const uint64_t> words) {
   uint64_t v0 = key.k0 ^ 0x736f6d6570736575, v1 = key.k1 ^ 0x646f72616e646f6d;
@@ -46,7 +46,9 @@ template <int kWordRounds, int kFinalRounds>
 
 inline uint64_t SipHash(const SipKey& key, std::span<const uint64_t> words) { return SipHashRounds<2, 4>(key, words); }
 // For tables.
-inline uint64_t SipHash13(const SipKey& key, std::span<const uint64_t> words) { return SipHashRounds<1, 3>(key, words); }
+[[gnu::always_inline]] inline uint64_t SipHash13(const SipKey& key, std::span<const uint64_t> words) {
+  return SipHashRounds<1, 3>(key, words);
+}
 
 }  // namespace weir::runtime
 

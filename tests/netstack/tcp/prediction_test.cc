@@ -200,8 +200,8 @@ TEST(Prediction, TakesWhatIsInOrder) {
   }
 }
 
-// What comes in one burst, one segment behind the other, is one step but for its data, and so is its acknowledgment; while
-// something of ours is under way each ACK field is looked at.
+// What comes in one burst, one segment behind the other, is one step but for its data, and so is its acknowledgment;
+// while something of ours is under way each ACK field is looked at.
 TEST(Prediction, CoalescesABurst) {
   for (bool options : {false, true}) {
     TcpTrace t;

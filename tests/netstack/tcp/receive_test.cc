@@ -356,6 +356,26 @@ TEST(Receive, TheRightEdgeNeverMovesLeft) {
   }
 }
 
+// A look ahead at the burst only saves work: a hash that is not the segment's, since a hook gave it other addresses, say,
+// does not lose it.
+TEST(Receive, AHashThatIsNotTheSegmentsIsWorkedOutAgain) {
+  TcpTrace t;
+  t.Establish();
+  t.From(40001);
+  t.Establish();  // so that the first connection was not the last one that was found
+  t.From(40000);
+  runtime::Frame* next = t.host().pool().Alloc();  // what the next packet will lie in
+  runtime::Unref(next);
+  auto& burst = t.tcp().burst;
+  burst = {};
+  burst.segments[burst.count++] = {next, ~t.sock().hash};
+  t.In (0, "A 1:101 ack 1 win 65535");
+  EXPECT_EQ(DropReason::kConsumed, t.last());
+  EXPECT_EQ(1u, burst.next) << "the hash was not taken";
+  t.Read(100);
+  t.Drain(50);
+}
+
 // DESIGN: the bytes go from the frame straight to the memory of a reader that waits.
 TEST(Receive, StraightToTheWaitingReader) {
   TcpTrace t;

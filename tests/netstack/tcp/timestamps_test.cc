@@ -219,5 +219,19 @@ TEST(TimeWait, ALaterTimestampOpensANewConnection) {
   }
 }
 
+// RFC 7323 §5.3: a segment that R2 rejects leaves no timestamp (R3 comes after it). A keepalive is from before the window.
+TEST(TsRecent, NotOfASegmentFromBeforeTheWindow) {
+  TcpTrace t;
+  t.Establish({.timestamps = true});
+  t.In (100, "A  1:1 ack 1 win 65535 <ts 100 ecr 0>");
+  const uint32_t recent = t.sock().ts.recent;
+  t.In (200, "A  0:0 ack 1 win 65535 <ts 200 ecr 0>");
+  t.Out(200, "A  1:1 ack 1");
+  EXPECT_EQ(recent, t.sock().ts.recent);
+  t.In (1000, "A 0:1 ack 1 win 65535 <ts 1000 ecr 0>");
+  t.Out(1000, "A 1:1 ack 1");
+  EXPECT_EQ(recent, t.sock().ts.recent);
+}
+
 }  // namespace
 }  // namespace weir::testing_support

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <thread>
@@ -40,6 +41,41 @@ TEST(Recycler, SteadyStateAllocatesNothing) {
     EXPECT_GT(misses, 0u);
     for (int i = 0; i < 100; ++i) use_some();
     EXPECT_EQ(recycler.misses(), misses);
+  }).join();
+}
+
+TEST(Recycler, WhatAThreadLeavesIsUsedAgain) {
+  constexpr size_t kSize = 16'000;  // of which no other test has any
+  void* left = nullptr;
+  std::thread([&] {
+    left = Recycler::ThisThread().Alloc(kSize);
+    Recycler::ThisThread().Free(left, kSize);
+  }).join();
+  std::thread([&] {
+    Recycler& recycler = Recycler::ThisThread();
+    void* block = recycler.Alloc(kSize);
+    EXPECT_EQ(left, block);
+    EXPECT_EQ(0u, recycler.misses());
+    recycler.Free(block, kSize);
+  }).join();
+}
+
+// More than a chunk of huge pages: every block is at a cache line of its own, and is written without harm to others.
+TEST(Recycler, BlocksOfManyChunksDoNotOverlap) {
+  std::thread([] {
+    Recycler& recycler = Recycler::ThisThread();
+    std::vector<uint64_t*> blocks;
+    for (uint64_t i = 0; i < 7000; ++i) {
+      auto* block = static_cast<uint64_t*>(recycler.Alloc(768));
+      EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(block) % 64);
+      std::fill_n(block, 768 / sizeof *block, i);
+      blocks.push_back(block);
+    }
+    EXPECT_LE(6900u * 768, recycler.bytes());  // but for what other threads have left
+    for (uint64_t i = 0; i < blocks.size(); ++i) {
+      for (size_t at = 0; at < 768 / sizeof(uint64_t); ++at) ASSERT_EQ(i, blocks[i][at]);
+      recycler.Free(blocks[i], 768);
+    }
   }).join();
 }
 
