@@ -12,6 +12,7 @@
 
 #include "netstack/socket/backend.h"
 #include "netstack/socket/operation.h"
+#include "netstack/socket/tcp_options.h"
 #include "netstack/socket/tcp_stream.h"
 
 namespace weir {
@@ -34,7 +35,9 @@ struct AcceptTraits {
 
 }  // namespace netstack
 
-class TcpListener {
+// Options set on it are those of the connections that are accepted from then on, as in Linux; buffers and congestion control
+// are theirs from the SYN.
+class TcpListener : public TcpOptions<TcpListener> {
  public:
   TcpListener() = default;
   explicit TcpListener(netstack::ListenerBackendPtr backend) : backend_(std::move(backend)) {}
@@ -54,6 +57,9 @@ class TcpListener {
   Endpoint local() const { return backend_->local(); }
 
  private:
+  friend class TcpOptions<TcpListener>;
+  netstack::ListenerBackend& tcp_backend() const { return *backend_; }
+
   netstack::ListenerBackendPtr backend_;
 };
 

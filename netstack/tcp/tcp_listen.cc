@@ -9,6 +9,7 @@
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_sock_options.h"
 #include "netstack/tcp/tcp_syn_cookie.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -87,6 +88,7 @@ DropReason AckToListener(TcpListenSock& listener, TcpContext& context, TcpSegmen
   TcpSock* sock = context.Alloc();
   if (sock == nullptr) return DropReason::kTcpNoMemory;
   BeginPassive(*sock, segment);
+  TcpInherit(*sock, listener.inherited, now_ns);
   if (!TakeCookie(*sock, segment, now_ns)) {
     ++context.counters.syncookies_failed;
     context.Free(*sock);
@@ -143,6 +145,7 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
   TcpSock* sock = context.Alloc();
   if (sock == nullptr) return DropReason::kTcpNoMemory;
   BeginPassive(*sock, segment);
+  TcpInherit(*sock, listener.inherited, now_ns);
   TcpTakeSyn(*sock, segment, now_ns);
   TcpInitSend(*sock, now_ns, isn_after);
   context.demux.Insert(*sock, segment.hash);

@@ -414,7 +414,7 @@ TEST(SimultaneousOpen, WithOptions) {
   EXPECT_TRUE(t.sock().sack.ok);
   EXPECT_EQ(2, t.sock().snd.wscale);
   EXPECT_EQ(1388u, t.sock().snd.mss);
-  t.In (3, "A  11:21 ack 1 win 1000");
+  t.In (3, "A  11:21 ack 1 win 1000 <ts 7 ecr 1>");
   t.Out(3, "A  1:1   ack 1 <sack 11:21>");
   EXPECT_EQ(4000u, t.sock().snd.wnd);
 }
@@ -432,8 +432,8 @@ TEST(SimultaneousOpen, TheCrossingSynAgain) {
   t.In (501,  "SA 0:0 ack 1 win 65535 <mss 1460>");
   t.Out(501,  "A  1:1 ack 1");
   EXPECT_EQ(TcpState::kEstablished, t.sock().state);
-  t.In (502,  "SA 0:0 ack 1 win 65535 <mss 1460>");  // it did not get the ACK
-  t.Out(502,  "A  1:1 ack 1");
+  t.In (1502, "SA 0:0 ack 1 win 65535 <mss 1460>");  // it did not get the ACK
+  t.Out(1502, "A  1:1 ack 1");
   t.Quiet(3000);
 }
 
