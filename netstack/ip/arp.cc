@@ -47,6 +47,8 @@ DropReason ArpRcv(Interface& in, runtime::Frame& frame, Nanos now_ns) {
       (packet.operation != ArpPacket::kRequest && packet.operation != ArpPacket::kReply)) {
     return DropReason::kArpMalformed;
   }
+  // RFC 1122 §3.2.1.3: from nobody who could be answered. 0.0.0.0 is a probe's (RFC 5227 §2.1.1).
+  if (packet.sender_ip != 0 && !IsUnicastHost(packet.sender_ip)) return DropReason::kArpMalformed;
   if (packet.sender_mac == in.device.mac()) return DropReason::kArpNotForUs;  // our own, reflected
   const IpAddress sender = IpAddress::V4(packet.sender_ip), target = IpAddress::V4(packet.target_ip);
   // RFC 5227 §2.1.1: while an address is probed, whoever has it or probes it too is a conflict.

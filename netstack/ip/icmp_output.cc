@@ -116,12 +116,14 @@ void IcmpSend(IpContext& context, const IpPacket& about, IcmpError error, uint32
   const bool has_info = error == IcmpError::kTooBig || error == IcmpError::kBadHeader || error == IcmpError::kBadOption ||
                         (error == IcmpError::kProtocolUnreachable && !v4);
   Fill(*frame, about, (v4 ? kV4 : kV6)[static_cast<size_t>(error)], has_info ? info : 0);
-  // RFC 1812 §4.3.2.5: precedence 6, internetwork control.
+  // RFC 1812 §4.3.2.5: precedence 6, internetwork control; the type of service is that of the packet (RFC 1122 §3.2.2).
+  constexpr uint8_t kInternetworkControl = 0xc0, kTypeOfService = 0x1e;
   context.CountFailure(IcmpOutput(context, frame,
                                   {.source = source,
                                    .destination = about.source,
                                    .protocol = v4 ? kProtocolIcmp : kProtocolIcmp6,
-                                   .tos = v4 ? uint8_t{0xc0} : uint8_t{0},
+                                   .tos = v4 ? static_cast<uint8_t>((about.tos & kTypeOfService) | kInternetworkControl)
+                                             : uint8_t{0},
                                    .pmtu_discovery = PmtuDiscovery::kDont,
                                    .out = about.source.is_link_local() ? &about.in : nullptr},
                                   now_ns));

@@ -5,6 +5,7 @@
 #include "netstack/ip/ip_output.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
+#include "netstack/wire/ipv4_options.h"
 #include "netstack/wire/ipv6.h"
 #include "netstack/wire/ipv6_extensions.h"
 #include "netstack/wire/tcp.h"
@@ -54,6 +55,17 @@ void CompleteChecksum(IpPacket& packet) {
                                           static_cast<uint32_t>(segment.size())));
 }
 
+// RFC 1812 §5.2.4.1, §4.2.2.2: the address that the next hop sees goes into a record route, with the time into a timestamp
+// (ip_forward_options). `frame` begins at its header.
+void ForwardOptions(runtime::Frame& frame, uint32_t header_size, const NextHop& hop, Nanos now_ns) {
+  const std::span<std::byte> header = frame.bytes().first(header_size);
+  const InterfaceAddress* address = hop.out->SelectSource(hop.ip);
+  if (address == nullptr) return;
+  RecordPassage(header, Ipv4Options::Parse(header), address->prefix.ip.v4(), NonstandardTime(now_ns));
+  StoreChecksum(header.data() + 10, 0);
+  StoreChecksum(header.data() + 10, FinishChecksum(SumBytes(header)));
+}
+
 }  // namespace
 
 DropReason IpForward(IpContext& context, IpPacket& packet, Nanos now_ns) {
@@ -80,6 +92,7 @@ DropReason IpForward(IpContext& context, IpPacket& packet, Nanos now_ns) {
   // A packet goes out the way it came in when its source takes us for the way there: it is sent on all the same (the
   // redirect that RFC 1812 §5.2.7.2 allows is never sent, so that routers that point at each other cannot be fooled).
   DecrementTtl(frame.Push(header_size), v4);
+  if (v4 && header_size > Ipv4Header::kMinSize) [[unlikely]] ForwardOptions(frame, header_size, hop, now_ns);
   if (context.hooks.any(Hook::kForward)) [[unlikely]] {
     const DropReason verdict =
         context.hooks.Run(Hook::kForward, {.frame = frame, .in = &packet.in, .out = hop.out, .now_ns = now_ns});

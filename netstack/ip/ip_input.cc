@@ -9,6 +9,7 @@
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/igmp.h"
 #include "netstack/wire/ipv4.h"
+#include "netstack/wire/ipv4_options.h"
 #include "netstack/wire/ipv6.h"
 
 namespace weir::netstack {
@@ -22,24 +23,19 @@ inline bool IsMartianSource(const IpContext& context, uint32_t source, uint8_t p
   return context.local4.Find(source) != nullptr;
 }
 
-// RFC 1122 §3.2.1.8. Nothing in them concerns us but source routes, which are refused (RFC 7126 §4.3, §4.4; Linux:
-// accept_source_route), and a router alert. False: malformed or refused.
-bool CheckOptions(std::span<const std::byte> options, bool* router_alert) {
-  constexpr uint8_t kEnd = 0, kNop = 1, kLsrr = 0x83, kSsrr = 0x89, kRouterAlert = 0x94;
-  for (size_t at = 0; at < options.size();) {
-    const uint8_t type = runtime::LoadU8(options.data() + at);
-    if (type == kEnd) return true;
-    if (type == kNop) {
-      ++at;
-      continue;
+// RFC 1122 §3.2.1.8, for a packet with options that was found whole. Source routes are refused (RFC 7126 §4.3, §4.4;
+// Linux: accept_source_route); who made a malformed option is told (§3.2.2.5).
+DropReason CheckOptions(Inet& inet, IpPacket& packet, Nanos now_ns) {
+  const Ipv4Options options = Ipv4Options::Parse(packet.header);
+  packet.router_alert = options.router_alert;
+  if (options.problem.has_value()) {
+    packet.to = ClassifyDestination(inet.ip, packet.in, packet.destination);
+    if (packet.to != IpDestination::kOther || inet.ip.forwarding) {
+      IcmpSend(inet.ip, packet, IcmpError::kBadHeader, *options.problem, now_ns);
     }
-    if (type == kLsrr || type == kSsrr || at + 1 >= options.size()) return false;
-    const uint8_t length = runtime::LoadU8(options.data() + at + 1);
-    if (length < 2 || at + length > options.size()) return false;
-    if (type == kRouterAlert) *router_alert = true;
-    at += length;
+    return DropReason::kIpOptions;
   }
-  return true;
+  return options.source_route ? DropReason::kIpOptions : DropReason::kConsumed;
 }
 
 // The functions see the packet with its header, and may have changed whom it is from.
@@ -142,10 +138,6 @@ DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
   if (header.total_length < header.header_size) [[unlikely]] return DropReason::kIpHeaderLength;
   if (frame.len < header.total_length) [[unlikely]] return DropReason::kIpTruncated;
   if (IsMartianSource(inet.ip, header.source, header.protocol)) [[unlikely]] return DropReason::kIpMartianSource;
-  bool router_alert = false;
-  if (bytes.size() > Ipv4Header::kMinSize) [[unlikely]] {
-    if (!CheckOptions(bytes.subspan(Ipv4Header::kMinSize), &router_alert)) return DropReason::kIpOptions;
-  }
   frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
   if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
     const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});
@@ -162,9 +154,11 @@ DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
                   .protocol = header.protocol,
                   .tos = header.tos,
                   .ttl = header.ttl,
-                  .router_alert = router_alert,
                   .link_multicast = link_multicast,
                   .header = bytes};
+  if (bytes.size() > Ipv4Header::kMinSize) [[unlikely]] {
+    if (const DropReason bad = CheckOptions(inet, packet, now_ns); bad != DropReason::kConsumed) return bad;
+  }
   return IpRcvFinish(inet, packet, header, now_ns);
 }
 

@@ -62,7 +62,9 @@ uint32_t PathMtu(IpContext& context, const IpAddress& destination, Interface* ou
 }
 
 void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_t id, uint16_t fragment) {
-  const uint32_t options = flow.router_alert ? kIpv4RouterAlert.size() : 0;
+  const std::span<const std::byte> option_bytes =
+      flow.router_alert ? std::as_bytes(std::span(kIpv4RouterAlert)) : flow.options;
+  const auto options = static_cast<uint32_t>(option_bytes.size());
   const Ipv4Header header{.header_size = static_cast<uint8_t>(Ipv4Header::kMinSize + options),
                           .tos = flow.tos,
                           .total_length = static_cast<uint16_t>(frame.len + Ipv4Header::kMinSize + options),
@@ -72,7 +74,7 @@ void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_
                           .protocol = flow.protocol,
                           .source = flow.source.v4(),
                           .destination = flow.destination.v4()};
-  if (options != 0) std::memcpy(frame.Push(options), kIpv4RouterAlert.data(), options);
+  if (options != 0) std::memcpy(frame.Push(options), option_bytes.data(), options);
   header.Emit(frame.Push(Ipv4Header::kMinSize));
 }
 
@@ -101,7 +103,8 @@ DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flo
   const bool v4 = flow.destination.is_v4();
   const PathMtuEntry* path = context.path_mtu.Find(flow.destination);
   const uint32_t link = hop.out->mtu(v4), mtu = path != nullptr ? std::min(path->mtu, link) : link;
-  const uint32_t header = (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) + (flow.router_alert ? 8 : 0);
+  const uint32_t header = (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) +
+                          (flow.router_alert ? 8 : static_cast<uint32_t>(flow.options.size()));
   if (frame->len + header > mtu) {
     const iovec whole{frame->data, frame->len};
     const DropReason reason = flow.pmtu_discovery == PmtuDiscovery::kDo

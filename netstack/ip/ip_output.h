@@ -25,6 +25,8 @@ struct IpFlow {
   PmtuDiscovery pmtu_discovery = PmtuDiscovery::kDo;  // IPv6 routers never cut a packet
   // IPv4 and IPv6: a router alert option goes in (RFC 2113, RFC 2711), for IGMP and MLD.
   bool router_alert = false;
+  // Of IPv4, when there is no router alert: a multiple of four bytes. Not in what is cut into fragments.
+  std::span<const std::byte> options;
   Interface* out = nullptr;  // wanted; needed for link-local and multicast destinations when there are several
 };
 

@@ -198,6 +198,10 @@ class ListenerBackend {
   virtual void CancelAccept(AcceptOp& op) = 0;
   virtual void Close() = 0;
   virtual Endpoint local() const = 0;
+  // For the connections that are accepted from then on.
+  virtual absl::Status SetTcpOption(TcpSockOption option, uint64_t value) = 0;
+  virtual absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) = 0;
+  virtual absl::Status SetCongestionControl(std::string_view name) = 0;
 
  protected:
   ~ListenerBackend() = default;

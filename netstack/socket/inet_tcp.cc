@@ -11,6 +11,14 @@
 
 namespace weir::netstack {
 
+namespace {
+
+absl::Status CannotSet(int error, uint64_t value) {
+  return runtime::ErrnoStatus(error, absl::StrCat("cannot set a socket option to ", value));
+}
+
+}  // namespace
+
 InetTcp::InetTcp(TcpContext& tcp, runtime::Scheduler& scheduler) : tcp_(tcp), scheduler_(scheduler) {}
 
 InetTcp::InetTcp(TcpSock& sock, runtime::Scheduler& scheduler) : tcp_(sock.context), scheduler_(scheduler) {
@@ -141,8 +149,7 @@ SendBuffer InetTcp::NewSendBuffer(size_t bytes) {
 
 absl::Status InetTcp::SetTcpOption(TcpSockOption option, uint64_t value) {
   const int error = netstack::TcpSetOption(*sock_, option, value);
-  if (error == 0) return absl::OkStatus();
-  return runtime::ErrnoStatus(error, absl::StrCat("cannot set a socket option to ", value));
+  return error == 0 ? absl::OkStatus() : CannotSet(error, value);
 }
 
 absl::Status InetTcp::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
@@ -160,6 +167,25 @@ absl::Status InetTcp::SetCongestionControl(std::string_view name) {
 }
 
 absl::StatusOr<TcpInfo> InetTcp::Info() const { return TcpGetInfo(*sock_); }
+
+absl::Status InetListener::SetTcpOption(TcpSockOption option, uint64_t value) {
+  if (!TcpOptionValid(option, value)) return CannotSet(EINVAL, value);
+  sock_.inherited.options[static_cast<size_t>(option)] = value;
+  return absl::OkStatus();
+}
+
+absl::Status InetListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
+  if (times.has_value() && !times->valid()) return runtime::ErrnoStatus(EINVAL, "cannot set SO_KEEPALIVE");
+  sock_.inherited.keepalive = times;
+  return absl::OkStatus();
+}
+
+absl::Status InetListener::SetCongestionControl(std::string_view name) {
+  const std::optional<TcpCongestionControl> control = TcpCongestionControlByName(name);
+  if (!control.has_value()) return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
+  sock_.inherited.congestion = control;
+  return absl::OkStatus();
+}
 
 int InetListener::Listen(const Endpoint& local, int backlog) {
   sock_.owner = this;

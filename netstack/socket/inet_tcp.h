@@ -70,6 +70,9 @@ class InetListener final : public ListenerBackend {
   void CancelAccept(AcceptOp& op) override;
   void Close() override;
   Endpoint local() const override { return sock_.local; }
+  absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
+  absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
+  absl::Status SetCongestionControl(std::string_view name) override;
 
  private:
   static void OnReady(ReadySock& sock, uint8_t events);

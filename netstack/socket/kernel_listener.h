@@ -34,6 +34,9 @@ class KernelListener final : public ListenerBackend {
   void CancelAccept(AcceptOp& op) override;
   void Close() override;
   Endpoint local() const override { return local_; }
+  absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
+  absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
+  absl::Status SetCongestionControl(std::string_view name) override;
 
  private:
   ~KernelListener();

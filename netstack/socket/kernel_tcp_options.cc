@@ -1,13 +1,17 @@
 #include "netstack/socket/kernel_tcp_options.h"
 
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <climits>
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/socket/kernel_listener.h"
 #include "netstack/socket/kernel_stream.h"
 #include "netstack/socket/sockaddr.h"
 #include "netstack/tcp/tcp_state.h"
@@ -40,7 +44,10 @@ absl::Status SetKernelTcpOption(int fd, TcpSockOption option, uint64_t value) {
                           {SOL_SOCKET, SO_LINGER, "SO_LINGER"},
                           {SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF"},
                           {SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF"},
-                          {SOL_SOCKET, SO_MAX_PACING_RATE, "SO_MAX_PACING_RATE"}};
+                          {SOL_SOCKET, SO_MAX_PACING_RATE, "SO_MAX_PACING_RATE"},
+                          {IPPROTO_TCP, TCP_LINGER2, "TCP_LINGER2"},
+                          {IPPROTO_TCP, TCP_NOTSENT_LOWAT, "TCP_NOTSENT_LOWAT"}};
+  static_assert(std::size(kNames) == kTcpSockOptions);
   const auto& [level, name, text] = kNames[static_cast<size_t>(option)];
   if (option == TcpSockOption::kResetOnClose) {
     if (value > 1) return runtime::ErrnoStatus(EINVAL, "cannot set SO_LINGER");
@@ -51,6 +58,8 @@ absl::Status SetKernelTcpOption(int fd, TcpSockOption option, uint64_t value) {
     const uint64_t rate = value == 0 ? UINT64_MAX : value;
     return setsockopt(fd, level, name, &rate, sizeof rate) == 0 ? absl::OkStatus() : Failed(text);
   }
+  // To the kernel a negative time is none at all.
+  if (option == TcpSockOption::kFinTimeout && value > INT_MAX) return runtime::ErrnoStatus(EINVAL, "cannot set TCP_LINGER2");
   return SetSocketOption(fd, level, name, static_cast<int>(value)) ? absl::OkStatus() : Failed(text);
 }
 
@@ -74,6 +83,10 @@ absl::StatusOr<TcpInfo> KernelTcpInfo(int fd) {
   socklen_t length = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return runtime::ErrnoStatus(errno, "TCP_INFO");
   constexpr uint32_t kNoMinRtt = UINT32_MAX;
+  int unread = 0, unacked = 0;
+  if (ioctl(fd, SIOCINQ, &unread) != 0 || ioctl(fd, SIOCOUTQ, &unacked) != 0) {
+    return runtime::ErrnoStatus(errno, "SIOCINQ");
+  }
   return TcpInfo{.state = info.tcpi_state < std::size(kStates) ? kStates[info.tcpi_state] : TcpState::kClosed,
                  .ca_state = static_cast<TcpCaState>(info.tcpi_ca_state),
                  .timestamps = (info.tcpi_options & TCPI_OPT_TIMESTAMPS) != 0,
@@ -98,6 +111,8 @@ absl::StatusOr<TcpInfo> KernelTcpInfo(int fd) {
                  .lost = info.tcpi_lost,
                  .snd_wnd = info.tcpi_snd_wnd,
                  .notsent_bytes = info.tcpi_notsent_bytes,
+                 .unread_bytes = static_cast<uint32_t>(unread),
+                 .unacked_bytes = static_cast<uint32_t>(unacked),
                  .bytes_sent = info.tcpi_bytes_sent,
                  .bytes_retrans = info.tcpi_bytes_retrans,
                  .bytes_acked = info.tcpi_bytes_acked,
@@ -117,6 +132,27 @@ absl::Status KernelStream::SetKeepAlive(const std::optional<TcpKeepAlive>& times
 
 absl::Status KernelStream::SetCongestionControl(std::string_view name) { return SetKernelCongestionControl(fd_, name); }
 
-absl::StatusOr<TcpInfo> KernelStream::Info() const { return KernelTcpInfo(fd_); }
+// What the kernel has queued, and what lies here already.
+absl::StatusOr<TcpInfo> KernelStream::Info() const {
+  absl::StatusOr<TcpInfo> info = KernelTcpInfo(fd_);
+  if (!info.ok()) return info;
+  for (const runtime::Frame* frame = queue_.head(); frame != nullptr; frame = frame->next) {
+    info->unread_bytes += frame->len;
+  }
+  return info;
+}
+
+// The kernel copies what a listening socket has to those that are accepted from it.
+absl::Status KernelListener::SetTcpOption(TcpSockOption option, uint64_t value) {
+  return SetKernelTcpOption(fd_, option, value);
+}
+
+absl::Status KernelListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
+  return SetKernelKeepAlive(fd_, times);
+}
+
+absl::Status KernelListener::SetCongestionControl(std::string_view name) {
+  return SetKernelCongestionControl(fd_, name);
+}
 
 }  // namespace weir::netstack

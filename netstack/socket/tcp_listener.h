@@ -12,6 +12,7 @@
 
 #include "netstack/socket/backend.h"
 #include "netstack/socket/operation.h"
+#include "netstack/socket/tcp_options.h"
 #include "netstack/socket/tcp_stream.h"
 
 namespace weir {
@@ -31,7 +32,9 @@ struct AcceptTraits {
 
 }  // namespace netstack
 
-class TcpListener {
+// Options set on it are those of the connections that are accepted from then on, as in Linux; buffers and congestion control
+// are theirs from the SYN.
+class TcpListener : public TcpOptions<TcpListener> {
  public:
   // Connections that are established and not yet accepted; beyond it new ones wait in their handshake.
   static constexpr int kDefaultBacklog = 1024;
@@ -54,6 +57,9 @@ class TcpListener {
   Endpoint local() const { return backend_->local(); }
 
  private:
+  friend class TcpOptions<TcpListener>;
+  netstack::ListenerBackend& tcp_backend() const { return *backend_; }
+
   netstack::ListenerBackendPtr backend_;
 };
 

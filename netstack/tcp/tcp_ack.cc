@@ -99,8 +99,9 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpUnsentAck;
   }
-  if (segment.ack < sock.snd.una - std::max(sock.snd.max_wnd, 1u)) {
-    // RFC 5961 §5.2: acknowledgments older than the largest window ever seen are not from this conversation.
+  // RFC 5961 §5.2: acknowledgments older than the largest window ever seen are not from this conversation, nor are those
+  // of numbers from before our first byte (tcp_ack).
+  if (segment.ack < sock.snd.una - static_cast<uint32_t>(std::min<uint64_t>(sock.snd.max_wnd, sock.stats.bytes_acked))) {
     TcpSendChallengeAck(sock, now_ns);
     return DropReason::kTcpOldAck;
   }
@@ -113,7 +114,8 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     if (TcpWantsToSend(sock)) sock.context.WantOutput(sock);
     return DropReason::kConsumed;  // its data may still count
   }
-  TcpUpdateTsRecent(sock, segment, now_ns);
+  // RFC 7323 §5.3: what is from before the window (R2) leaves no timestamp (R3).
+  if (segment.seq >= sock.rcv.nxt || segment.end() > sock.rcv.nxt) TcpUpdateTsRecent(sock, segment, now_ns);
   const uint32_t window = uint32_t{segment.header.window} << sock.snd.wscale;
   const bool same_window = window == sock.snd.wnd;
   UpdateWindow(sock, segment, window);

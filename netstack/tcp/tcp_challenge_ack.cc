@@ -5,18 +5,6 @@
 namespace weir::netstack {
 namespace {
 
-// Linux: __tcp_oow_rate_limited.
-bool LimitedForSock(TcpSock& sock, Nanos now_ns) {
-  TcpContext& context = sock.context;
-  const Nanos interval_ns = context.settings.invalid_ratelimit_ms * kMillisecond;
-  if (sock.last_oow_ack_ns != 0 && now_ns - sock.last_oow_ack_ns < interval_ns) {
-    ++context.counters.acks_withheld;
-    return true;
-  }
-  sock.last_oow_ack_ns = now_ns;
-  return false;
-}
-
 // How many there are in a second is drawn, from half of the limit to one and a half: whoever could count them would
 // learn from it what other connections were asked (the side channel of CVE-2016-5696).
 bool LimitedForHost(TcpContext& context, Nanos now_ns) {
@@ -36,15 +24,26 @@ bool LimitedForHost(TcpContext& context, Nanos now_ns) {
 
 }  // namespace
 
+bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns) {
+  TcpContext& context = sock.context;
+  const Nanos interval_ns = context.settings.invalid_ratelimit_ms * kMillisecond;
+  if (sock.last_oow_ack_ns != 0 && now_ns - sock.last_oow_ack_ns < interval_ns) {
+    ++context.counters.acks_withheld;
+    return true;
+  }
+  sock.last_oow_ack_ns = now_ns;
+  return false;
+}
+
 void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns) {
-  if (LimitedForSock(sock, now_ns) || LimitedForHost(sock.context, now_ns)) return;
+  if (TcpOowRateLimited(sock, now_ns) || LimitedForHost(sock.context, now_ns)) return;
   ++sock.context.counters.challenge_acks;
   sock.context.WantAck(sock);
 }
 
 bool TcpSendDupack(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const bool data = segment.length() > 0 && !segment.has(kTcpSyn);
-  if (!data && LimitedForSock(sock, now_ns)) return false;
+  if (!data && TcpOowRateLimited(sock, now_ns)) return false;
   sock.context.WantAck(sock);
   return true;
 }

@@ -13,6 +13,10 @@ namespace weir::netstack {
 // (tcp_send_challenge_ack).
 void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns);
 
+// Whether the connection has said enough lately to segments that are out of place: one answer in tcp_invalid_ratelimit
+// (__tcp_oow_rate_limited). False counts as an answer.
+[[nodiscard]] bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns);
+
 // Answers a segment that was not accepted with where we are: at once when it brings data, which no ACK does, so it is
 // no answer to one of ours; else at most once in tcp_invalid_ratelimit. False: not answered (tcp_oow_rate_limited).
 bool TcpSendDupack(TcpSock& sock, const TcpSegment& segment, Nanos now_ns);

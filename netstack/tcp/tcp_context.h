@@ -127,8 +127,6 @@ struct TcpContext {
   runtime::List<TcpSock, TcpQueueTag> dead;
 };
 
-inline Nanos TcpFinTimeout(const TcpContext& context) { return context.settings.fin_timeout_s * kSecond; }
-
 }  // namespace weir::netstack
 
 #endif  // NETSTACK_TCP_TCP_CONTEXT_H_

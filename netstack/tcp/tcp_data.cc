@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "netstack/tcp/tcp_delack.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_autotune.h"
 #include "netstack/tcp/tcp_input.h"
@@ -203,7 +204,8 @@ void FillHole(TcpSock& sock, Nanos now_ns) {
 }
 
 // RFC 1122 §4.2.3.2, RFC 5681 §4.2: at least every second full segment, at once while the peer's window is young.
-void ScheduleAck(TcpSock& sock, uint32_t payload) {
+void ScheduleAck(TcpSock& sock, uint32_t payload, Nanos now_ns) {
+  TcpMeasureGap(sock, now_ns);
   sock.rcv.mss = std::max<uint16_t>(sock.rcv.mss, static_cast<uint16_t>(payload));
   sock.ack_delayed = true;
   if (sock.quick_acks > 0) {
@@ -246,7 +248,7 @@ DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     return DropReason::kTcpRcvPruned;
   }
   TcpRcvSpaceAdjust(sock, now_ns);
-  ScheduleAck(sock, segment.payload);
+  ScheduleAck(sock, segment.payload, now_ns);
   if (fin) {
     Fin(sock, now_ns);
   } else if (had_hole) {

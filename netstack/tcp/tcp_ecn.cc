@@ -21,7 +21,8 @@ void TcpEcnTakeSyn(TcpSock& sock, const TcpSegment& segment) {
     // RFC 3168 §6.1.1: both flags would be those of our SYN, reflected by a host that knows nothing of them.
     sock.ecn.ok = sock.ecn.ok && ece && !cwr;
   } else {
-    sock.ecn.ok = sock.context.settings.ecn != 0 && ece && cwr;
+    // RFC 3168 §6.1.1: no SYN is sent with ECT; one that comes with it was marked by a box that knows nothing of ECN.
+    sock.ecn.ok = sock.context.settings.ecn != 0 && ece && cwr && segment.ecn == kEcnNotEct;
   }
 }
 

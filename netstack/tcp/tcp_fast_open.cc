@@ -130,6 +130,7 @@ void TcpFastOpenSyn(TcpSock& sock, Nanos now_ns) {
   if (frame != nullptr && TcpFitToMss(sock, frame) && TcpTransmitFrame(sock, frame, now_ns)) {
     sock.send_head = frame->next;
     sock.snd.nxt = frame->Cb<TcpTxCb>().end();
+    TcpPacketSent(sock);
     sock.fast_open.syn_data = true;
   } else {
     TcpSendSyn(sock, now_ns);
@@ -196,9 +197,10 @@ void TcpFastOpenEarlyData(TcpSock& sock, const TcpSegment& segment, Nanos now_ns
     for (runtime::Frame* frame = sock.send_queue.head(); frame != sock.send_head; frame = frame->next) {
       TcpMarkLost(sock, frame, ack);
     }
-    sock.fast_open.syn_data_taken = ack.lost == 0;
-    ++(ack.lost == 0 ? sock.context.counters.fast_open_active : sock.context.counters.fast_open_active_failed);
-    if (ack.lost != 0) TcpRetransmitLost(sock);
+    const bool taken = sock.send_queue.head() == sock.send_head;
+    sock.fast_open.syn_data_taken = taken;
+    ++(taken ? sock.context.counters.fast_open_active : sock.context.counters.fast_open_active_failed);
+    if (!taken) TcpRetransmitLost(sock);
   }
   if (snd.nxt != snd.una && sock.timer_kind == TcpTimerKind::kNone) TcpRearmRetransmit(sock, now_ns);
 }

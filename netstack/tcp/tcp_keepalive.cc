@@ -23,7 +23,8 @@ void Fired(runtime::Timer& timer, Nanos now_ns) {
   TcpSilence& silence = *sock.silence;
   runtime::TimerWheel& timers = sock.context.ip.timers;
   // What is under way is asked about by other timers, and so is a SYN.
-  const bool busy = sock.snd.nxt != sock.snd.una || TcpHasUnsent(sock) || sock.state == TcpState::kSynSent;
+  const bool busy = sock.snd.nxt != sock.snd.una || TcpHasUnsent(sock) || sock.state == TcpState::kSynSent ||
+                    sock.state == TcpState::kSynReceived;
   const Nanos silent_ns = now_ns - sock.heard_ns;
   if (sock.heard_ns >= silence.sent_ns) silence.probes = 0;
   if (busy || silent_ns < silence.idle_ns) {
@@ -73,6 +74,24 @@ void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_
 
 void TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns) {
   if (timeout_ns != 0 || sock.silence != nullptr) Get(sock).user_timeout_ns = timeout_ns;
+}
+
+void TcpSetFinTimeout(TcpSock& sock, uint8_t seconds) {
+  if (seconds != 0 || sock.silence != nullptr) Get(sock).fin_timeout_s = seconds;
+}
+
+Nanos TcpFinTimeout(const TcpSock& sock) {
+  const bool own = sock.silence != nullptr && sock.silence->fin_timeout_s != 0;
+  return (own ? sock.silence->fin_timeout_s : sock.context.settings.fin_timeout_s) * kSecond;
+}
+
+void TcpSetNotSentLowat(TcpSock& sock, uint32_t bytes) {
+  if (bytes != 0 || sock.silence != nullptr) Get(sock).notsent_lowat = bytes;
+}
+
+void TcpNotSentWake(TcpSock& sock) {
+  const auto unsent = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt);
+  if (sock.silence->notsent_lowat > unsent) sock.context.ip.Ready(sock, ReadySock::kWritable);
 }
 
 bool TcpRetriesOver(TcpSock& sock, uint8_t limit, Nanos now_ns) {

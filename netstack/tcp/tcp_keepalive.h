@@ -8,7 +8,8 @@
 
 namespace weir::netstack {
 
-// What a connection has for it besides its control block, from the first call that asks for something.
+// What a connection has for it besides its control block, from the first call that asks for something; and for two
+// options that few ask for.
 struct TcpSilence : runtime::Recycled {
   explicit TcpSilence(TcpSock& sock);
 
@@ -21,6 +22,8 @@ struct TcpSilence : runtime::Recycled {
   Nanos closed_window_ns = 0;  // since when the peer's window is closed
   uint8_t count = 0;
   uint8_t probes = 0;  // since the peer was heard
+  uint8_t fin_timeout_s = 0;   // TCP_LINGER2; 0: tcp_fin_timeout
+  uint32_t notsent_lowat = 0;  // TCP_NOTSENT_LOWAT; 0: none
 };
 // At the end of the connection: no more probes; and when its block is freed.
 void TcpStopKeepAlive(TcpSock& sock);
@@ -31,6 +34,19 @@ void TcpFreeSilence(TcpSock& sock);
 void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns);
 // TCP_USER_TIMEOUT; 0: none.
 void TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns);
+
+// TCP_LINGER2: how long a closed connection waits for the peer's FIN; 0: tcp_fin_timeout. And how long that is.
+inline constexpr uint8_t kTcpMaxFinTimeoutS = 120;  // TCP_FIN_TIMEOUT_MAX
+void TcpSetFinTimeout(TcpSock& sock, uint8_t seconds);
+Nanos TcpFinTimeout(const TcpSock& sock);
+
+// TCP_NOTSENT_LOWAT: the program gives no more while so much was not sent yet; 0: no bound.
+void TcpSetNotSentLowat(TcpSock& sock, uint32_t bytes);
+inline uint32_t TcpNotSentLowat(const TcpSock& sock) {
+  return sock.silence == nullptr || sock.silence->notsent_lowat == 0 ? UINT32_MAX : sock.silence->notsent_lowat;
+}
+// Something was sent: who waits for that may go on.
+void TcpNotSentWake(TcpSock& sock);
 
 // Whether what was sent stayed unanswered for too long: `limit` retransmissions, or the user timeout where there is one.
 // Asked when the timer expired, before the retransmission is counted (retransmits_timed_out).

@@ -9,6 +9,7 @@
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/tcp/tcp_sock_options.h"
 #include "netstack/tcp/tcp_syn_cookie.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -87,6 +88,7 @@ DropReason AckToListener(TcpListenSock& listener, TcpContext& context, TcpSegmen
   TcpSock* sock = context.Alloc();
   if (sock == nullptr) return DropReason::kTcpNoMemory;
   BeginPassive(*sock, segment);
+  TcpInherit(*sock, listener.inherited, now_ns);
   if (!TakeCookie(*sock, segment, now_ns)) {
     ++context.counters.syncookies_failed;
     context.Free(*sock);
@@ -132,7 +134,8 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
   // RFC 9293 §3.10.7.2: first RST, second ACK, third SYN.
   if (segment.has(kTcpRst)) return DropReason::kTcpReset;
   if (segment.has(kTcpAck)) return AckToListener(listener, context, segment, now_ns);
-  if (!segment.has(kTcpSyn)) return DropReason::kTcpBadFlags;
+  // A SYN that ends what it begins is a scanner's (tcp_rcv_state_process).
+  if (!segment.has(kTcpSyn) || segment.has(kTcpFin)) return DropReason::kTcpBadFlags;
   if (listener.unaccepted >= listener.backlog) return DropReason::kTcpAcceptQueueFull;
   // A connection in TIME-WAIT gave its block up for this SYN: nothing is added, and the peer is real (tcp_conn_request).
   if (!isn_after.has_value() && SynQueueFull(listener, context.settings)) {
@@ -142,6 +145,7 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
   TcpSock* sock = context.Alloc();
   if (sock == nullptr) return DropReason::kTcpNoMemory;
   BeginPassive(*sock, segment);
+  TcpInherit(*sock, listener.inherited, now_ns);
   TcpTakeSyn(*sock, segment, now_ns);
   TcpInitSend(*sock, now_ns, isn_after);
   context.demux.Insert(*sock, segment.hash);

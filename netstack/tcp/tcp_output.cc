@@ -7,9 +7,11 @@
 #include "netstack/ip/ip_dst.h"
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_cwnd_validate.h"
+#include "netstack/tcp/tcp_delack.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_nagle.h"
@@ -204,7 +206,7 @@ bool SendNew(TcpSock& sock, Nanos now_ns, bool override_timeout) {
 void FlushSock(TcpSock& sock, Nanos now_ns) {
   if (sock.state == TcpState::kClosed) return;
   if (sock.state == TcpState::kSynReceived) {
-    if (sock.ack_now) TcpSendSyn(sock, now_ns);  // a repeated SYN: the SYN and ACK were lost
+    if (sock.ack_now) TcpSendAck(sock, now_ns);  // something out of place (TcpSendDupack)
     // RFC 7413 §4.2.2: the answer need not wait for the handshake's end.
     if (sock.fast_open.pending && TcpHasUnsent(sock)) TcpWriteXmit(sock, now_ns);
     return;
@@ -218,7 +220,7 @@ void FlushSock(TcpSock& sock, Nanos now_ns) {
   // RFC 5681 §4.2: an ACK for at least every second full-sized segment.
   const auto unacked = static_cast<uint32_t>(sock.rcv.nxt - sock.rcv.wup);
   if (sock.ack_now || unacked >= 2u * sock.rcv.mss) return TcpSendAck(sock, now_ns);
-  if (sock.delack_ns == kNever) TcpArmDelack(sock, now_ns + kTcpDelayedAck);
+  if (sock.delack_ns == kNever) TcpArmDelack(sock, now_ns + TcpDelayOfAck(sock));
 }
 
 }  // namespace
@@ -373,6 +375,7 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   }
   if (sent || TcpWantsToSend(sock)) TcpCwndValidate(sock, now_ns);
   if (sent) {
+    if (sock.silence != nullptr) [[unlikely]] TcpNotSentWake(sock);
     sock.usage.last_sent_ns = now_ns;
     if (idle || sock.timer_kind == TcpTimerKind::kLossProbe) TcpRearmRetransmit(sock, now_ns);
     (void)TcpScheduleLossProbe(sock, /*restart=*/false, now_ns);

@@ -87,8 +87,6 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   if (header_size < TcpHeader::kMinSize || header_size > frame.len) return DropReason::kTcpHeaderLength;
   if (!IsUnicast(packet)) return DropReason::kTcpNotUnicast;
   if (!TransportChecksumOk(packet, TcpHeader::kChecksumOffset)) return DropReason::kTcpChecksum;
-  // SYN with FIN or RST is no legal combination in any state; Linux drops the first at LISTEN, scanners send both.
-  if (segment.has(kTcpSyn) && (segment.has(kTcpFin) || segment.has(kTcpRst))) return DropReason::kTcpBadFlags;
   segment.seq = Seq(segment.header.seq);
   segment.ecn = packet.tos & kEcnMask;
   segment.ack = Seq(segment.header.ack);

@@ -12,6 +12,7 @@
 #include "netstack/tcp/tcp_congestion.h"
 #include "netstack/tcp/tcp_reader.h"
 #include "netstack/tcp/tcp_rtt.h"
+#include "netstack/tcp/tcp_sock_options.h"
 #include "netstack/tcp/tcp_state.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
@@ -94,6 +95,7 @@ struct TcpListenSock : ReadySock {
   uint32_t fast_open_resets = 0;
   uint32_t fast_open_max = 0;
   Nanos fast_open_reset_ns = 0;
+  TcpInherited inherited;     // of the connections that come
   Nanos last_cookie_ns = 0;   // when a SYN was answered by a cookie; 0: never
   runtime::List<TcpSock, TcpQueueTag> syn_queue;
   runtime::List<TcpSock, TcpQueueTag> accept_queue;
@@ -142,6 +144,7 @@ struct TcpSock : runtime::Recycled,
     uint8_t wscale = 0;
     bool fin = false;  // the peer's FIN was received in order
     bool buffer_locked = false;  // the program set `buffer`
+    uint8_t ato_ms = 0;   // tcp_delack.h; 0: nothing came yet
     uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
 
@@ -209,6 +212,7 @@ struct TcpSock : runtime::Recycled,
     uint64_t bytes_acked = 0;
     uint64_t bytes_retrans = 0;
     uint32_t total_retrans = 0;
+    uint32_t last_data_ms = 0;  // when data came last
   } stats;
 
   // One entry in the wheel, for whichever of the two deadlines is earlier: tcp_timer.h.

@@ -27,26 +27,38 @@ uint32_t Segments(uint32_t bytes, uint32_t mss) { return (bytes + mss - 1) / mss
 
 }  // namespace
 
-int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
-  const bool on = value != 0;
+bool TcpOptionValid(TcpSockOption option, uint64_t value) {
   switch (option) {
     case TcpSockOption::kNoDelay:
     case TcpSockOption::kCork:
-      if (value > 1) return EINVAL;
+    case TcpSockOption::kQuickAck:
+    case TcpSockOption::kResetOnClose:
+      return value <= 1;
+    case TcpSockOption::kUserTimeout:
+    case TcpSockOption::kFinTimeout:
+      return value <= INT_MAX;
+    default:
+      return true;
+  }
+}
+
+int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
+  const bool on = value != 0;
+  if (!TcpOptionValid(option, value)) return EINVAL;
+  switch (option) {
+    case TcpSockOption::kNoDelay:
+    case TcpSockOption::kCork:
       (option == TcpSockOption::kNoDelay ? sock.nodelay : sock.cork) = on;
       // What was held may go (tcp_push_pending_frames).
       if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
       return 0;
     case TcpSockOption::kQuickAck:
-      if (value > 1) return EINVAL;
       SetQuickAck(sock, on);
       return 0;
     case TcpSockOption::kUserTimeout:
-      if (value > INT_MAX) return EINVAL;
       TcpSetUserTimeout(sock, static_cast<Nanos>(value) * kMillisecond);
       return 0;
     case TcpSockOption::kResetOnClose:
-      if (value > 1) return EINVAL;
       sock.reset_on_close = on;
       return 0;
     case TcpSockOption::kReceiveBuffer:
@@ -60,8 +72,28 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
     case TcpSockOption::kMaxPacingRate:
       TcpSetPacing(sock, value);
       return 0;
+    case TcpSockOption::kFinTimeout:
+      TcpSetFinTimeout(sock, std::min<uint64_t>(value, kTcpMaxFinTimeoutS));
+      return 0;
+    case TcpSockOption::kNotSentLowat:
+      TcpSetNotSentLowat(sock, static_cast<uint32_t>(std::min<uint64_t>(value, UINT32_MAX)));
+      if (sock.state != TcpState::kClosed) sock.context.ip.Ready(sock, ReadySock::kWritable);
+      return 0;
   }
   return EINVAL;
+}
+
+void TcpInherit(TcpSock& sock, const TcpInherited& inherited, Nanos now_ns) {
+  for (size_t i = 0; i < kTcpSockOptions; ++i) {
+    const std::optional<uint64_t>& value = inherited.options[i];
+    if (value.has_value()) (void)TcpSetOption(sock, static_cast<TcpSockOption>(i), *value);
+  }
+  if (inherited.keepalive.has_value()) {
+    const TcpKeepAlive& times = *inherited.keepalive;
+    TcpSetKeepAlive(sock, static_cast<uint32_t>(times.idle_s), static_cast<uint32_t>(times.interval_s),
+                    static_cast<uint8_t>(times.count), now_ns);
+  }
+  if (inherited.congestion.has_value()) sock.congestion.Use(*inherited.congestion);
 }
 
 TcpInfo TcpGetInfo(const TcpSock& sock) {
@@ -91,6 +123,8 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .lost = Segments(sock.board.lost_out, mss),
           .snd_wnd = sock.snd.wnd,
           .notsent_bytes = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt),
+          .unread_bytes = sock.rcv.queued,
+          .unacked_bytes = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una),
           .bytes_sent = sock.stats.bytes_sent,
           .bytes_retrans = sock.stats.bytes_retrans,
           .bytes_acked = sock.stats.bytes_acked,

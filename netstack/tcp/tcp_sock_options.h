@@ -3,8 +3,11 @@
 #ifndef NETSTACK_TCP_TCP_SOCK_OPTIONS_H_
 #define NETSTACK_TCP_TCP_SOCK_OPTIONS_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 
+#include "netstack/tcp/tcp_congestion.h"
 #include "netstack/tcp/tcp_state.h"
 #include "runtime/base/time.h"
 
@@ -21,7 +24,10 @@ enum class TcpSockOption : uint8_t {
   kReceiveBuffer,  // SO_RCVBUF: bytes
   kSendBuffer,     // SO_SNDBUF: bytes
   kMaxPacingRate,  // SO_MAX_PACING_RATE: bytes a second; 0: not paced
+  kFinTimeout,     // TCP_LINGER2: s, at most 120; 0: tcp_fin_timeout
+  kNotSentLowat,   // TCP_NOTSENT_LOWAT: bytes; 0: no bound but the buffer's
 };
+inline constexpr size_t kTcpSockOptions = 10;
 
 // SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT, and what Linux has for them. Within the bounds of
 // Linux: times from 1 to 32767, the count from 1 to 127.
@@ -33,6 +39,13 @@ struct TcpKeepAlive {
   bool valid() const {
     return idle_s >= 1 && idle_s <= 32767 && interval_s >= 1 && interval_s <= 32767 && count >= 1 && count <= 127;
   }
+};
+
+// What a listener hands on to the connections that it takes: what was set, and nothing else.
+struct TcpInherited {
+  std::optional<uint64_t> options[kTcpSockOptions];
+  std::optional<TcpKeepAlive> keepalive;
+  std::optional<TcpCongestionControl> congestion;
 };
 
 // TCP_INFO: what both stacks know. Times that were not measured are 0.
@@ -61,6 +74,8 @@ struct TcpInfo {
   uint32_t lost = 0;
   uint32_t snd_wnd = 0;      // bytes, as the following
   uint32_t notsent_bytes = 0;
+  uint32_t unread_bytes = 0;   // SIOCINQ
+  uint32_t unacked_bytes = 0;  // SIOCOUTQ: not acknowledged, sent or not; a FIN is one
   // Since the connection began.
   uint64_t bytes_sent = 0;  // retransmissions included
   uint64_t bytes_retrans = 0;
@@ -71,8 +86,12 @@ struct TcpInfo {
   uint32_t total_retrans = 0;  // segments
 };
 
-// 0, ENOMEM, or EINVAL: not one of the values above. Buffers are brought within their bounds, as by Linux.
+// Whether it is one of the values above.
+bool TcpOptionValid(TcpSockOption option, uint64_t value);
+// 0, or EINVAL: no such value. Buffers are brought within their bounds, as by Linux.
 int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value);
+// A connection begins with what its listener was told (tcp_create_openreq_child). Before its SYN is answered, for buffers.
+void TcpInherit(TcpSock& sock, const TcpInherited& inherited, Nanos now_ns);
 TcpInfo TcpGetInfo(const TcpSock& sock);
 
 }  // namespace weir::netstack

@@ -123,7 +123,7 @@ bool AckOfFin(TcpSock& sock, Nanos now_ns) {
     case TcpState::kFinWait1:
       sock.state = TcpState::kFinWait2;
       // Nobody will read what the peer may still send, so it gets a bounded time to close.
-      if (sock.orphan) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock.context));
+      if (sock.orphan) TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock));
       return true;
     case TcpState::kClosing:
       TcpEnterTimeWait(sock, now_ns);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_delack.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
@@ -105,7 +106,10 @@ void TcpTimerFired(runtime::Timer& timer, Nanos now_ns) {
   auto& sock = static_cast<TcpSock&>(timer);
   if (sock.delack_ns <= now_ns) {
     sock.delack_ns = kNever;
-    if (sock.ack_delayed) TcpSendAck(sock, now_ns);
+    if (sock.ack_delayed) {
+      TcpDelackExpired(sock);
+      TcpSendAck(sock, now_ns);
+    }
   }
   if (sock.timer_ns <= now_ns) {
     sock.timer_ns = kNever;

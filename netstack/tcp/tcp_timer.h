@@ -7,7 +7,6 @@
 
 namespace weir::netstack {
 
-inline constexpr Nanos kTcpDelayedAck = 40 * kMillisecond;  // TCP_DELACK_MIN
 inline constexpr Nanos kTcpTimeWait = 60 * kSecond;         // 2 MSL, with Linux's TCP_TIMEWAIT_LEN
 inline constexpr uint8_t kTcpSynRetries = 6;                // tcp_syn_retries
 inline constexpr uint8_t kTcpSynAckRetries = 5;             // tcp_synack_retries

@@ -10,6 +10,7 @@
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
@@ -42,7 +43,10 @@ runtime::Frame* AllocToSend(TcpSock& sock) {
 size_t SendRoom(const TcpSock& sock) {
   const auto queued = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una);
   const uint32_t limit = sock.snd.buffer;
-  return queued < limit && sock.send_queue.count() < MaxSendFrames(sock) ? limit - queued : 0;
+  if (queued >= limit || sock.send_queue.count() >= MaxSendFrames(sock)) return 0;
+  const auto unsent = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt);
+  const uint32_t lowat = TcpNotSentLowat(sock);
+  return unsent < lowat ? std::min(limit - queued, lowat - unsent) : 0;
 }
 
 void AppendToSendQueue(TcpSock& sock, runtime::Frame* frame, std::span<const std::byte> bytes) {
@@ -337,7 +341,7 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
     return;
   }
   if (sock.state == TcpState::kFinWait2) {
-    TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock.context));
+    TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock));
   }
   TcpShutdown(sock);
 }

@@ -6,6 +6,7 @@
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_sack.h"
 #include "netstack/tcp/tcp_timestamps.h"
 
@@ -38,9 +39,10 @@ DropReason Challenge(TcpSock& sock, Nanos now_ns) {
   return DropReason::kTcpChallengeAck;
 }
 
-// The SYN of the connection again, before ours was acknowledged.
+// The SYN of the connection again, before ours was acknowledged (tcp_check_req).
 bool IsOwnSyn(const TcpSock& sock, const TcpSegment& segment) {
-  return sock.state == TcpState::kSynReceived && segment.seq == sock.rcv.irs;
+  return sock.state == TcpState::kSynReceived && segment.seq == sock.rcv.irs && segment.has(kTcpSyn) &&
+         !segment.has(kTcpAck) && !segment.has(kTcpRst) && !segment.has(kTcpFin);
 }
 
 // RFC 5961 §3.2: only the very next number resets. A peer that has been told of data behind a hole may count from the
@@ -57,15 +59,24 @@ bool IsExactReset(const TcpSock& sock, const TcpSegment& segment) {
 }  // namespace
 
 DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  // Fifth, its first sentence: without ACK, drop. Differs from RFC 9293 as Linux does, in that it comes first: else such a
+  // segment, which no TCP sends, would be answered where it is out of the window (tcp_rcv_state_process).
+  if (!segment.has(kTcpAck) && !segment.has(kTcpRst) && !segment.has(kTcpSyn)) return DropReason::kTcpNoAck;
   // RFC 7323 §5.3, R1: an old timestamp; a reset is exempt (§5.2). A SYN gets its challenge ACK below.
   if (!segment.has(kTcpRst) && !segment.has(kTcpSyn) && TcpPawsReject(sock, segment, now_ns)) {
     if (TcpSendDupack(sock, segment, now_ns)) TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
     return DropReason::kTcpPaws;
   }
+  // Before its number is looked at, which data with it may bring into the window (RFC 7413 §4.2.2).
+  if (IsOwnSyn(sock, segment)) {
+    if (!TcpOowRateLimited(sock, now_ns)) TcpSendSyn(sock, now_ns);  // our SYN and ACK were lost
+    return DropReason::kTcpDuplicate;
+  }
   // First: the sequence number.
   if (!Acceptable(sock, segment)) {
     if (segment.has(kTcpRst)) return DropReason::kTcpOutOfWindow;
-    if (segment.has(kTcpSyn) && !IsOwnSyn(sock, segment)) return Challenge(sock, now_ns);
+    const bool synchronized = sock.state != TcpState::kSynReceived;
+    if (segment.has(kTcpSyn) && synchronized) return Challenge(sock, now_ns);
     // An old segment, a keepalive or a window probe: answer with where we are.
     if (TcpSendDupack(sock, segment, now_ns)) TcpDsackSet(sock, segment.seq, OldEnd(sock, segment));
     if (segment.end() <= sock.rcv.nxt) return DropReason::kTcpDuplicate;
@@ -84,13 +95,13 @@ DropReason TcpValidateIncoming(TcpSock& sock, const TcpSegment& segment, Nanos n
   }
   // Fourth: SYN in the window (RFC 5961 §4.2): a challenge ACK, whatever its number.
   if (segment.has(kTcpSyn)) {
-    if (sock.listener == nullptr || sock.state != TcpState::kSynReceived || sock.fast_open.pending) return Challenge(sock, now_ns);
+    const bool half_open = sock.listener != nullptr && sock.state == TcpState::kSynReceived && !sock.fast_open.pending;
+    if (!half_open) return Challenge(sock, now_ns);
     // SYN-RECEIVED after a passive OPEN: back to LISTEN. The peer has begun anew.
     TcpDone(sock, ECONNRESET);
     return DropReason::kTcpReset;
   }
-  // Fifth, its first sentence: without ACK, drop.
-  return segment.has(kTcpAck) ? DropReason::kConsumed : DropReason::kTcpNoAck;
+  return DropReason::kConsumed;
 }
 
 }  // namespace weir::netstack

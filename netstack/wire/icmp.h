@@ -13,6 +13,8 @@ inline constexpr uint8_t kIcmpRedirect = 5;
 inline constexpr uint8_t kIcmpEchoRequest = 8;
 inline constexpr uint8_t kIcmpTimeExceeded = 11;
 inline constexpr uint8_t kIcmpParameterProblem = 12;
+inline constexpr uint8_t kIcmpTimestamp = 13;
+inline constexpr uint8_t kIcmpTimestampReply = 14;
 
 // Of kIcmpUnreachable.
 inline constexpr uint8_t kIcmpCodeNetUnreachable = 0;
@@ -32,6 +34,8 @@ inline constexpr uint8_t kIcmpCodeReassemblyTimeExceeded = 1;
 // Type, code, checksum, and four bytes that depend on the type.
 inline constexpr size_t kIcmpHeader = 8;
 inline constexpr size_t kIcmpChecksumOffset = 2;
+// The same with three times: of sending, of receiving, of sending back.
+inline constexpr size_t kIcmpTimestampSize = kIcmpHeader + 12;
 
 }  // namespace weir::netstack
 

@@ -76,6 +76,9 @@ TEST(Arp, WhatIsNotTaken) {
       {"multicast sender", {.sender_mac = {1, 0, 0x5e, 0, 0, 1}}, DropReason::kArpMalformed},
       {"broadcast sender", {.sender_mac = kBroadcast}, DropReason::kArpMalformed},
       {"no sender", {.sender_mac = {}}, DropReason::kArpMalformed},
+      {"from loopback", {.sender_ip = 0x7f000001}, DropReason::kArpMalformed},
+      {"from a group", {.sender_ip = 0xe0000001}, DropReason::kArpMalformed},
+      {"from everybody", {.sender_ip = 0xffffffff}, DropReason::kArpMalformed},
       {"for 0.0.0.0", {.target_ip = 0}, DropReason::kArpNotForUs},
       {"for everybody", {.target_ip = 0xffffffff}, DropReason::kArpNotForUs},
   };

@@ -69,6 +69,23 @@ class ForwardTest : public ::testing::Test {
   std::optional<netstack::Inet> inet_;
 };
 
+// RFC 1812 §5.2.4.1: the route records the address that the next hop sees.
+TEST_F(ForwardTest, RecordRoute) {
+  Start();
+  const auto packet = [](std::initializer_list<uint8_t> bytes, uint8_t ttl) {
+    Bytes options;
+    for (uint8_t byte : bytes) options.push_back(std::byte{byte});
+    return Ipv4({.destination = kFarIp, .ttl = ttl, .options = options},
+                Udp(4000, 7, Text("hello"), {.destination = kFarIp}));
+  };
+  EXPECT_STREQ("kConsumed", Name(Receive(Ethernet({}, packet({7, 7, 4, 0, 0, 0, 0, 0}, 9)))));
+  EXPECT_EQ(Ethernet({.destination = kFarMac, .source = kRightMac}, packet({7, 7, 8, 10, 0, 1, 1, 0}, 8)), Sent(1));
+  EXPECT_STREQ("kConsumed", Name(Receive(Ethernet({}, packet({7, 7, 8, 1, 2, 3, 4, 0}, 9)))));
+  EXPECT_EQ(Ethernet({.destination = kFarMac, .source = kRightMac}, packet({7, 7, 8, 1, 2, 3, 4, 0}, 8)), Sent(1));
+  EXPECT_STREQ("kIpOptions", Name(Receive(Ethernet({}, packet({7, 7, 3, 0, 0, 0, 0, 0}, 9)))));
+  EXPECT_FALSE(Sent(0).empty());  // the source is told
+}
+
 // The packet arrives as it was sent, but for TTL and link; the header's checksum is right for every TTL.
 TEST_F(ForwardTest, Ipv4) {
   Start();

@@ -153,7 +153,7 @@ TEST(Icmp, WhatIsNotAnswered) {
   InetTestHost host;
   host.Learn();
   for (int type = 0; type < 256; ++type) {
-    if (type == 8) continue;
+    if (type == 8 || type == 13) continue;
     host.Receive(Ethernet({}, Ipv4({.protocol = 1}, IcmpEcho(static_cast<uint8_t>(type), 1, 1, Filler(30)))));
     const bool error = type == 3 || type == 11 || type == 12;  // icmp_error_test.cc
     const DropReason other = type == 5 ? DropReason::kIcmpRedirect : DropReason::kIcmpType;
@@ -177,6 +177,18 @@ TEST(Icmp, ProtocolUnreachableQuotes) {
   EXPECT_EQ("icmp protocol-unreachable 10.0.0.1 > 10.0.0.2 quotes 74 bytes", Describe(error));
   const View quote = error.payload_bytes();
   EXPECT_EQ(packet, Bytes(quote.begin(), quote.end()));
+}
+
+// RFC 1122 §3.2.2, RFC 1812 §4.3.2.5: the packet's type of service, with the precedence of internetwork control.
+TEST(Icmp, TypeOfServiceOfErrors) {
+  InetTestHost host;
+  host.Learn();
+  for (int tos = 0; tos < 256; ++tos) {
+    host.Receive(Ethernet({}, Ipv4({.tos = static_cast<uint8_t>(tos)}, Udp(4000, 9, {}))));
+    host.Advance(kMillisecond);
+    ASSERT_TRUE(host.has_sent());
+    EXPECT_EQ((tos & 0x1e) | 0xc0, std::to_integer<int>(host.TakeSent().frame[15])) << tos;
+  }
 }
 
 TEST(Icmp, PortUnreachableQuotesAtMost576Bytes) {

@@ -33,13 +33,14 @@ class TcpOptionsTest : public ::testing::TestWithParam<bool> {
     EXPECT_TRUE(accepted.ok()) << accepted.status();
     if (accepted.ok()) stream = *std::move(accepted);
   }
-  // Runs `body` with both ends of a connection.
-  void Run(const Body& body) {
+  // Runs `body` with both ends of a connection, whose listener `prepare` has seen.
+  void Run(const Body& body, const std::function<void(TcpListener&)>& prepare = [](TcpListener&) {}) {
     auto connect = [&]() -> Task<void> {
       absl::StatusOr<TcpListener> listener =
           TcpListener::Listen(world_->stack(/*server=*/true), {world_->ip(/*server=*/true, /*v6=*/false), 0});
       EXPECT_TRUE(listener.ok()) << listener.status();
       if (!listener.ok()) co_return;
+      prepare(*listener);
       TcpStream server;
       AsyncScope scope(co_await CurrentContext());
       scope.Spawn(AcceptOne(*listener, server));
@@ -74,6 +75,10 @@ TEST_P(TcpOptionsTest, AreTaken) {
     EXPECT_TRUE(client.SetSendBuffer(100'000).ok());
     EXPECT_TRUE(client.SetMaxPacingRate(1'000'000'000).ok());
     EXPECT_TRUE(client.SetMaxPacingRate(0).ok());
+    EXPECT_TRUE(client.SetFinTimeout(30).ok());
+    EXPECT_TRUE(client.SetFinTimeout(0).ok());
+    EXPECT_TRUE(client.SetNotSentLowat(16384).ok());
+    EXPECT_TRUE(client.SetNotSentLowat(0).ok());
     EXPECT_TRUE(client.SetCongestion("reno").ok());  // which every user may have
     co_return;
   });
@@ -87,6 +92,7 @@ TEST_P(TcpOptionsTest, BadValuesAreRefused) {
     Refused(client.SetKeepAlive(TcpKeepAlive{.count = 128}), kInvalid, "EINVAL");
     Refused(client.SetUserTimeout(1u << 31), kInvalid, "EINVAL");
     Refused(client.SetLinger(1), kInvalid, "EINVAL");
+    Refused(client.SetFinTimeout(1u << 31), kInvalid, "EINVAL");
     Refused(client.SetCongestion("no_such"), absl::StatusCode::kNotFound, "ENOENT");
     co_return;
   });
@@ -136,6 +142,53 @@ TEST_P(TcpOptionsTest, LingerZeroResets) {
       }
     });
   }
+}
+
+// What is set on a listener is set on what it accepts (tcp_create_openreq_child).
+TEST_P(TcpOptionsTest, AreInherited) {
+  const auto prepare = [](TcpListener& listener) {
+    EXPECT_TRUE(listener.SetLinger(0).ok());
+    EXPECT_TRUE(listener.SetNoDelay(true).ok());
+    EXPECT_TRUE(listener.SetKeepAlive(TcpKeepAlive{.idle_s = 10, .interval_s = 2, .count = 3}).ok());
+    EXPECT_TRUE(listener.SetReceiveBuffer(100'000).ok());
+    EXPECT_TRUE(listener.SetUserTimeout(5000).ok());
+    EXPECT_TRUE(listener.SetCongestion("reno").ok());
+    constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+    Refused(listener.SetUserTimeout(1u << 31), kInvalid, "EINVAL");
+    Refused(listener.SetKeepAlive(TcpKeepAlive{.count = 128}), kInvalid, "EINVAL");
+    Refused(listener.SetCongestion("no_such"), absl::StatusCode::kNotFound, "ENOENT");
+  };
+  Run(
+      [](TcpStream& client, TcpStream& server) -> Task<void> {
+        const uint32_t before = server.Info()->segs_out;
+        for (int i = 0; i < 10; ++i) {
+          EXPECT_TRUE((co_await SendText(server, "0123456789")).ok());
+          EXPECT_TRUE((co_await Sleep(std::chrono::milliseconds(1))).ok());
+        }
+        EXPECT_EQ((co_await RecvText(client, 100))->size(), 100u);
+        EXPECT_LE(10u, server.Info()->segs_out - before);
+        server.Close();
+        Refused((co_await RecvText(client, 1)).status(), absl::StatusCode::kAborted, "ECONNRESET");
+      },
+      prepare);
+}
+
+// SIOCINQ and SIOCOUTQ.
+TEST_P(TcpOptionsTest, InfoTellsOfWhatIsQueued) {
+  Run([](TcpStream& client, TcpStream& server) -> Task<void> {
+    EXPECT_TRUE((co_await SendText(client, std::string(5000, 'a'))).ok());
+    EXPECT_TRUE((co_await Sleep(std::chrono::milliseconds(100))).ok());
+    EXPECT_EQ(server.Info()->unread_bytes, 5000u);
+    EXPECT_EQ(client.Info()->unacked_bytes, 0u);
+    EXPECT_EQ((co_await RecvText(server, 5000))->size(), 5000u);
+    EXPECT_EQ(server.Info()->unread_bytes, 0u);
+    // Nobody reads; in the end neither side takes any more.
+    const std::string much(64 << 10, 'b');
+    while ((co_await WithTimeout(SendText(client, much), std::chrono::milliseconds(100))).ok()) {
+    }
+    EXPECT_LT(0u, client.Info()->unacked_bytes);
+    EXPECT_LT(0u, server.Info()->unread_bytes);
+  });
 }
 
 // RFC 9293 §3.7.4: pieces that follow a small one arrive together, unless SetNoDelay. What is in flight is answered late,

@@ -71,20 +71,64 @@ TEST(BlindSyn, IsQuestionedTwiceASecond) {
   EXPECT_EQ(TcpState::kEstablished, t.sock().state);
 }
 
+// RFC 5961 §3.2, §4.2: with other flags beside, which scanners send, RST and SYN are what they are.
+TEST(BlindReset, WithOtherFlags) {
+  for (const char* flags : {"SR", "SRF", "SRFPA", "RF"}) {
+    TcpTrace t;
+    t.Establish();
+    t.In (0, absl::StrCat(flags, " 1000:1000 ack 1 win 65535"));
+    EXPECT_EQ(DropReason::kTcpChallengeAck, t.last()) << flags;
+    t.Out(0, "A  1:1 ack 1");
+    t.In (1, absl::StrCat(flags, " 1:1 ack 1 win 65535"));
+    EXPECT_EQ(ECONNRESET, t.sock().error) << flags;
+  }
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "SF 1:1 win 65535");
+  t.Out(0, "A  1:1 ack 1");
+  EXPECT_EQ(TcpState::kEstablished, t.sock().state);
+}
+
+// RFC 5961 §5.2: an ACK from before our first byte is of no segment of ours, however large the window: its FIN is not
+// taken (tcp_ack, which counts from bytes_acked).
+TEST(BlindData, FromBeforeOurFirstByte) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "FA 1:1 ack 0 win 65535");
+  EXPECT_EQ(DropReason::kTcpOldAck, t.last());
+  t.Out(0, "A  1:1 ack 1");
+  EXPECT_EQ(TcpState::kEstablished, t.sock().state);
+}
+
+// Linux: no TCP sends a segment without ACK once it has our SYN; it gets no answer, wherever it lies.
+TEST(BlindData, WithoutAck) {
+  TcpTrace t;
+  t.Establish();
+  for (const char* segment : {"P 1:4", "F 1:1", "PU 900000:900000", "P -10:-5", "U 1:1"}) {
+    t.In (0, segment);
+    EXPECT_EQ(DropReason::kTcpNoAck, t.last()) << segment;
+  }
+}
+
 // RFC 5961 §5.2: data whose acknowledgment is from no part of this conversation.
 TEST(BlindData, IsNotTakenAndQuestionedTwiceASecond) {
   TcpTrace t;
   t.Establish({.window = 1000});
-  t.In (0,   "PA 1:101 ack -1000 win 1000");  // SND.UNA - MAX.SND.WND is 1 - 1000: just below
+  for (int sent = 0; sent < 2000; sent += 1000) {
+    t.Send(1000);
+    t.Out(0, absl::StrCat("PA ", 1 + sent, ":", 1001 + sent, " ack 1"));
+    t.In (0, absl::StrCat("A  1:1 ack ", 1001 + sent, " win 1000"));
+  }
+  t.In (1,   "PA 1:101 ack 1000 win 1000");  // SND.UNA - MAX.SND.WND is 2001 - 1000: just below
   EXPECT_EQ(DropReason::kTcpOldAck, t.last());
-  t.Out(0,   "A  1:1 ack 1");
-  t.In (10,  "PA 1:101 ack 2 win 1000");
+  t.Out(1,   "A  2001:2001 ack 1");
+  t.In (10,  "PA 1:101 ack 2002 win 1000");
   EXPECT_EQ(DropReason::kTcpUnsentAck, t.last());
   t.In (600, "PA 1:101 ack 2000000 win 1000");
-  t.Out(600, "A  1:1 ack 1");
+  t.Out(600, "A  2001:2001 ack 1");
   EXPECT_EQ(0u, t.sock().rcv.queued);
-  t.In (700, "PA 1:101 ack -999 win 1000");
-  t.Out(740, "A  1:1 ack 101");
+  t.In (700, "PA 1:101 ack 1001 win 1000");
+  t.Out(740, "A  2001:2001 ack 101");
   t.Read(100);
 }
 

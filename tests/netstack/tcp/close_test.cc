@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "netstack/tcp/tcp_sock_options.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {
@@ -185,6 +186,20 @@ TEST(Close, FinWait2OfAnOrphanEnds) {
   t.ExpectGone();
   t.In (60010, "FA 1:1 ack 2 win 65535");
   t.Out(60010, "R  2:2");
+}
+
+// TCP_LINGER2 instead of tcp_fin_timeout.
+TEST(Close, FinWait2OfItsOwnTime) {
+  TcpTrace t;
+  t.Establish();
+  ASSERT_EQ(0, TcpSetOption(t.sock(), netstack::TcpSockOption::kFinTimeout, 5));
+  t.Close();
+  t.Out(0, "FA 1:1 ack 1");
+  t.In (1, "A  1:1 ack 2 win 65535");
+  t.Quiet(5000);
+  EXPECT_EQ(1u, t.tcp().sockets);
+  t.Quiet(5002);
+  t.ExpectGone();
 }
 
 TEST(Close, FinWait2BecomesAnOrphansLater) {

@@ -122,6 +122,16 @@ TEST(Ecn, TheReceiver) {
   t.Read(500);
 }
 
+// RFC 3168 §6.1.1: a SYN with ECT or CE has been through a box that knows nothing of ECN (tcp_ecn_create_request).
+TEST(Ecn, NotAgreedToByAMarkedSyn) {
+  for (const char* bits : {"1", "2", "3"}) {
+    TcpTrace t({.host = WithEcn(1)});
+    t.Listen(80);
+    t.In (0, absl::StrCat("SEW 0:0 win 65535 ecn ", bits, " <mss 1460>"));
+    t.Out(0, "SA 0:0 ack 1 <mss 1460>");
+  }
+}
+
 TEST(Ecn, NothingWithoutAgreement) {
   TcpTrace t;
   t.Establish();

@@ -176,6 +176,24 @@ TEST(PassiveOpen, LostSynAndAckLeavesThreeSeconds) {
   t.Out(4001, "PA 1:11 ack 1");
 }
 
+// RFC 9293 §3.10.7.4, first: only the SYN itself is answered by the SYN and ACK again, anything else that is out of the
+// window by an ACK (tcp_check_req).
+TEST(PassiveOpen, OutOfTheWindowInSynReceived) {
+  TcpTrace t;
+  t.Listen(80);
+  t.In (0,    "S  0:0 win 65535 <mss 1460>");
+  t.Out(0,    "SA 0:0 ack 1 <mss 1460>");
+  t.In (100,  "S  0:0 win 65535 <mss 1460>");
+  t.Out(100,  "SA 0:0 ack 1 <mss 1460>");
+  t.In (700,  "A  100000:100000 ack 1 win 65535");
+  t.Out(700,  "A  1:1 ack 1");
+  t.Out(1000, "SA 0:0 ack 1 <mss 1460>");
+  t.In (1300, "SA 0:0 ack 1 win 65535 <mss 1460>");
+  t.Out(1300, "A  1:1 ack 1");
+  t.In (1400, "A  1:1 ack 1 win 65535");
+  t.Accept();
+}
+
 // RFC 9293 §3.10.7.4, fifth, SYN-RECEIVED: an unacceptable ACK is answered by RST with its number.
 TEST(PassiveOpen, WrongAckInSynReceived) {
   TcpTrace t;
@@ -233,7 +251,7 @@ TEST(Listen, WhatIsNoSyn) {
   t.In (0, "SF  5:5");
   EXPECT_EQ(DropReason::kTcpBadFlags, t.last());
   t.In (0, "SR  5:5");
-  EXPECT_EQ(DropReason::kTcpBadFlags, t.last());
+  EXPECT_EQ(DropReason::kTcpReset, t.last());
   EXPECT_EQ(0u, t.tcp().sockets);
 }
 
@@ -396,7 +414,7 @@ TEST(SimultaneousOpen, WithOptions) {
   EXPECT_TRUE(t.sock().sack.ok);
   EXPECT_EQ(2, t.sock().snd.wscale);
   EXPECT_EQ(1388u, t.sock().snd.mss);
-  t.In (3, "A  11:21 ack 1 win 1000");
+  t.In (3, "A  11:21 ack 1 win 1000 <ts 7 ecr 1>");
   t.Out(3, "A  1:1   ack 1 <sack 11:21>");
   EXPECT_EQ(4000u, t.sock().snd.wnd);
 }
@@ -414,8 +432,8 @@ TEST(SimultaneousOpen, TheCrossingSynAgain) {
   t.In (501,  "SA 0:0 ack 1 win 65535 <mss 1460>");
   t.Out(501,  "A  1:1 ack 1");
   EXPECT_EQ(TcpState::kEstablished, t.sock().state);
-  t.In (502,  "SA 0:0 ack 1 win 65535 <mss 1460>");  // it did not get the ACK
-  t.Out(502,  "A  1:1 ack 1");
+  t.In (1502, "SA 0:0 ack 1 win 65535 <mss 1460>");  // it did not get the ACK
+  t.Out(1502, "A  1:1 ack 1");
   t.Quiet(3000);
 }
 

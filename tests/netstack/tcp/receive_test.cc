@@ -79,6 +79,52 @@ TEST(Receive, TheFirstSegmentsAreAcknowledgedAtOnce) {
   t.Out(60, "A 1:1 ack 171");
 }
 
+// Linux's ato: an ACK that waited for nothing makes the next one wait longer, up to a round trip and 200 ms; segments that
+// follow each other closely bring it back.
+TEST(Receive, TheDelayOfAcksIsLearnt) {
+  TcpTrace t;
+  t.Establish({.rtt = 500});
+  t.In (1000, "A 1:101   ack 1 win 65535");
+  t.Out(1040, "A 1:1     ack 101");
+  t.In (1100, "A 101:201 ack 1 win 65535");
+  t.Out(1180, "A 1:1     ack 201");
+  t.In (1300, "A 201:301 ack 1 win 65535");
+  t.Out(1460, "A 1:1     ack 301");
+  t.In (1700, "A 301:401 ack 1 win 65535");
+  t.Out(1900, "A 1:1     ack 401");
+  for (int i = 0; i < 8; ++i) {
+    t.In(2000 + i, "A " + std::to_string(401 + 10 * i) + ":" + std::to_string(411 + 10 * i) + " ack 1 win 65535");
+  }
+  t.Out(2200, "A 1:1      ack 481");
+  t.Read(480);
+}
+
+// Not longer than the round trip: the peer waits for it (RFC 6298 §2.4 lets its timeout be short).
+TEST(Receive, TheDelayOfAcksIsARoundTripAtMost) {
+  TcpTrace t;
+  t.Establish({.rtt = 60});
+  t.In (100, "A 1:101   ack 1 win 65535");
+  t.Out(140, "A 1:1     ack 101");
+  t.In (200, "A 101:201 ack 1 win 65535");
+  t.Out(260, "A 1:1     ack 201");
+  t.In (300, "A 201:301 ack 1 win 65535");
+  t.Out(360, "A 1:1     ack 301");
+  t.Read(300);
+}
+
+// RFC 5681 §4.1: a peer that was silent for a timeout begins with a small window again, which wants its ACKs soon.
+TEST(Receive, AcksAreQuickAfterASilence) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0,    "A 1:101   ack 1 win 65535");
+  t.Out(40,   "A 1:1     ack 101");
+  t.In (5000, "A 101:201 ack 1 win 65535");
+  t.Out(5000, "A 1:1     ack 201");
+  t.In (5010, "A 201:301 ack 1 win 65535");
+  t.Out(5010, "A 1:1     ack 301");
+  t.Read(300);
+}
+
 TEST(Receive, OutOfOrder) {
   TcpTrace t;
   t.Establish();

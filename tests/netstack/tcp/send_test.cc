@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "netstack/tcp/tcp_sock_options.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "tests/support/tcp_trace.h"
 
@@ -143,17 +144,17 @@ TEST(ZeroWindow, StaysClosedForHoursAndTheUpdateIsLost) {
   int probes = 0;
   while (at < 6 * 3600 * 1000.0) {
     at += interval;
-    t.Out(at,     "A 0:0 ack 1");
-    t.In (at + 1, "A 1:1 ack 1 win 0");
+    ASSERT_EQ(1u, t.Drain(at + 10).size()) << at;  // the wheel rounds up, by microseconds each time
+    t.In(at + 11, "A 1:1 ack 1 win 0");
     interval = std::min(2 * interval, 120000.0);
     ++probes;
   }
   EXPECT_GE(200, probes);  // one in two minutes
   EXPECT_EQ(0, t.sock().error);
   at += interval;
-  t.Out(at,     "A  0:0   ack 1");
-  t.In (at + 1, "A  1:1   ack 1 win 1000");
-  t.Out(at + 1, "PA 1:101 ack 1");
+  ASSERT_EQ(1u, t.Drain(at + 10).size());
+  t.In (at + 11, "A  1:1   ack 1 win 1000");
+  t.Out(at + 11, "PA 1:101 ack 1");
 }
 
 TEST(ZeroWindow, ProbesNobodyAnswers) {
@@ -201,6 +202,29 @@ TEST(ZeroWindow, ShrunkWhileDataIsInFlight) {
   t.Out(600, "PA 1:1001 ack 1");
   t.In (601, "A  1:1 ack 1001 win 1000");
   t.Quiet(5000);
+}
+
+// TCP_NOTSENT_LOWAT: what was not sent yet is bounded by itself, and who waits is woken by the sending.
+TEST(Send, WhatWasNotSentIsBound) {
+  TcpTrace t;
+  t.Establish({.window = 0});
+  ASSERT_EQ(0, TcpSetOption(t.sock(), netstack::TcpSockOption::kNotSentLowat, 3000));
+  t.host().Turn();
+  const Bytes bytes = Pattern(0, 10'000);
+  const iovec from{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  size_t sent = 0;
+  EXPECT_FALSE(TcpSendmsg(t.sock(), {&from, 1}, &sent));
+  EXPECT_EQ(3000u, sent);
+  EXPECT_FALSE(TcpSendmsg(t.sock(), {&from, 1}, &sent));
+  EXPECT_EQ(3000u, sent);
+  t.host().Turn();
+  t.TakeEvents();
+  t.In(1, "A 1:1 ack 1 win 2000");
+  t.Drain();
+  t.host().Turn();
+  EXPECT_NE(0, t.TakeEvents() & ReadySock::kWritable);
+  EXPECT_FALSE(TcpSendmsg(t.sock(), {&from, 1}, &sent));
+  EXPECT_EQ(3000u + 1460u, sent);
 }
 
 TEST(Send, TheSendBufferIsBound) {

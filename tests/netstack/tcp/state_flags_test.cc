@@ -86,7 +86,8 @@ Outcome ExpectedBefore(Start start, const Flags& f) {
     case Start::kListen:
       if (f.rst) return {state, ""};
       if (f.ack) return {state, "R"};
-      return f.syn ? Outcome{TcpState::kSynReceived, "SA"} : Outcome{state, ""};
+      // Differs from RFC 9293 §3.10.7.2 as Linux does: nothing begins with its end.
+      return f.syn && !f.fin ? Outcome{TcpState::kSynReceived, "SA"} : Outcome{state, ""};
     default:  // SYN-SENT
       if (f.rst) return {f.ack ? TcpState::kClosed : state, ""};
       if (!f.syn) return {state, ""};
@@ -97,16 +98,11 @@ Outcome ExpectedBefore(Start start, const Flags& f) {
 // RFC 9293 §3.10.7.4.
 Outcome Expected(Start start, const Flags& f, bool of_fin) {
   const TcpState state = kStateOf[static_cast<int>(start)];
-  // Differs from RFC 9293 §3.10.7: SYN with FIN or RST is dropped in every state, as no host sends it.
-  if (f.syn && (f.fin || f.rst)) return {state, ""};
   if (start <= Start::kSynSent) return ExpectedBefore(start, f);
   // Second. RFC 1337: not in TIME-WAIT.
   if (f.rst) return {start == Start::kTimeWait ? state : TcpState::kClosed, ""};
-  // Fourth. After an active OPEN, in SYN-RECEIVED, the challenge ACK of RFC 5961 §4 has our SYN.
-  if (f.syn) {
-    if (start == Start::kPassive) return {TcpState::kClosed, ""};
-    return {state, start == Start::kActive ? "SA" : "A"};
-  }
+  // Fourth, with the challenge ACK of RFC 5961 §4.
+  if (f.syn) return start == Start::kPassive ? Outcome{TcpState::kClosed, ""} : Outcome{state, "A"};
   // Fifth. Linux answers a FIN in TIME-WAIT without it, too.
   if (!f.ack) return {state, start == Start::kTimeWait && f.fin ? "A" : ""};
   switch (start) {

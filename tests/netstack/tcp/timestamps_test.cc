@@ -146,7 +146,7 @@ TEST(Paws, TheClockMayWrap) {
   for (int i = 0; i < 10; ++i) {
     t.In (500 * i,      absl::StrCat("A ", 1 + i, ":", 2 + i, " ack 1 win 65535"));
     EXPECT_EQ(DropReason::kConsumed, t.last());
-    t.Out(500 * i + 40, absl::StrCat("A 1:1 ack ", 2 + i));
+    t.Out(500 * i + (i == 0 ? 40 : 0), absl::StrCat("A 1:1 ack ", 2 + i));
   }
   t.Read(10);
 }
@@ -163,7 +163,7 @@ TEST(Paws, OldAgeEndsIt) {
   t.Drain();
   t.In (24.1 * kDay, "A 101:201 ack 1 win 65535 <ts 10 ecr 0>");
   EXPECT_EQ(DropReason::kConsumed, t.last());
-  t.Out(24.1 * kDay + 40, "A 1:1 ack 201 <ts 2082240040 ecr 10>");
+  t.Out(24.1 * kDay, "A 1:1 ack 201 <ts 2082240000 ecr 10>");
   t.Read(200);
 }
 
@@ -217,6 +217,20 @@ TEST(TimeWait, ALaterTimestampOpensANewConnection) {
       t.Out(15, "A 2:2 ack 2");
     }
   }
+}
+
+// RFC 7323 §5.3: a segment that R2 rejects leaves no timestamp (R3 comes after it). A keepalive is from before the window.
+TEST(TsRecent, NotOfASegmentFromBeforeTheWindow) {
+  TcpTrace t;
+  t.Establish({.timestamps = true});
+  t.In (100, "A  1:1 ack 1 win 65535 <ts 100 ecr 0>");
+  const uint32_t recent = t.sock().ts.recent;
+  t.In (200, "A  0:0 ack 1 win 65535 <ts 200 ecr 0>");
+  t.Out(200, "A  1:1 ack 1");
+  EXPECT_EQ(recent, t.sock().ts.recent);
+  t.In (1000, "A 0:1 ack 1 win 65535 <ts 1000 ecr 0>");
+  t.Out(1000, "A 1:1 ack 1");
+  EXPECT_EQ(recent, t.sock().ts.recent);
 }
 
 }  // namespace
