@@ -7,10 +7,13 @@
 //
 // Both verify IP and UDP checksums, work on frames in place and lay them out alike. `per_datagram` is time;
 // `mallocs` is allocations per datagram, which has to be 0 for weir. The ratios are printed at the end.
+//
+// "sockets": each datagram of a burst is for another of 64 sockets, and so resumes another coroutine. "senders": to one
+// socket from 1000 addresses and ports in turn, each from a frame of its own.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <array>
+#include <deque>
 #include <span>
 #include <string>
 #include <utility>
@@ -38,14 +41,32 @@ constexpr uint16_t kPort = 7;
 // Where AF_XDP puts a received frame in its chunk (XDP_PACKET_HEADROOM).
 constexpr uint32_t kRingHeadroom = 256;
 
-packets::Bytes DatagramFrame(size_t payload) {
-  return packets::Ethernet({}, packets::Ipv4({}, packets::Udp(40000, kPort, packets::Filler(payload))));
+struct Traffic {
+  size_t payload = 64;
+  size_t sockets = 1;  // to as many ports, from kPort on
+  size_t senders = 1;  // with an address and a port each
+};
+
+// The frames that differ, in the order in which they come.
+std::vector<packets::Bytes> Frames(const Traffic& traffic, bool corrupt) {
+  std::vector<packets::Bytes> frames;
+  for (size_t i = 0; i < std::max(traffic.sockets, traffic.senders); ++i) {
+    const auto sender = static_cast<uint32_t>(i % traffic.senders);
+    const auto port = static_cast<uint16_t>(kPort + i % traffic.sockets);
+    const packets::Flow flow{.source = packets::kPeerIp + (sender << 8)};
+    const auto from = static_cast<uint16_t>(40000 + sender);
+    const packets::Bytes udp = packets::Udp(from, port, packets::Filler(traffic.payload), flow);
+    frames.push_back(packets::Ethernet({}, packets::Ipv4({.source = flow.source}, udp)));
+    if (corrupt) frames.back().back() ^= std::byte{1};
+  }
+  return frames;
 }
 
-// Every frame of the pool holds the same datagram where the ring would have put it. Neither stack changes its bytes.
-runtime::FramePool::Ptr FilledPool(const packets::Bytes& bytes) {
+// Every frame of the pool holds a datagram where the ring would have put it. Neither stack changes its bytes.
+runtime::FramePool::Ptr FilledPool(const std::vector<packets::Bytes>& frames) {
   runtime::FramePool::Ptr pool = *runtime::FramePool::Create({.frames = 4096});
   for (uint32_t i = 0; i < pool->size(); ++i) {
+    const packets::Bytes& bytes = frames[i % frames.size()];
     std::copy(bytes.begin(), bytes.end(), (*pool)[i].base + kRingHeadroom);
   }
   return pool;
@@ -54,24 +75,33 @@ runtime::FramePool::Ptr FilledPool(const packets::Bytes& bytes) {
 // What both sides are to a benchmark: Turn() takes one burst all the way to the program.
 class WeirSide {
  public:
-  explicit WeirSide(const packets::Bytes& frame)
-      : size_(static_cast<uint32_t>(frame.size())), pool_(FilledPool(frame)),
+  WeirSide(const Traffic& traffic, const std::vector<packets::Bytes>& frames)
+      : size_(static_cast<uint32_t>(frames[0].size())), pool_(FilledPool(frames)),
         inet_(Options(), netstack::TcpSettings(), *pool_, scheduler_.timers()), stack_(inet_, scheduler_),
-        socket_(*UdpSocket::Bind(stack_, {.port = kPort})), scope_(TaskContext{&scheduler_, {}}) {
-    scope_.Spawn(Reader());
+        scope_(TaskContext{&scheduler_, {}}) {
+    // A freed frame is the next one to be taken, so a burst lies in the same 64 frames each time; more senders than
+    // that have their frames here.
+    for (size_t i = 0; traffic.senders > 1 && i < traffic.senders; ++i) kept_.push_back(pool_->Alloc(kRingHeadroom));
+    for (size_t i = 0; i < traffic.sockets; ++i) {
+      sockets_.push_back(*UdpSocket::Bind(stack_, {.port = static_cast<uint16_t>(kPort + i)}));
+    }
+    for (UdpSocket& socket : sockets_) scope_.Spawn(Reader(socket));
     scheduler_.RunReady();
   }
   ~WeirSide() {
     scope_.RequestStop();
     while (scope_.live() > 0) scheduler_.RunReady();
+    for (runtime::Frame* frame : kept_) runtime::Unref(frame);
   }
 
   void Turn() {
     runtime::Frame* burst[kBurst];
-    for (runtime::Frame*& frame : burst) {
-      frame = pool_->Alloc(kRingHeadroom);
-      frame->len = size_;
+    if (kept_.empty()) {
+      for (runtime::Frame*& frame : burst) frame = pool_->Alloc(kRingHeadroom);
+    } else {
+      for (runtime::Frame*& frame : burst) frame = NextKept();
     }
+    for (runtime::Frame* frame : burst) frame->len = size_;
     netstack::ReceiveBurst(inet_, *inet_.ip.interfaces.front(), burst, scheduler_.now_ns());
     stack_.RunWakeups();
     scheduler_.RunReady();
@@ -88,9 +118,16 @@ class WeirSide {
     interface.device.mac.bytes = packets::kHostMac;
     return {.interfaces = {interface}, .secret = {17, 42}};
   }
-  Task<void> Reader() {
+  runtime::Frame* NextKept() {
+    runtime::Frame* frame = kept_[next_kept_];
+    next_kept_ = next_kept_ + 1 == kept_.size() ? 0 : next_kept_ + 1;
+    runtime::Ref(frame);
+    frame->data = frame->base + kRingHeadroom;
+    return frame;
+  }
+  Task<void> Reader(UdpSocket& socket) {
     for (;;) {
-      absl::StatusOr<Datagram> got = co_await socket_.Recvmsg();
+      absl::StatusOr<Datagram> got = co_await socket.Recvmsg();
       if (!got.ok()) co_return;
       ++datagrams_;
       bytes_ += got->data.size();
@@ -104,7 +141,9 @@ class WeirSide {
   runtime::FramePool::Ptr pool_;
   netstack::Inet inet_;
   netstack::InetStack stack_;
-  UdpSocket socket_;
+  std::vector<UdpSocket> sockets_;
+  std::vector<runtime::Frame*> kept_;
+  size_t next_kept_ = 0;
   AsyncScope scope_;
 };
 
@@ -112,7 +151,8 @@ class WeirSide {
 // are none is in "weir": a look at a counter at each.
 class FilteredWeirSide : public WeirSide {
  public:
-  explicit FilteredWeirSide(const packets::Bytes& frame) : WeirSide(frame), filter_(ip(), Rules()) {}
+  FilteredWeirSide(const Traffic& traffic, const std::vector<packets::Bytes>& frames)
+      : WeirSide(traffic, frames), filter_(ip(), Rules()) {}
 
  private:
   static netstack::Filter Rules() {
@@ -128,20 +168,34 @@ class FilteredWeirSide : public WeirSide {
 
 class LwipSide {
  public:
-  explicit LwipSide(const packets::Bytes& frame)
-      : pool_(FilledPool(frame)), host_(packets::kHostMac, packets::kHostIp), sink_(host_, kPort) {
-    for (uint32_t i = 0; i < kBurst; ++i) burst_.emplace_back((*pool_)[i].base + kRingHeadroom, frame.size());
+  LwipSide(const Traffic& traffic, const std::vector<packets::Bytes>& frames)
+      : pool_(FilledPool(frames)), host_(packets::kHostMac, packets::kHostIp) {
+    for (size_t i = 0; i < traffic.sockets; ++i) sinks_.emplace_back(host_, static_cast<uint16_t>(kPort + i));
+    for (size_t i = 0; i < std::max(kBurst, traffic.senders) + kBurst; ++i) {
+      const auto at = static_cast<uint32_t>(i % std::max(kBurst, traffic.senders));
+      frames_.emplace_back((*pool_)[at].base + kRingHeadroom, frames[0].size());
+    }
   }
 
-  void Turn() { host_.Receive(burst_); }
-  uint64_t datagrams() const { return sink_.datagrams(); }
-  uint64_t bytes() const { return sink_.bytes(); }
+  void Turn() {
+    host_.Receive(std::span(frames_).subspan(at_, kBurst));
+    at_ = (at_ + kBurst) % (frames_.size() - kBurst);
+  }
+  uint64_t datagrams() const { return Total(&LwipUdpSink::datagrams); }
+  uint64_t bytes() const { return Total(&LwipUdpSink::bytes); }
 
  private:
+  uint64_t Total(uint64_t (LwipUdpSink::*counter)() const) const {
+    uint64_t total = 0;
+    for (const LwipUdpSink& sink : sinks_) total += (sink.*counter)();
+    return total;
+  }
+
   runtime::FramePool::Ptr pool_;
-  std::vector<std::span<std::byte>> burst_;
   LwipHost host_;
-  LwipUdpSink sink_;
+  std::deque<LwipUdpSink> sinks_;
+  std::vector<std::span<std::byte>> frames_;  // all of them, and the first burst again behind the last
+  size_t at_ = 0;
 };
 
 // What an iteration runs. A function of its own, so that instructions.sh can have callgrind count only this.
@@ -151,19 +205,18 @@ template <typename Side>
 }
 
 template <typename Side>
-bool RefusesCorruption(packets::Bytes frame) {
-  frame.back() ^= std::byte{1};
-  Side side(frame);
+bool RefusesCorruption(const Traffic& traffic) {
+  Side side(traffic, Frames(traffic, /*corrupt=*/true));
   side.Turn();
   return side.datagrams() == 0;
 }
 
-template <typename Side>
+template <typename Side, size_t kSockets = 1, size_t kSenders = 1>
 void Receive(benchmark::State& state) {
   const auto payload = static_cast<size_t>(state.range(0));
-  const packets::Bytes frame = DatagramFrame(payload);
-  if (!RefusesCorruption<Side>(frame)) return state.SkipWithError("a wrong checksum was not noticed");
-  Side side(frame);
+  const Traffic traffic{.payload = payload, .sockets = kSockets, .senders = kSenders};
+  if (!RefusesCorruption<Side>(traffic)) return state.SkipWithError("a wrong checksum was not noticed");
+  Side side(traffic, Frames(traffic, /*corrupt=*/false));
   side.Turn();  // warm
   const uint64_t before = testing::MallocCount(), received = side.datagrams();
   for ([[maybe_unused]] auto _ : state) MeasuredTurn(side);
@@ -179,6 +232,10 @@ void Receive(benchmark::State& state) {
 BENCHMARK(Receive<WeirSide>)->Name("weir")->Arg(64)->Arg(1472);
 BENCHMARK(Receive<FilteredWeirSide>)->Name("weir_filtered")->Arg(64);
 BENCHMARK(Receive<LwipSide>)->Name("lwip")->Arg(64)->Arg(1472);
+BENCHMARK(Receive<WeirSide, 64>)->Name("sockets/weir")->Arg(64);
+BENCHMARK(Receive<LwipSide, 64>)->Name("sockets/lwip")->Arg(64);
+BENCHMARK(Receive<WeirSide, 1, 1000>)->Name("senders/weir")->Arg(64);
+BENCHMARK(Receive<LwipSide, 1, 1000>)->Name("senders/lwip")->Arg(64);
 
 }  // namespace
 }  // namespace weir::bench

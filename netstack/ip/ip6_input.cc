@@ -114,13 +114,13 @@ DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns
   if (header.version != 6) return DropReason::kIpVersion;
   if (frame.len < Ipv6Header::kSize + header.payload_length) return DropReason::kIpTruncated;
   if (IsMartian(inet.ip, header, frame)) return DropReason::kIpMartianSource;
-  const std::span<const std::byte> bytes(frame.data, Ipv6Header::kSize);
   frame.Trim(static_cast<uint32_t>(Ipv6Header::kSize) + header.payload_length);
   if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
     const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});
     if (verdict != DropReason::kConsumed) return verdict;
     header.Parse(frame.data);
   }
+  const std::span<const std::byte> bytes(frame.data, Ipv6Header::kSize);
   frame.Pull(Ipv6Header::kSize);
   IpPacket packet{.frame = frame,
                   .in = in,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "netstack/drop_reason.h"
+#include "netstack/ip/flow_label.h"
 #include "netstack/ip/fragment_id.h"
 #include "netstack/ip/interface.h"
 #include "netstack/ip/local_table.h"
@@ -140,6 +141,7 @@ struct IpContext {
   PathMtuCache path_mtu;
   uint32_t dst_changes = 0;  // of neighbours that went, and of addresses
   FragmentIds fragment_ids;
+  const FlowLabels flow_labels{secret};
   AddressListener* address_listener = nullptr;
   OutcomeCounters outcomes;
   runtime::List<ReadySock, ReadySock> ready;

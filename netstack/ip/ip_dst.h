@@ -25,6 +25,11 @@ inline bool IpDstValid(const IpContext& context, const IpDst& dst) {
 // none, or where the neighbour's link-layer address is not known yet.
 void IpDstLookup(IpContext& context, const IpAddress& destination, Interface* out, IpDst& dst);
 
+// The peer has acknowledged something new: its way is good (sk_dst_confirm).
+inline void IpDstConfirm(const IpContext& context, const IpDst& dst, Nanos now_ns) {
+  if (IpDstValid(context, dst)) NeighbourConfirm(*dst.neighbour, now_ns);
+}
+
 // As IpOutput, for one destination after the other: `dst` is used when it is valid, and else looked up for the next
 // packet. `flow.out` is not looked at, but `scope_id` of the destination. flow.ttl is 0, there is no router alert, and
 // nothing is cut into fragments (ip_queue_xmit).

@@ -6,6 +6,7 @@
 #include "netstack/ip/ip_forward.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/udp/udp_input.h"
+#include "netstack/udp/udp_plain.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/igmp.h"
 #include "netstack/wire/ipv4.h"
@@ -14,14 +15,6 @@
 
 namespace weir::netstack {
 namespace {
-
-// RFC 1122 §3.2.1.3: addresses that must never be a source. Our own as a source is a spoof (the land attack). IGMP
-// comes from 0.0.0.0 where a host or a switch has no address yet (RFC 3376 §4.2.13, RFC 4541 §2.1.1).
-inline bool IsMartianSource(const IpContext& context, uint32_t source, uint8_t protocol) {
-  const uint32_t net = source >> 24;
-  if (net - 1 >= 223 || net == 127) [[unlikely]] return source != 0 || protocol != kProtocolIgmp;
-  return context.local4.Find(source) != nullptr;
-}
 
 // RFC 1122 §3.2.1.8, for a packet with options that was found whole. Source routes are refused (RFC 7126 §4.3, §4.4;
 // Linux: accept_source_route); who made a malformed option is told (§3.2.2.5).
@@ -45,6 +38,7 @@ DropReason LocalInHooks(IpContext& context, IpPacket& packet, Nanos now_ns) {
   const DropReason verdict =
       context.hooks.Run(Hook::kLocalIn, {.frame = packet.frame, .in = &packet.in, .now_ns = now_ns});
   if (verdict != DropReason::kConsumed) return verdict;
+  packet.header = {packet.frame.data, header_size};
   if (packet.is_v4()) {
     Ipv4Header header;
     header.Parse(packet.frame.data);
@@ -87,6 +81,46 @@ inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& he
   return IpLocalDeliver(inet, packet, now_ns);
 }
 
+[[gnu::noinline]] DropReason IpRcvAny(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
+                                      bool link_multicast) {
+  if (frame.len < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpTruncated;
+  Ipv4Header header;
+  header.Parse(frame.data);
+  if (header.version != 4) [[unlikely]] return DropReason::kIpVersion;
+  if (header.header_size < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpHeaderLength;
+  if (frame.len < header.header_size) [[unlikely]] return DropReason::kIpTruncated;
+  if (FoldSum(header.SumHeader(frame.data)) != 0xffff) [[unlikely]] return DropReason::kIpChecksum;
+  if (header.total_length < header.header_size) [[unlikely]] return DropReason::kIpHeaderLength;
+  if (frame.len < header.total_length) [[unlikely]] return DropReason::kIpTruncated;
+  // IGMP comes from 0.0.0.0 where a host or a switch has no address yet (RFC 3376 §4.2.13, RFC 4541 §2.1.1).
+  if (inet.ip.local4.IsMartianSource(header.source)) [[unlikely]] {
+    if (header.source != 0 || header.protocol != kProtocolIgmp) return DropReason::kIpMartianSource;
+  }
+  frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
+  if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
+    const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});
+    if (verdict != DropReason::kConsumed) return verdict;
+    Ipv4Header changed;
+    changed.Parse(frame.data);
+    header = changed;
+  }
+  const std::span<const std::byte> bytes(frame.data, header.header_size);
+  frame.Pull(header.header_size);
+  IpPacket packet{.frame = frame,
+                  .in = in,
+                  .source = IpAddress::V4(header.source),
+                  .destination = IpAddress::V4(header.destination),
+                  .protocol = header.protocol,
+                  .tos = header.tos,
+                  .ttl = header.ttl,
+                  .link_multicast = link_multicast,
+                  .header = bytes};
+  if (bytes.size() > Ipv4Header::kMinSize) [[unlikely]] {
+    if (const DropReason bad = CheckOptions(inet, packet, now_ns); bad != DropReason::kConsumed) return bad;
+  }
+  return IpRcvFinish(inet, packet, header, now_ns);
+}
+
 }  // namespace
 
 IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAddress& destination) {
@@ -127,39 +161,8 @@ DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
 }
 
 DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
-  if (frame.len < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpTruncated;
-  Ipv4Header header;
-  header.Parse(frame.data);
-  if (header.version != 4) [[unlikely]] return DropReason::kIpVersion;
-  if (header.header_size < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpHeaderLength;
-  if (frame.len < header.header_size) [[unlikely]] return DropReason::kIpTruncated;
-  const std::span<const std::byte> bytes(frame.data, header.header_size);
-  if (FoldSum(header.SumHeader(frame.data)) != 0xffff) [[unlikely]] return DropReason::kIpChecksum;
-  if (header.total_length < header.header_size) [[unlikely]] return DropReason::kIpHeaderLength;
-  if (frame.len < header.total_length) [[unlikely]] return DropReason::kIpTruncated;
-  if (IsMartianSource(inet.ip, header.source, header.protocol)) [[unlikely]] return DropReason::kIpMartianSource;
-  frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
-  if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
-    const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});
-    if (verdict != DropReason::kConsumed) return verdict;
-    Ipv4Header changed;
-    changed.Parse(frame.data);
-    header = changed;
-  }
-  frame.Pull(header.header_size);
-  IpPacket packet{.frame = frame,
-                  .in = in,
-                  .source = IpAddress::V4(header.source),
-                  .destination = IpAddress::V4(header.destination),
-                  .protocol = header.protocol,
-                  .tos = header.tos,
-                  .ttl = header.ttl,
-                  .link_multicast = link_multicast,
-                  .header = bytes};
-  if (bytes.size() > Ipv4Header::kMinSize) [[unlikely]] {
-    if (const DropReason bad = CheckOptions(inet, packet, now_ns); bad != DropReason::kConsumed) return bad;
-  }
-  return IpRcvFinish(inet, packet, header, now_ns);
+  const std::optional<DropReason> outcome = UdpRcvPlain(inet.udp, in, frame, now_ns);
+  return outcome.has_value() ? *outcome : IpRcvAny(inet, in, frame, now_ns, link_multicast);
 }
 
 }  // namespace weir::netstack

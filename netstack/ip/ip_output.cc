@@ -27,6 +27,18 @@ Interface* DefaultInterface(IpContext& context, const IpAddress& destination) {
   return context.interfaces.empty() ? nullptr : context.interfaces.front().get();
 }
 
+// Of what `frame` begins with, a transport header or a first fragment's; 0 where there are no ports.
+uint32_t FlowLabel(const runtime::Frame& frame, const IpFlow& flow, const IpContext& context) {
+  const std::byte* at = frame.data;
+  uint8_t protocol = flow.protocol;
+  if (protocol == kNextHeaderFragment) [[unlikely]] {
+    protocol = runtime::LoadU8(at);
+    at += Ipv6FragmentHeader::kSize;
+  }
+  if (protocol != kProtocolTcp && protocol != kProtocolUdp) return 0;
+  return context.flow_labels.Of(flow.source, flow.destination, protocol, runtime::LoadBe32(at));
+}
+
 }  // namespace
 
 IpAddress DestinationOf(const runtime::Frame& frame) {
@@ -79,6 +91,7 @@ void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_
 }
 
 void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
+  const uint32_t flow_label = FlowLabel(frame, flow, out.context);
   uint8_t next = flow.protocol;
   if (flow.router_alert) {
     std::memcpy(frame.Push(kIpv6RouterAlert.size()), kIpv6RouterAlert.data(), kIpv6RouterAlert.size());
@@ -86,6 +99,7 @@ void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
     next = kNextHeaderHopByHop;
   }
   const Ipv6Header header{.traffic_class = flow.tos,
+                          .flow_label = flow_label,
                           .payload_length = static_cast<uint16_t>(frame.len),
                           .next_header = next,
                           .hop_limit = Ttl(flow, out),

@@ -28,14 +28,26 @@ class LocalTable {
 
   // Whose own address or network's broadcast address `ip` is; nullptr: neither.
   const Entry* Find(uint32_t ip) const {
+    if ((last_bits_ >> ip % 64 & 1) == 0) return nullptr;
     for (const Entry& entry : entries_) {
       if (entry.ip == ip) return &entry;
     }
     return nullptr;
   }
+  // Whether packets to `ip` are for this host alone.
+  bool IsLocal(uint32_t ip) const {
+    const Entry* entry = Find(ip);
+    return entry != nullptr && !entry->broadcast;
+  }
+  // RFC 1122 §3.2.1.3: addresses that must never be a source. Our own as a source is a spoof (the land attack).
+  bool IsMartianSource(uint32_t ip) const {
+    const uint32_t net = ip >> 24;
+    return net - 1 >= 223 || net == 127 || Find(ip) != nullptr;
+  }
 
  private:
   std::vector<Entry> entries_;
+  uint64_t last_bits_ = 0;  // bit n: the last six bits of an entry's address are n. Most sources are told apart by it.
 };
 
 }  // namespace weir::netstack

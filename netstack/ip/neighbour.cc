@@ -155,6 +155,18 @@ void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddres
   }
 }
 
+void NeighbourConfirm(Neighbour& neighbour, Nanos now_ns) {
+  if (neighbour.state < NeighbourState::kReachable) return;
+  neighbour.confirmed_ns = now_ns;
+  if (neighbour.state == NeighbourState::kReachable) [[likely]] return;
+  Interface& interface = *neighbour.interface;
+  neighbour.state = NeighbourState::kReachable;
+  neighbour.probes = 0;
+  neighbour.contested = false;
+  interface.neighbours.Prove(neighbour);
+  interface.context.timers.Cancel(neighbour);
+}
+
 void NeighbourContest(Neighbour& neighbour, Nanos now_ns) {
   if (neighbour.state < NeighbourState::kReachable || neighbour.state == NeighbourState::kProbe) return;
   neighbour.state = NeighbourState::kProbe;

@@ -98,6 +98,10 @@ DropReason NeighbourSend(Interface& out, Neighbour& neighbour, runtime::Frame* f
 // `mac` was learnt for the entry; `confirmed` when it answers our own question. Sends what waited (neigh_update).
 void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns);
 
+// A higher layer has seen that what is sent to the neighbour arrives (RFC 4861 §7.3.1): it is REACHABLE, and is not asked
+// (neigh_confirm).
+void NeighbourConfirm(Neighbour& neighbour, Nanos now_ns);
+
 // Somebody claims the entry's address for another MAC, unasked. The one we know is asked whether it is still there, and
 // until it has answered nobody else is believed; when it does not answer the entry goes, and the link is asked anew. An
 // entry that is being asked about is left alone, so that claims cannot make us ask more often than the timer does.

@@ -29,7 +29,8 @@ class NetDevice {
   // 1448-byte segments is 46), rounded up.
   static constexpr size_t kTxQueue = 4096;
 
-  explicit NetDevice(const NetDeviceOptions& options) : options_(options), tx_(kTxQueue) {}
+  explicit NetDevice(const NetDeviceOptions& options)
+      : mac_number_(options.mac.number()), options_(options), tx_(kTxQueue) {}
   NetDevice(const NetDevice&) = delete;
   ~NetDevice() {
     while (!tx_empty()) runtime::Unref(TxPop());
@@ -38,6 +39,7 @@ class NetDevice {
   uint32_t index() const { return options_.index; }
   const std::string& name() const { return options_.name; }
   const MacAddress& mac() const { return options_.mac; }
+  uint64_t mac_number() const { return mac_number_; }
   uint32_t mtu() const { return options_.mtu; }
   const VlanTags& vlan() const { return options_.vlan; }
   bool partial_checksums() const { return options_.partial_checksums; }
@@ -62,6 +64,7 @@ class NetDevice {
   }
 
  private:
+  const uint64_t mac_number_;
   NetDeviceOptions options_;
   runtime::FixedRing<runtime::Frame*> tx_;
 };

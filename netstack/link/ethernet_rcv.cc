@@ -7,7 +7,9 @@
 
 namespace weir::netstack {
 
-DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns) {
+namespace {
+
+[[gnu::noinline]] DropReason EthernetRcvAny(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns) {
   EthernetHeader header;
   if (!header.Parse(frame.bytes())) [[unlikely]] return DropReason::kEthernetTruncated;
   if (header.vlan != in.device.vlan()) [[unlikely]] return DropReason::kEthernetVlan;
@@ -27,13 +29,26 @@ DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos n
   }
 }
 
+}  // namespace
+
+DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns) {
+  // Nearly all of them.
+  if (frame.len >= kEthernetHeader && in.device.vlan().count == 0 &&
+      IsUntaggedFor(frame.data, in.device.mac_number(), kEtherTypeIpv4)) [[likely]] {
+    frame.Pull(kEthernetHeader);
+    return IpRcv(inet, in, frame, now_ns);
+  }
+  return EthernetRcvAny(inet, in, frame, now_ns);
+}
+
 void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns) {
   if (inet.tcp.sockets >= kTcpEarlyDemuxFrom) TcpEarlyDemux(inet.tcp, burst, EthernetHeaderSize(in.device.vlan()));
-  for (size_t i = 0; i < burst.size(); ++i) {
+  runtime::Frame* const* const end = burst.data() + burst.size();
+  for (runtime::Frame* const* at = burst.data(); at != end; ++at) {
     // The headers of the frame after next, while this one is worked on: they were written by another core.
-    if (i + 2 < burst.size()) __builtin_prefetch(burst[i + 2]->data);
-    inet.ip.outcomes.Count(EthernetRcv(inet, in, *burst[i], now_ns));
-    runtime::Unref(burst[i]);
+    if (end - at > 2) __builtin_prefetch(at[2]->data);
+    inet.ip.outcomes.Count(EthernetRcv(inet, in, **at, now_ns));
+    runtime::Unref(*at);
   }
 }
 

@@ -25,6 +25,7 @@
 #include "netstack/tcp/tcp_sock_options.h"
 #include "netstack/udp/datagram.h"
 #include "netstack/udp/udp_options.h"
+#include "netstack/udp/udp_receive_queue.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/time.h"
 #include "runtime/base/unix_address.h"
@@ -209,6 +210,21 @@ class ListenerBackend {
 
 class UdpBackend {
  public:
+  // Whether a datagram is there that TakeWaiting gives without an operation: most are, with others in the same burst.
+  bool datagram_waits() const { return queue_ != nullptr && queue_->ready(); }
+  // Not inline: it would be once more in each coroutine that receives.
+  [[gnu::noinline]] absl::StatusOr<Datagram> TakeWaiting() {
+    absl::StatusOr<Datagram> got(absl::in_place);
+    queue_->PopTo(*got);
+    return got;
+  }
+  // The same into `into`, as many as fit; returns how many.
+  size_t TakeWaiting(std::span<Datagram> into) {
+    size_t count = 0;
+    while (count < into.size() && !queue_->empty()) into[count++] = queue_->Pop();
+    return count;
+  }
+
   virtual bool StartRecv(UdpRecvOp& op) = 0;
   virtual void CancelRecv(UdpRecvOp& op) = 0;
   virtual bool StartSend(UdpSendOp& op) = 0;
@@ -226,6 +242,8 @@ class UdpBackend {
 
  protected:
   ~UdpBackend() = default;
+
+  UdpReceiveQueue* queue_ = nullptr;  // where the backend's datagrams wait; nullptr: elsewhere
 };
 
 class UnixDatagramBackend {

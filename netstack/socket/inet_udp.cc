@@ -17,6 +17,7 @@ int InetUdp::Bind(const Endpoint& local) {
   sock_.on_ready = &OnReady;
   const int error = udp_.Bind(sock_, local);
   bound_ = error == 0;
+  queue_ = &sock_.receive_queue;
   return error;
 }
 
@@ -28,14 +29,14 @@ void InetUdp::OnReady(ReadySock& sock, uint8_t) {
 }
 
 absl::Status InetUdp::TakeError() {
-  const int error = std::exchange(sock_.soft_error, 0);
+  const int error = std::exchange(sock_.receive_queue.error, 0);
   return runtime::ErrnoStatus(error, absl::StrCat("datagrams to ", sock_.remote.ToString()));
 }
 
 // Errors before data: as __skb_try_recv_datagram.
 bool InetUdp::StartRecv(UdpRecvOp& op) {
   WEIR_CHECK(recv_ == nullptr);
-  if (sock_.soft_error != 0) [[unlikely]] {
+  if (sock_.receive_queue.error != 0) [[unlikely]] {
     op.status = TakeError();
     return true;
   }
@@ -43,9 +44,7 @@ bool InetUdp::StartRecv(UdpRecvOp& op) {
     recv_ = &op;
     return false;
   }
-  while (op.count < op.into.size() && !sock_.receive_queue.empty()) {
-    sock_.receive_queue.PopTo(op.into[op.count++]);
-  }
+  op.count = TakeWaiting(op.into);
   return true;
 }
 
@@ -104,7 +103,7 @@ absl::Status InetUdp::SendOne(SendBuffer& buffer, std::span<const iovec> from, c
   const auto failed = [&](int error) {
     return runtime::ErrnoStatus(error, absl::StrCat("cannot send to ", peer.ToString()));
   };
-  if (sock_.soft_error != 0) [[unlikely]] return TakeError();
+  if (sock_.receive_queue.error != 0) [[unlikely]] return TakeError();
   if (peer == Endpoint{}) return failed(EDESTADDRREQ);
   UdpRoute route;
   if (const int error = UdpFindRoute(udp_, sock_, peer, options, &route); error != 0) return failed(error);

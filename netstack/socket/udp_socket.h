@@ -19,6 +19,7 @@
 
 #include "netstack/socket/backend.h"
 #include "netstack/socket/operation.h"
+#include "netstack/socket/ready_operation.h"
 
 namespace weir {
 
@@ -39,6 +40,8 @@ struct UdpRecvTraits {
     if (!op.status.ok()) return std::move(op.status);
     return std::move(op.datagram);
   }
+  static bool Waits(Backend& backend) { return backend.datagram_waits(); }
+  absl::StatusOr<Datagram> TakeWaiting(Backend& backend) { return backend.TakeWaiting(); }
 };
 
 struct UdpRecvBatchTraits : UdpRecvTraits {
@@ -48,6 +51,7 @@ struct UdpRecvBatchTraits : UdpRecvTraits {
     if (!op.status.ok()) return std::move(op.status);
     return op.count;
   }
+  absl::StatusOr<size_t> TakeWaiting(Backend& backend) { return backend.TakeWaiting(into); }
 };
 
 struct UdpSendTraits {
@@ -106,11 +110,11 @@ class UdpSocket {
 
   // The next datagram, where it arrived. One may be empty: it is a datagram of no bytes. Those of a group share their
   // memory with the other members on this host: nothing may be written there.
-  auto Recvmsg() { return netstack::Operation<netstack::UdpRecvTraits>(*backend_, {}); }
+  auto Recvmsg() { return netstack::ReadyOperation<netstack::UdpRecvTraits>(*backend_, {}); }
   // Waits for one, and takes what has come with it, as many as fit; returns how many. `into` is not empty and stays
   // until the operation ends.
   auto RecvBatch(std::span<Datagram> into) {
-    return netstack::Operation<netstack::UdpRecvBatchTraits>(*backend_, {{}, into});
+    return netstack::ReadyOperation<netstack::UdpRecvBatchTraits>(*backend_, {{}, into});
   }
 
   // Sends one datagram to `peer` (none: the one it is connected to), without a copy when `buffer` lies in one frame.

@@ -136,6 +136,7 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   }
   if (TcpWantsToSend(sock)) sock.context.WantOutput(sock);
   if (ack.una_advanced) {
+    IpDstConfirm(sock.context.ip, sock.dst, now_ns);
     TcpSndbufExpand(sock);
     sock.context.ip.Ready(sock, ReadySock::kWritable);
   }

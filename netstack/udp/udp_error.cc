@@ -10,7 +10,7 @@ DropReason UdpErr(UdpTable& table, const TransportError& error, Nanos now_ns) {
   if (!connected) return error.too_big ? DropReason::kConsumed : DropReason::kIcmpIgnored;
   // RFC 1122 §4.2.3.9 says it of TCP, Linux of both: soft errors pass.
   if (!error.hard && !error.too_big) return DropReason::kIcmpIgnored;
-  sock->soft_error = error.error;
+  sock->receive_queue.error = error.error;
   table.ip().Ready(*sock, ReadySock::kError);
   return DropReason::kConsumed;
 }

@@ -5,77 +5,80 @@
 #include "netstack/ip/icmp_output.h"
 #include "netstack/ip/packet_checksum.h"
 #include "netstack/udp/udp_multicast.h"
+#include "netstack/udp/udp_queue_rcv.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/udp.h"
 
 namespace weir::netstack {
 namespace {
 
-// The payload behind the UDP header, with a reference on each frame. The first slice is there even when it is empty.
-inline void AppendPayload(const IpPacket& packet, runtime::FrameChain& data) {
+// Calls queue(UdpSock&), which says whether there was room, for every socket that wants what came in on `in` from
+// `remote` to the group or broadcast address of `local`.
+template <typename Queue>
+DropReason ForEachMember(UdpTable& table, const Interface& in, const Endpoint& local, const Endpoint& remote,
+                         Queue&& queue) {
+  DropReason outcome = DropReason::kUdpNotMember;
+  table.ForEachMatching(local, remote, [&](UdpSock& sock) {
+    if (local.ip.is_multicast() && !UdpIsMember(sock, in, local.ip, remote.ip)) return;
+    const bool queued = queue(sock);
+    if (outcome != DropReason::kConsumed) outcome = queued ? DropReason::kConsumed : DropReason::kUdpQueueFull;
+  });
+  return outcome;
+}
+
+// A datagram in one frame, ready to wait there.
+inline runtime::Frame& WaitInFrame(const IpPacket& packet, Nanos now_ns) {
+  runtime::Frame& frame = packet.frame;
+  frame.Pull(UdpHeader::kSize);
+  frame.Cb<UdpRxCb>() = {.received_ns = now_ns,
+                         .interface = packet.in.index,
+                         .headers = static_cast<uint16_t>(frame.data - packet.header.data()),
+                         .ttl = packet.ttl,
+                         .tos = packet.tos};
+  return frame;
+}
+
+// One that was put together, in its frames: its record, with a reference on each. The first slice is there even when it
+// is empty.
+Datagram RecordOf(const IpPacket& packet, const Endpoint& local, const Endpoint& remote, Nanos now_ns) {
+  Datagram datagram{.peer = remote,
+                    .local = local,
+                    .interface = packet.in.index,
+                    .ttl = packet.ttl,
+                    .tos = packet.tos,
+                    .received_ns = now_ns};
   runtime::Ref(&packet.frame);
-  data.Append(&packet.frame, packet.frame.bytes().subspan(UdpHeader::kSize));
+  datagram.data.Append(&packet.frame, packet.frame.bytes().subspan(UdpHeader::kSize));
   for (runtime::Frame* piece : packet.more) {
-    if (piece->len == 0) [[unlikely]] continue;
+    if (piece->len == 0) continue;
     runtime::Ref(piece);
-    data.Append(piece, piece->bytes());
+    datagram.data.Append(piece, piece->bytes());
   }
-}
-
-size_t PayloadFrames(const IpPacket& packet) {
-  size_t frames = 1;
-  for (const runtime::Frame* piece : packet.more) frames += piece->len != 0;
-  return frames;
-}
-
-// A place in the socket's queue for a datagram of `frames` frames, which the caller fills in; nullptr, and counted, when
-// there is none. The socket is marked ready.
-Datagram* UdpQueueRcv(UdpTable& table, UdpSock& sock, size_t frames) {
-  // The pool's last frames are for receiving and answering; sockets that nobody reads do not get them.
-  const runtime::FramePool& pool = table.ip().pool;
-  Datagram* place = pool.free_count() > pool.size() / 16 ? sock.receive_queue.Append(frames) : nullptr;
-  if (place == nullptr) [[unlikely]] {
-    ++sock.dropped;
-    return nullptr;
-  }
-  table.ip().Ready(sock, ReadySock::kReadable);
-  return place;
-}
-
-inline void FillIn(Datagram& datagram, const IpPacket& packet, const UdpHeader& header, Nanos now_ns) {
-  AppendPayload(packet, datagram.data);
-  datagram.peer = {packet.source, header.source_port, ScopeOf(packet.source, packet.in)};
-  datagram.local = {packet.destination, header.destination_port};
-  datagram.interface = packet.in.index;
-  datagram.ttl = packet.ttl;
-  datagram.tos = packet.tos;
-  datagram.received_ns = now_ns;
+  return datagram;
 }
 
 // To the members of a group, or to everyone.
-[[gnu::noinline]] DropReason UdpRcvGroup(UdpTable& table, const IpPacket& packet, const UdpHeader& header,
-                                         Nanos now_ns) {
-  Datagram datagram;
-  FillIn(datagram, packet, header, now_ns);
-  return UdpDeliverToMembers(table, packet.in, datagram);
+[[gnu::noinline]] DropReason UdpRcvGroup(UdpTable& table, const IpPacket& packet, const Endpoint& local,
+                                         const Endpoint& remote, Nanos now_ns) {
+  if (!packet.more.empty()) return UdpDeliverToMembers(table, packet.in, RecordOf(packet, local, remote, now_ns));
+  runtime::Frame& frame = WaitInFrame(packet, now_ns);
+  return ForEachMember(table, packet.in, local, remote,
+                       [&](UdpSock& sock) { return UdpQueueRcv(table, sock, frame); });
 }
 
 }  // namespace
 
 DropReason UdpDeliverToMembers(UdpTable& table, const Interface& in, const Datagram& datagram) {
-  DropReason outcome = DropReason::kUdpNotMember;
-  const IpAddress& group = datagram.local.ip;
-  table.ForEachMatching(datagram.local, datagram.peer, [&](UdpSock& sock) {
-    if (group.is_multicast() && !UdpIsMember(sock, in, group, datagram.peer.ip)) return;
-    Datagram* place = UdpQueueRcv(table, sock, datagram.data.buffers().size());
-    if (place != nullptr) {
-      *place = {.data = RecvBuffer(datagram.data.Share()), .peer = datagram.peer, .local = datagram.local,
-                .interface = datagram.interface, .ttl = datagram.ttl, .tos = datagram.tos,
-                .received_ns = datagram.received_ns};
-    }
-    if (outcome != DropReason::kConsumed) outcome = place != nullptr ? DropReason::kConsumed : DropReason::kUdpQueueFull;
+  return ForEachMember(table, in, datagram.local, datagram.peer, [&](UdpSock& sock) {
+    return UdpQueueRcv(table, sock,
+                       Datagram{.data = RecvBuffer(datagram.data.Share()),
+                                .peer = datagram.peer,
+                                .local = datagram.local,
+                                .interface = datagram.interface,
+                                .ttl = datagram.ttl,
+                                .tos = datagram.tos,
+                                .received_ns = datagram.received_ns});
   });
-  return outcome;
 }
 
 DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns) {
@@ -89,17 +92,17 @@ DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns) {
   const bool has_checksum = LoadChecksum(frame.data + UdpHeader::kChecksumOffset) != 0;
   if (!has_checksum && !packet.is_v4()) [[unlikely]] return DropReason::kUdpChecksum;  // RFC 8200 §8.1
   if (has_checksum && !TransportChecksumOk(packet, UdpHeader::kChecksumOffset)) [[unlikely]] return DropReason::kUdpChecksum;
-  if (packet.to != IpDestination::kLocal) [[unlikely]] return UdpRcvGroup(table, packet, header, now_ns);
-  UdpSock* sock = table.Lookup({packet.destination, header.destination_port},
-                               {packet.source, header.source_port, ScopeOf(packet.source, packet.in)});
+  const Endpoint local{packet.destination, header.destination_port};
+  const Endpoint remote{packet.source, header.source_port, ScopeOf(packet.source, packet.in)};
+  if (packet.to != IpDestination::kLocal) [[unlikely]] return UdpRcvGroup(table, packet, local, remote, now_ns);
+  UdpSock* sock = table.Lookup(local, remote);
   if (sock == nullptr) [[unlikely]] {
     IcmpSend(table.ip(), packet, IcmpError::kPortUnreachable, 0, now_ns);  // RFC 1122 §4.1.3.1
     return DropReason::kUdpNoSocket;
   }
-  Datagram* place = UdpQueueRcv(table, *sock, PayloadFrames(packet));
-  if (place == nullptr) [[unlikely]] return DropReason::kUdpQueueFull;
-  FillIn(*place, packet, header, now_ns);
-  return DropReason::kConsumed;
+  const bool queued = packet.more.empty() ? UdpQueueRcv(table, *sock, WaitInFrame(packet, now_ns))
+                                          : UdpQueueRcv(table, *sock, RecordOf(packet, local, remote, now_ns));
+  return queued ? DropReason::kConsumed : DropReason::kUdpQueueFull;
 }
 
 }  // namespace weir::netstack

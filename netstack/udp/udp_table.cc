@@ -73,7 +73,15 @@ int UdpTable::Score(const UdpSock& sock, const Endpoint& local, const Endpoint& 
   return sock.local.ip == IpAddress() ? score : score + kFamily;
 }
 
-UdpSock* UdpTable::LookupAmong(const Endpoint& local, const Endpoint& remote) const {
+UdpSock* UdpTable::LookupPacket(const std::byte* ip) const {
+  using runtime::LoadBe16, runtime::LoadBe32;
+  const std::byte* udp = ip + Ipv4Header::kMinSize;
+  return Lookup({IpAddress::V4(LoadBe32(ip + Ipv4Header::kDestinationOffset)),
+                 LoadBe16(udp + UdpHeader::kDestinationPortOffset)},
+                {IpAddress::V4(LoadBe32(ip + Ipv4Header::kSourceOffset)), LoadBe16(udp)});
+}
+
+UdpSock* UdpTable::Lookup(const Endpoint& local, const Endpoint& remote) const {
   UdpSock* best = nullptr;
   int best_score = -1;
   uint64_t best_weight = 0;
@@ -106,7 +114,7 @@ void UdpTable::Unbind(UdpSock& sock) {
   UdpSock** link = &buckets_[sock.local.port % kBuckets];
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
-  while (!sock.receive_queue.empty()) sock.receive_queue.Pop();
+  sock.receive_queue.Clear();
   if (sock.linked()) sock.Unlink();
 }
 

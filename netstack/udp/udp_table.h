@@ -11,54 +11,23 @@
 #include <vector>
 
 #include "netstack/ip/ip_context.h"
-#include "netstack/udp/datagram.h"
 #include "netstack/udp/udp_options.h"
-#include "runtime/base/fixed_ring.h"
+#include "netstack/udp/udp_receive_queue.h"
+#include "netstack/wire/ipv4.h"
+#include "netstack/wire/udp.h"
+#include "runtime/base/byte_order.h"
 #include "runtime/base/ip_address.h"
 
 namespace weir::netstack {
-
-// The datagrams that wait for a reader.
-class UdpReceiveQueue {
- public:
-  // `datagrams`: at most so many, and as many frames; one of 64 KiB lies in about 45.
-  explicit UdpReceiveQueue(size_t datagrams)
-      : ring_(std::clamp<size_t>(datagrams, 1, UdpBindOptions::kMaxReceiveQueue)) {}
-
-  // The place at the end for a datagram of `frames` frames, whose `data` is empty: it is filled in there, as a copy of a
-  // record of this size costs as much as all the rest. nullptr when there is no room.
-  Datagram* Append(size_t frames) {
-    if (frames_ + frames > ring_.capacity()) return nullptr;
-    frames_ += frames;
-    return ring_.PushSlot();
-  }
-  // Moves the oldest to `to` and takes it out.
-  void PopTo(Datagram& to) {
-    Datagram& oldest = ring_.Front();
-    frames_ -= oldest.data.buffers().size();
-    to = std::move(oldest);
-    ring_.DropFront();
-  }
-  Datagram Pop() {
-    Datagram datagram;
-    PopTo(datagram);
-    return datagram;
-  }
-  Datagram& Front() { return ring_.Front(); }
-  bool empty() const { return ring_.empty(); }
-  size_t size() const { return ring_.size(); }
-
- private:
-  runtime::FixedRing<Datagram> ring_;  // a datagram has at least one frame
-  size_t frames_ = 0;
-};
 
 struct UdpSock : ReadySock {
   // net.ipv4.igmp_max_memberships of Linux; here it holds for IPv6 too.
   static constexpr size_t kMaxMemberships = 20;
 
   explicit UdpSock(const UdpBindOptions& options = {})
-      : receive_queue(options.receive_queue), reuse_port(options.reuse_port), reuse_address(options.reuse_address) {}
+      : receive_queue(std::clamp<size_t>(options.receive_queue, 1, UdpBindOptions::kMaxReceiveQueue)),
+        reuse_port(options.reuse_port),
+        reuse_address(options.reuse_address) {}
 
   Endpoint local;    // while connected with the address that the peer sees
   Endpoint remote;   // port 0: not connected
@@ -66,7 +35,6 @@ struct UdpSock : ReadySock {
   UdpSock* hash_next = nullptr;
   UdpReceiveQueue receive_queue;
   std::vector<std::unique_ptr<MulticastMembership>> memberships;
-  int soft_error = 0;    // what ICMP said of a connected socket's datagrams; for the next call, once
   uint64_t id = 0;       // of this binding
   uint64_t dropped = 0;  // datagrams for which the queue had no room
   bool reuse_port;
@@ -101,12 +69,15 @@ class UdpTable {
   // The socket that a datagram from `remote` to `local`, sent to this host alone, is for: the one that says most about
   // it; among those with reuse_port the one that the flow's hash names. nullptr without one. Linux: compute_score,
   // reuseport_select_sock.
-  UdpSock* Lookup(const Endpoint& local, const Endpoint& remote = {}) const {
-    // Mostly there is one in the bucket, and it is not connected.
-    UdpSock* sock = buckets_[local.port % kBuckets];
+  UdpSock* Lookup(const Endpoint& local, const Endpoint& remote = {}) const;
+  // The same for a packet at its IPv4 header, which has no options. Mostly there is one socket in the bucket, and it is
+  // not connected.
+  UdpSock* LookupPlain(const std::byte* ip) const {
+    const uint16_t port = runtime::LoadBe16(ip + Ipv4Header::kMinSize + UdpHeader::kDestinationPortOffset);
+    UdpSock* sock = buckets_[port % kBuckets];
     const bool usual = sock != nullptr && sock->hash_next == nullptr && sock->remote.port == 0 &&
-                       sock->local.port == local.port && BoundTo(sock->local.ip, local.ip);
-    return usual ? sock : LookupAmong(local, remote);
+                       sock->local.port == port && sock->local.ip == IpAddress();
+    return usual ? sock : LookupPacket(ip);
   }
   // Calls fn(UdpSock&) on each that a datagram from `remote` to `local` may be for, whatever it says of groups.
   template <typename Fn>
@@ -122,7 +93,7 @@ class UdpTable {
 
   // How much `sock` says about such a datagram; below 0: it is not for it.
   static int Score(const UdpSock& sock, const Endpoint& local, const Endpoint& remote);
-  UdpSock* LookupAmong(const Endpoint& local, const Endpoint& remote) const;
+  UdpSock* LookupPacket(const std::byte* ip) const;
   // Whether a socket is there that one bound to `local` would be in the way of; `sock` may allow it.
   bool Overlaps(const Endpoint& local, const UdpSock* sock = nullptr) const;
 

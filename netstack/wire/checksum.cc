@@ -4,44 +4,14 @@
 
 namespace weir::netstack {
 
-// 64-bit words are added with their carries brought round, which is the same one's complement sum (RFC 1071 §2(C)); eight
-// at a time on their own, so that one addition does not wait for the one before.
 ChecksumSum SumBytes(std::span<const std::byte> bytes) {
-  const std::byte* p = bytes.data();
-  size_t n = bytes.size();
-  const auto word_at = [&](size_t i) {
-    unsigned long long word;
-    std::memcpy(&word, p + 8 * i, sizeof word);
-    return word;
-  };
-  unsigned long long sum = 0, carry;
-  for (; n >= 64; n -= 64, p += 64) {
-    unsigned long long eight = __builtin_addcll(word_at(0), word_at(1), 0, &carry);
-    for (size_t i = 2; i < 8; ++i) eight = __builtin_addcll(eight, word_at(i), carry, &carry);
-    sum = __builtin_addcll(sum, eight, carry, &carry);
-    sum += carry;
+  WideSum sum = 0;
+  if (bytes.size() >= 8) {
+    sum = SumWide(bytes.data(), bytes.size(), 0);
+  } else {
+    std::memcpy(&sum, bytes.data(), bytes.size());
   }
-  for (; n >= 8; n -= 8, p += 8) {
-    sum = __builtin_addcll(sum, word_at(0), 0, &carry);
-    sum += carry;
-  }
-  // Halves, so that what the caller adds cannot overflow.
-  ChecksumSum folded = (sum & 0xffffffff) + (sum >> 32);
-  if ((n & 4) != 0) {
-    uint32_t word;
-    std::memcpy(&word, p, sizeof word);
-    folded += word;
-    p += 4;
-  }
-  // The last one to three bytes; an odd one is padded with zero on its right (RFC 1071 §4.1).
-  if ((n & 2) != 0) {
-    uint16_t word;
-    std::memcpy(&word, p, sizeof word);
-    folded += word;
-    p += 2;
-  }
-  if ((n & 1) != 0) folded += std::to_integer<uint8_t>(*p);
-  return folded;
+  return (sum & 0xffffffff) + (sum >> 32);  // halves, so that what the caller adds cannot overflow
 }
 
 ChecksumSum SumPieces(std::span<const iovec> pieces) {

@@ -80,6 +80,14 @@ struct EthernetHeader {
   }
 };
 
+// Whether the frame at `p`, which has an Ethernet header, is for the address with that number, and has that EtherType
+// where no tag is.
+inline bool IsUntaggedFor(const std::byte* p, uint64_t mac, uint16_t ether_type) {
+  uint64_t front;  // and two bytes of the source
+  std::memcpy(&front, p, sizeof front);
+  return (front ^ mac) << 16 == 0 && runtime::LoadBe16(p + 12) == ether_type;
+}
+
 inline size_t EthernetHeaderSize(const VlanTags& vlan) { return kEthernetHeader + vlan.count * kVlanTag; }
 
 // Writes EthernetHeaderSize(vlan) bytes.

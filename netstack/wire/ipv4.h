@@ -17,7 +17,13 @@ inline constexpr uint8_t kProtocolUdp = 17;
 
 struct Ipv4Header {
   static constexpr size_t kMinSize = 20;
-  static constexpr size_t kSourceOffset = 12;  // the destination follows
+  static constexpr size_t kTosOffset = 1;
+  static constexpr size_t kTotalLengthOffset = 2;
+  static constexpr size_t kFragmentOffset = 6;
+  static constexpr size_t kTtlOffset = 8;
+  static constexpr size_t kProtocolOffset = 9;
+  static constexpr size_t kSourceOffset = 12;
+  static constexpr size_t kDestinationOffset = 16;
   static constexpr uint16_t kDontFragment = 0x4000;
   static constexpr uint16_t kMoreFragments = 0x2000;
   static constexpr uint16_t kOffsetMask = 0x1fff;
@@ -34,6 +40,9 @@ struct Ipv4Header {
   uint32_t destination = 0;
 
   bool is_fragment() const { return (fragment & (kMoreFragments | kOffsetMask)) != 0; }
+  static bool IsFragment(const std::byte* p) {
+    return (runtime::LoadBe16(p + kFragmentOffset) & (kMoreFragments | kOffsetMask)) != 0;
+  }
 
   // Reads the first kMinSize bytes; judges nothing.
   void Parse(const std::byte* p) {
@@ -53,9 +62,8 @@ struct Ipv4Header {
   // Of header_size bytes at `p`. Nearly all headers have no options.
   ChecksumSum SumHeader(const std::byte* p) const {
     if (header_size != kMinSize) [[unlikely]] return SumBytes({p, header_size});
-    uint32_t words[kMinSize / 4];
-    std::memcpy(words, p, sizeof words);
-    return ChecksumSum{words[0]} + words[1] + words[2] + words[3] + words[4];
+    const WideSum sum = SumOf<kMinSize>(p);
+    return (sum & 0xffffffff) + (sum >> 32);
   }
 
   // Writes kMinSize bytes, with the checksum of header_size bytes: options lie behind them already. The sum is that of

@@ -36,6 +36,7 @@ inline void StoreIpv6Address(std::byte* p, const IpAddress& address) {
 struct Ipv6Header {
   static constexpr size_t kSize = 40;
   static constexpr size_t kNextHeaderOffset = 6;
+  static constexpr size_t kSourceOffset = 8;  // the destination follows
 
   uint8_t version = 6;
   uint8_t traffic_class = 0;

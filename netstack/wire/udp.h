@@ -11,6 +11,8 @@ namespace weir::netstack {
 
 struct UdpHeader {
   static constexpr size_t kSize = 8;
+  static constexpr size_t kDestinationPortOffset = 2;
+  static constexpr size_t kLengthOffset = 4;
   static constexpr size_t kChecksumOffset = 6;
 
   uint16_t source_port = 0;

@@ -46,11 +46,21 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
     pool->free_ = &frame;
   }
   pool->free_count_ = options.frames;
+  pool->last_frames_ = options.frames / 16;
   return pool;
 }
 
 FramePool::~FramePool() {
   if (memory_ != nullptr) munmap(memory_, mapped_);
+}
+
+void FramePool::FreeUnusual(Frame* frame) {
+  if (frame->tx_pending != 0) {
+    ++retired_;
+  } else {
+    PutBack(frame);
+  }
+  if (released_) MaybeDelete();
 }
 
 void FramePool::Release() {

@@ -54,17 +54,8 @@ class FramePool {
   // retired: never handed out nor written to again, for nobody will say when the reading ends.
   void Free(Frame* frame) {
     WEIR_DCHECK(frame->pool == this && frame->refs == 0);
-    if (frame->tx_pending != 0) [[unlikely]] {
-      ++retired_;
-    } else {
-#ifndef NDEBUG
-      Poison(frame);
-#endif
-      frame->next = free_;
-      free_ = frame;
-      ++free_count_;
-    }
-    if (released_) [[unlikely]] MaybeDelete();
+    if ((frame->tx_pending | released_) != 0) [[unlikely]] return FreeUnusual(frame);
+    PutBack(frame);
   }
 
   std::span<std::byte> memory() const { return {memory_, size_t{size()} * frame_size_}; }
@@ -72,6 +63,8 @@ class FramePool {
   uint32_t size() const { return static_cast<uint32_t>(frames_.size()); }
   uint32_t free_count() const { return free_count_; }
   uint32_t outstanding() const { return size() - free_count_; }  // retired ones too
+  // No more than a sixteenth is left: what waits for somebody who may never come gets none of it.
+  bool short_of_frames() const { return free_count_ <= last_frames_; }
   uint32_t retired() const { return retired_; }
   uint64_t exhausted() const { return exhausted_; }
   bool huge_pages() const { return huge_pages_; }
@@ -87,6 +80,15 @@ class FramePool {
  private:
   FramePool() = default;
   ~FramePool();
+  void PutBack(Frame* frame) {
+#ifndef NDEBUG
+    Poison(frame);
+#endif
+    frame->next = free_;
+    free_ = frame;
+    ++free_count_;
+  }
+  void FreeUnusual(Frame* frame);
   void Release();
   void MaybeDelete();
   void Poison(Frame* frame);
@@ -96,6 +98,7 @@ class FramePool {
   uint32_t frame_size_ = 0;
   uint32_t frame_shift_ = 0;
   uint32_t free_count_ = 0;
+  uint32_t last_frames_ = 0;  // a sixteenth of all
   uint32_t retired_ = 0;
   bool huge_pages_ = false;
   bool released_ = false;

@@ -43,7 +43,7 @@ class ConnectedUdp : public FragmentHost {
   explicit ConnectedUdp(bool v4) {
     sock().remote = {v4 ? IpAddress::V4(kPeerIp) : IpAddress::Parse(kPeerIp6).value(), kPeerPort};
   }
-  int TakeError() { return std::exchange(sock().soft_error, 0); }
+  int TakeError() { return std::exchange(sock().receive_queue.error, 0); }
 };
 
 TEST(IcmpErrors, Errnos) {

@@ -1,6 +1,7 @@
 // IPv6 input: headers, addresses, extension headers, echo and errors, neighbours, each with the section it is from.
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 
 #include "netstack/ip/ip_input.h"
@@ -197,6 +198,27 @@ TEST_F(Ip6Test, SolicitationsThatAreNotAnswered) {
   host_.Receive(Solicit("fd00::100:1"));
   EXPECT_STREQ("kNdpNotForUs", Name(host_.last()));
   EXPECT_FALSE(host_.has_sent());
+}
+
+// RFC 6437 §3: what this host sends of one flow has one label, of different flows different ones; ICMP has no flows.
+TEST_F(Ip6Test, FlowLabels) {
+  Learn();
+  const auto label = [&](const Bytes& frame) -> uint32_t {
+    host_.Receive(frame);
+    if (!host_.has_sent()) return ~0u;
+    return runtime::LoadBe32(host_.TakeSent().frame.data() + 14) & 0xfffff;
+  };
+  std::set<uint32_t> labels;
+  for (uint16_t port = 4000; port < 4100; ++port) {
+    const Bytes syn = Frame6({.protocol = 6}, Tcp6({.source_port = port, .flags = 2}, {}));
+    const uint32_t first = label(syn);  // of a reset
+    EXPECT_NE(0u, first);
+    EXPECT_EQ(first, label(syn));
+    labels.insert(first);
+  }
+  EXPECT_LT(95u, labels.size());
+  EXPECT_EQ(0u, label(Frame6({.protocol = 58}, Icmp6({}, Text("1234")))));
+  EXPECT_EQ(0u, label(Frame6({}, Udp6(4000, 9, Text("x")))));
 }
 
 }  // namespace

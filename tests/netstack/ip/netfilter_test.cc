@@ -266,6 +266,32 @@ TEST(Netfilter, WhatComesBackToThisHost) {
   }
 }
 
+// What lies in the frame when a function returns is what goes on: here one takes the outer header off (RFC 2003), and
+// the inner one is whose addresses and checksum count.
+TEST(Netfilter, AFunctionMayTakeAHeaderOff) {
+  InetTestHost host({.ip6 = *IpPrefix::Parse("fd00::1/64")});
+  host.Learn();
+  netstack::UdpSock sock;
+  ASSERT_EQ(0, host.inet().udp.Bind(sock, {{}, 7}));
+  const auto strip = [](void*, HookPacket& packet) {
+    packet.frame.Pull((packet.frame.data[0] >> 4) == std::byte{6} ? 40 : 20);
+    return Verdict::kAccept;
+  };
+  const Bytes inner = Ipv4({.source = 0x0a000009}, Udp(4000, 7, Filler(5), {.source = 0x0a000009})),
+              inner6 = Ipv6({.source = "fd00::9"}, Udp6(4000, 7, Filler(5), "fd00::9"));
+  ASSERT_TRUE(host.inet().ip.hooks.Register(Hook::kPreRouting, 0, strip, nullptr));
+  for (const Bytes& frame : {Ethernet({}, Ipv4({.protocol = 4}, inner)),
+                             Ethernet({.type = 0x86dd}, Ipv6({.protocol = 41}, inner6))}) {
+    host.Receive(frame);
+    EXPECT_STREQ("kConsumed", Name(host.last()));
+    ASSERT_EQ(1u, sock.receive_queue.size());
+    const netstack::Datagram datagram = sock.receive_queue.Pop();
+    EXPECT_EQ(frame[12] == std::byte{0x86} ? "[fd00::9]:4000" : "10.0.0.9:4000", datagram.peer.ToString());
+  }
+  host.inet().ip.hooks.Unregister(Hook::kPreRouting, strip, nullptr);
+  host.inet().udp.Unbind(sock);
+}
+
 // The filter at its hooks, on packets of both versions.
 TEST(FilterHook, RulesDecide) {
   InetTestHost host({.ip6 = *IpPrefix::Parse("fd00::1/64")});

@@ -100,7 +100,7 @@ TEST(PathMtu, OnlyWithALiveSocket) {
     host.sock().remote = {Peer(v4), 4000};
     EXPECT_EQ("kConsumed", host.Take(UdpTooBig(v4, 1400)));
     EXPECT_EQ(1400u, PathMtu(host.inet().ip, Peer(v4)));
-    EXPECT_EQ(EMSGSIZE, host.sock().soft_error);
+    EXPECT_EQ(EMSGSIZE, host.sock().receive_queue.error);
   }
 }
 

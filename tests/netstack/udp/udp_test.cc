@@ -27,13 +27,13 @@ class Udp4 : public ::testing::Test {
   }
   ~Udp4() override { host_.inet().udp.Unbind(sock_); }
 
-  // The oldest datagram's bytes; gives its frame back.
-  Bytes Take() {
-    const Datagram datagram = sock_.receive_queue.Pop();
+  static Bytes BytesOf(const Datagram& datagram) {
     Bytes bytes(datagram.data.size());
     datagram.data.CopyTo(bytes);
     return bytes;
   }
+  // The oldest datagram's bytes; gives its frame back.
+  Bytes Take() { return BytesOf(sock_.receive_queue.Pop()); }
 
   InetTestHost host_;
   UdpSock sock_;
@@ -47,10 +47,10 @@ TEST_F(Udp4, DatagramsArrive) {
     EXPECT_STREQ("kConsumed", Name(host_.last()));
     EXPECT_EQ(ReadySock::kReadable, events_);
     ASSERT_EQ(1u, sock_.receive_queue.size());
-    const Datagram& datagram = sock_.receive_queue.Front();
+    const Datagram datagram = sock_.receive_queue.Pop();
     EXPECT_EQ("10.0.0.2:4000", datagram.peer.ToString());
     EXPECT_EQ("10.0.0.1:7", datagram.local.ToString());
-    EXPECT_EQ(Filler(n), Take());
+    EXPECT_EQ(Filler(n), BytesOf(datagram));
   }
 }
 

@@ -1,0 +1,26 @@
+#include "netstack/udp/udp_receive_queue.h"
+
+#include <new>
+#include <utility>
+
+#include "runtime/base/recycler.h"
+
+namespace weir::netstack {
+
+bool UdpReceiveQueue::Push(Datagram&& datagram) {
+  const size_t frames = datagram.data.buffers().size();
+  if (frames_ + frames > ring_.capacity()) return false;
+  frames_ += frames;
+  void* memory = runtime::Recycler::ThisThread().Alloc(sizeof(Datagram));
+  *ring_.PushSlot() = reinterpret_cast<Slot>(new (memory) Datagram(std::move(datagram))) | kRecord;
+  return true;
+}
+
+void UdpReceiveQueue::Unpack(Datagram* record, Datagram& to) noexcept {
+  frames_ -= record->data.buffers().size() - 1;  // PopTo took one off
+  to = std::move(*record);
+  record->~Datagram();
+  runtime::Recycler::ThisThread().Free(record, sizeof(Datagram));
+}
+
+}  // namespace weir::netstack
