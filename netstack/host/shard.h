@@ -67,8 +67,12 @@ class Shard {
   template <typename Fn>
   SubmitAwaiter<Fn> SubmitTo(Shard& there, Fn fn);
   // The counterpart of socket(2) and its kin on the chosen stack; see the sockets' own comments for errors.
-  absl::StatusOr<TcpListener> ListenTcp(const Endpoint& local) { return TcpListener::Listen(stack(), local); }
-  Task<absl::StatusOr<TcpStream>> ConnectTcp(const Endpoint& peer) { return TcpStream::Connect(stack(), peer); }
+  absl::StatusOr<TcpListener> ListenTcp(const Endpoint& local, const TcpListenOptions& options = {}) {
+    return TcpListener::Listen(stack(), local, options);
+  }
+  Task<absl::StatusOr<TcpStream>> ConnectTcp(const Endpoint& peer, const TcpConnectOptions& options = {}) {
+    return TcpStream::Connect(stack(), peer, options);
+  }
   absl::StatusOr<UdpSocket> BindUdp(const Endpoint& local, const UdpBindOptions& options = {}) {
     return UdpSocket::Bind(stack(), local, options);
   }

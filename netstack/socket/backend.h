@@ -80,9 +80,13 @@ struct SendOp : runtime::Waiter {
 struct ConnectOp : runtime::Waiter {
   explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp connect") {}
   Endpoint peer;
+  TcpConnectOptions options;
   absl::Status status;
 
-  void TakeArguments(ConnectOp& from) { peer = from.peer; }
+  void TakeArguments(ConnectOp& from) {
+    peer = from.peer;
+    options = from.options;
+  }
 };
 
 struct AcceptOp : runtime::Waiter {
@@ -263,7 +267,7 @@ class UnixDatagramBackend {
 class SocketStack {
  public:
   virtual ~SocketStack() = default;
-  virtual absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) = 0;
+  virtual absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, const TcpListenOptions& options) = 0;
   // A stream that is not connected yet; TcpStream::Connect starts it with StartConnect.
   virtual absl::StatusOr<StreamBackendPtr> OpenTcp(const Endpoint& peer) = 0;
   virtual absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local, const UdpBindOptions& options) = 0;

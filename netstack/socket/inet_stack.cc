@@ -17,10 +17,10 @@ absl::Status BindError(int error, const Endpoint& local, const char* protocol) {
 
 }  // namespace
 
-absl::StatusOr<ListenerBackendPtr> InetStack::ListenTcp(const Endpoint& local, int backlog) {
+absl::StatusOr<ListenerBackendPtr> InetStack::ListenTcp(const Endpoint& local, const TcpListenOptions& options) {
   auto* listener = new InetListener(inet_.tcp, scheduler_);
   ListenerBackendPtr owner(listener);
-  if (const int error = listener->Listen(local, backlog); error != 0) return BindError(error, local, "TCP");
+  if (const int error = listener->Listen(local, options); error != 0) return BindError(error, local, "TCP");
   return owner;
 }
 

@@ -15,7 +15,7 @@ class InetStack final : public SocketStack {
   // Both outlive the stack and its sockets. One shard.
   InetStack(Inet& inet, runtime::Scheduler& scheduler) : inet_(inet), scheduler_(scheduler) {}
 
-  absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) override;
+  absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, const TcpListenOptions& options) override;
   absl::StatusOr<StreamBackendPtr> OpenTcp(const Endpoint& peer) override;
   absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local, const UdpBindOptions& options) override;
 

@@ -1,5 +1,6 @@
 #include "netstack/socket/inet_tcp.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -44,12 +45,13 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
 
 bool InetTcp::StartConnect(ConnectOp& op) {
   int error = 0;
-  TcpSock* sock = TcpConnect(tcp_, op.peer, scheduler_.now_ns(), &error);
+  TcpSock* sock = TcpConnect(tcp_, op.peer, scheduler_.now_ns(), &error, op.options.fast_open);
   if (sock == nullptr) {
     op.status = runtime::ErrnoStatus(error, absl::StrCat("cannot connect to ", op.peer.ToString()));
     return true;
   }
   Attach(*sock);
+  if (sock->fast_open.early) return true;
   connect_ = &op;
   return false;
 }
@@ -71,6 +73,7 @@ bool InetTcp::StartRecv(RecvOp& op) {
   if (TryRecv(op)) return true;
   recv_ = &op;
   sock_->reader = &op;
+  if (sock_->fast_open.deferred) tcp_.WantOutput(*sock_);  // nothing will come before the SYN
   return false;
 }
 
@@ -187,10 +190,11 @@ absl::Status InetListener::SetCongestionControl(std::string_view name) {
   return absl::OkStatus();
 }
 
-int InetListener::Listen(const Endpoint& local, int backlog) {
+int InetListener::Listen(const Endpoint& local, const TcpListenOptions& options) {
   sock_.owner = this;
   sock_.on_ready = &OnReady;
-  const int error = TcpListen(tcp_, sock_, local, backlog);
+  sock_.fast_open_max = static_cast<uint32_t>(std::max(options.fast_open, 0));
+  const int error = TcpListen(tcp_, sock_, local, options.backlog);
   listening_ = error == 0;
   return error;
 }

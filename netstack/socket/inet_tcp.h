@@ -64,7 +64,7 @@ class InetListener final : public ListenerBackend {
   InetListener(TcpContext& tcp, runtime::Scheduler& scheduler) : tcp_(tcp), scheduler_(scheduler) {}
 
   // Returns 0 or an errno; called once, first.
-  int Listen(const Endpoint& local, int backlog);
+  int Listen(const Endpoint& local, const TcpListenOptions& options);
 
   bool StartAccept(AcceptOp& op) override;
   void CancelAccept(AcceptOp& op) override;

@@ -105,16 +105,18 @@ KernelStack::~KernelStack() {
   scheduler_.timers().Cancel(retry_);
 }
 
-absl::StatusOr<ListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local, int backlog) {
+absl::StatusOr<ListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local, const TcpListenOptions& options) {
   const std::string what = absl::StrCat("cannot listen on ", local.ToString());
-  if (backlog < 1) return absl::InvalidArgumentError(absl::StrCat(what, ": the backlog must be at least 1"));
+  if (options.backlog < 1) return absl::InvalidArgumentError(absl::StrCat(what, ": the backlog must be at least 1"));
   UniqueFd fd = BoundSocket(SOCK_STREAM, local, {.reuse_port = options_.reuse_port, .reuse_address = true});
-  if (!fd.valid() || listen(fd.get(), backlog) != 0) {
+  const bool fast_open = options.fast_open > 0;
+  if (!fd.valid() || (fast_open && !SetSocketOption(fd.get(), IPPROTO_TCP, TCP_FASTOPEN, options.fast_open)) ||
+      listen(fd.get(), options.backlog) != 0) {
     return SocketError(errno, what, "-ltnp");
   }
   const std::string name = LocalEndpoint(fd.get()).ToString();
   return ListenerBackendPtr(
-      new KernelListener(*this, fd.Release(), static_cast<size_t>(backlog), name, /*shared=*/false));
+      new KernelListener(*this, fd.Release(), static_cast<size_t>(options.backlog), name, /*shared=*/false));
 }
 
 absl::StatusOr<StreamBackendPtr> KernelStack::OpenTcp(const Endpoint& peer) {

@@ -60,7 +60,7 @@ class KernelStack final : public SocketStack {
   ~KernelStack() override;
 
   // "::" listens for both families (IPV6_V6ONLY=0). Sockets get SO_REUSEADDR.
-  absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, int backlog) override;
+  absl::StatusOr<ListenerBackendPtr> ListenTcp(const Endpoint& local, const TcpListenOptions& options) override;
   absl::StatusOr<StreamBackendPtr> OpenTcp(const Endpoint& peer) override;
   absl::StatusOr<UdpBackendPtr> BindUdp(const Endpoint& local, const UdpBindOptions& options) override;
 

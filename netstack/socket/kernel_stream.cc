@@ -1,5 +1,7 @@
 #include "netstack/socket/kernel_stream.h"
 
+#include <netinet/tcp.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -43,6 +45,10 @@ bool KernelStream::StartConnect(ConnectOp& op) {
   WEIR_CHECK(connect_op_ == nullptr && !closing_);
   if (reset_) {
     op.status = ResetStatus();
+    return true;
+  }
+  if (op.options.fast_open && !SetSocketOption(fd_, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1) && errno != EOPNOTSUPP) {
+    op.status = ErrnoStatus(errno, "cannot set TCP_FASTOPEN_CONNECT");  // EOPNOTSUPP: tcp_fastopen is off
     return true;
   }
   connect_op_ = &op;

@@ -16,6 +16,9 @@
 #include "netstack/socket/tcp_stream.h"
 
 namespace weir {
+
+using netstack::TcpListenOptions;
+
 namespace netstack {
 
 struct AcceptTraits {
@@ -36,17 +39,14 @@ struct AcceptTraits {
 // are theirs from the SYN.
 class TcpListener : public TcpOptions<TcpListener> {
  public:
-  // Connections that are established and not yet accepted; beyond it new ones wait in their handshake.
-  static constexpr int kDefaultBacklog = 1024;
-
   TcpListener() = default;
   explicit TcpListener(netstack::ListenerBackendPtr backend) : backend_(std::move(backend)) {}
 
   // Listens on `local` (port 0: any free one). kAlreadyExists when the port is taken, kNotFound when the address is
   // not one of the stack's.
   static absl::StatusOr<TcpListener> Listen(netstack::SocketStack& stack, const Endpoint& local,
-                                            int backlog = kDefaultBacklog) {
-    absl::StatusOr<netstack::ListenerBackendPtr> backend = stack.ListenTcp(local, backlog);
+                                            const TcpListenOptions& options = {}) {
+    absl::StatusOr<netstack::ListenerBackendPtr> backend = stack.ListenTcp(local, options);
     if (!backend.ok()) return backend.status();
     return TcpListener(*std::move(backend));
   }

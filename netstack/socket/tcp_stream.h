@@ -12,6 +12,7 @@
 
 namespace weir {
 
+using netstack::TcpConnectOptions;
 using netstack::TcpInfo;
 using netstack::TcpState;
 
@@ -21,7 +22,11 @@ struct TcpConnectTraits {
   using Backend = StreamBackend;
   using Op = ConnectOp;
   Endpoint peer;
-  void Fill(Op& op) { op.peer = peer; }
+  TcpConnectOptions options;
+  void Fill(Op& op) {
+    op.peer = peer;
+    op.options = options;
+  }
   static bool Start(Backend& backend, Op& op) { return backend.StartConnect(op); }
   static void Cancel(Backend& backend, Op& op) { backend.CancelConnect(op); }
   static absl::Status Take(Op& op) { return std::move(op.status); }
@@ -34,10 +39,11 @@ class TcpStream : public Stream, public TcpOptions<TcpStream> {
   using Stream::Stream;
 
   // Connects to `peer` from an address and port of the stack's choice. kUnavailable: refused or unreachable.
-  static Task<absl::StatusOr<TcpStream>> Connect(netstack::SocketStack& stack, Endpoint peer) {
+  static Task<absl::StatusOr<TcpStream>> Connect(netstack::SocketStack& stack, Endpoint peer,
+                                                 TcpConnectOptions options = {}) {
     absl::StatusOr<netstack::StreamBackendPtr> backend = stack.OpenTcp(peer);
     if (!backend.ok()) co_return backend.status();
-    absl::Status connected = co_await netstack::Operation<netstack::TcpConnectTraits>(**backend, {peer});
+    absl::Status connected = co_await netstack::Operation<netstack::TcpConnectTraits>(**backend, {peer, options});
     if (!connected.ok()) co_return connected;
     co_return TcpStream(*std::move(backend));
   }

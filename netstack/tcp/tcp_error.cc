@@ -13,6 +13,7 @@ namespace {
 void MtuReduced(TcpSock& sock) {
   const uint16_t before = sock.snd.mss;
   TcpSyncMss(sock);
+  if (sock.state == TcpState::kSynSent) return;  // the SYN goes again by itself, and without data
   if (sock.snd.mss < before || TcpMtuProbeTooBig(sock)) TcpSimpleRetransmit(sock);
 }
 

@@ -42,7 +42,8 @@ void TcpFastOpenReset(TcpSock& sock, Nanos now_ns);
 // The program asks for it. True: its first data shall go with the SYN, which waits for that; it may take the connection
 // for open (TCP_FASTOPEN_CONNECT). Else the SYN goes at once and asks for a cookie.
 bool TcpFastOpenConnect(TcpSock& sock, Nanos now_ns);
-// The SYN that waited, with the first frame of the send queue when there is one (tcp_send_syn_data).
+// The SYN that waited, with the first frame of the send queue when there is one (tcp_send_syn_data). Differs from Linux: a
+// reader or a FIN sends it off too.
 void TcpFastOpenSyn(TcpSock& sock, Nanos now_ns);
 // The answer to it; before the handshake counts as done (tcp_rcv_fastopen_synack).
 void TcpFastOpenTakeSynAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns);

@@ -96,7 +96,11 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
     TcpCancelDelack(sock);
   }
   // RFC 7323 §2.2: the window of a SYN is never scaled, and no more than its field says is promised.
-  if (syn) sock.rcv.wnd = std::min<uint32_t>(sock.rcv.wnd, 65535);
+  // Data may go between two such (tcp_fast_open.h): then all of them say the same, in the unit of what is scaled.
+  if (syn || sock.state == TcpState::kSynReceived) {
+    const uint32_t unit = sock.fast_open.pending ? 1u << sock.rcv.wscale : 1;
+    sock.rcv.wnd = std::min<uint32_t>(sock.rcv.wnd, 65535 / unit * unit);
+  }
   header.window = static_cast<uint16_t>(sock.rcv.wnd >> (syn ? 0 : sock.rcv.wscale));
   ++sock.stats.segs_out;
   sock.stats.bytes_sent += payload;
@@ -212,7 +216,7 @@ void FlushSock(TcpSock& sock, Nanos now_ns) {
     return;
   }
   if (sock.state == TcpState::kSynSent) {
-    if (sock.fast_open.deferred && TcpHasUnsent(sock)) TcpFastOpenSyn(sock, now_ns);
+    if (sock.fast_open.deferred && (TcpHasUnsent(sock) || sock.reader != nullptr)) TcpFastOpenSyn(sock, now_ns);
     return;
   }
   TcpWriteXmit(sock, now_ns);

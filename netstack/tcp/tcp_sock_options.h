@@ -29,6 +29,23 @@ enum class TcpSockOption : uint8_t {
 };
 inline constexpr size_t kTcpSockOptions = 10;
 
+// How a connection is made.
+struct TcpConnectOptions {
+  // TCP Fast Open (RFC 7413, TCP_FASTOPEN_CONNECT), where the stack's settings have it on: with a server that gave us a
+  // cookie before, connecting ends at once, and what is sent first goes with the SYN. Only for what may arrive twice. That
+  // the server refuses or does not answer is then heard from the first call that waits.
+  bool fast_open = false;
+};
+
+// How connections are taken.
+struct TcpListenOptions {
+  // Connections that are established and not yet accepted; beyond it new ones wait in their handshake.
+  int backlog = 1024;
+  // TCP Fast Open (RFC 7413, TCP_FASTOPEN), likewise: so many connections may be accepted, and have data, before their
+  // handshake is done. What they send may arrive twice. 0: none.
+  int fast_open = 0;
+};
+
 // SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT, and what Linux has for them. Within the bounds of
 // Linux: times from 1 to 32767, the count from 1 to 127.
 struct TcpKeepAlive {

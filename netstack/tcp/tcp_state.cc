@@ -33,7 +33,7 @@ void FirstRtt(TcpSock& sock, Nanos rtt_ns, Nanos now_ns) {
 void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   // CLOSE and SEND before this moment were queued (RFC 9293 §3.10.2, §3.10.4).
   sock.state = sock.snd.fin ? TcpState::kFinWait1 : TcpState::kEstablished;
-  if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
+  if (TcpWantsToSend(sock)) sock.context.WantOutput(sock);
   sock.snd.una = sock.snd.iss + 1;
   sock.snd.wnd = uint32_t{segment.header.window} << (segment.has(kTcpSyn) ? 0 : sock.snd.wscale);
   sock.snd.max_wnd = std::max(sock.snd.max_wnd, sock.snd.wnd);

@@ -43,7 +43,9 @@ std::string App::ToString() const {
 
 void App::Run() {
   if (done_ || sock_ == nullptr) return;
-  if (sock_->state == TcpState::kSynSent || sock_->state == TcpState::kSynReceived) return;
+  // Before the handshake is done there is something to do only with Fast Open.
+  if (sock_->state == TcpState::kSynSent && !sock_->fast_open.early) return;
+  if (sock_->state == TcpState::kSynReceived && !sock_->fast_open.early && !sock_->fast_open.pending) return;
   wake_ns_ = role_.may_fail ? attached_ns_ + kPatience : kNever;
   if (now() >= wake_ns_) {
     TcpAbort(*sock_, now());
@@ -88,6 +90,7 @@ void App::Took(testing_support::View bytes) {
 void App::WaitForData() {
   reader_ = {};
   sock_->reader = &reader_;
+  if (sock_->fast_open.deferred) host_.inet().tcp.WantOutput(*sock_);
   direct_waits_ = role_.mine.read == ReadMode::kDirect;
   if (!direct_waits_) return;
   direct_ = {buffer_.data(), 1 + Below(buffer_.size())};

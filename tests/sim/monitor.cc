@@ -85,6 +85,10 @@ void Monitor::Sent(int from, Nanos at_ns, const Bytes& frame) {
   if (!flow.iss.has_value()) return Fail("before its SYN", *seen);
   if (tcp.has(kAck)) CheckAck(*seen);
   if (tcp.has(kSyn)) {
+    if (!flow.allowed.has_value() && flow.peer_syn_window.has_value()) flow.allowed = tcp.seq + 1 + *flow.peer_syn_window;
+    if (tcp.payload.size() > flow.bytes || !IsPattern(flow.pattern, 0, tcp.payload)) {
+      Fail("other bytes with the SYN than the program's", *seen);
+    }
     // What a SYN without ACK says of its window counts from the peer's first number.
     if (++flow.transmissions[tcp.seq] > kMaxTransmissions) Fail("sent too often", *seen);
     return;
@@ -96,7 +100,9 @@ void Monitor::Received(int to, Nanos at_ns, const Bytes& frame) {
   const std::optional<Seen> seen = Find(1 - to, frame);
   if (!seen.has_value()) return;
   last_tcp_ns_ = std::max(last_tcp_ns_, at_ns);
-  if (seen->tcp.has(kRst) || !seen->tcp.has(kAck) || seen->flow.reborn) return;
+  if (seen->tcp.has(kRst) || seen->flow.reborn) return;
+  if (seen->tcp.has(kSyn) && !seen->tcp.has(kAck)) seen->peer.peer_syn_window = seen->tcp.window;
+  if (!seen->tcp.has(kAck)) return;
   std::optional<uint32_t>& allowed = seen->peer.allowed;
   const uint32_t edge = Edge(*seen);
   if (!allowed.has_value() || Before(*allowed, edge)) allowed = edge;

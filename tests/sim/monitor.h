@@ -60,6 +60,7 @@ class Monitor {
     std::optional<uint32_t> allowed;  // right edge of the peer's, as the peer's segments that arrived told it
     std::optional<uint32_t> ack;
     std::optional<uint32_t> fin;
+    std::optional<uint16_t> peer_syn_window;  // which counts from its own first number
     uint64_t pattern = 0, bytes = 0;
     std::unordered_map<uint32_t, uint32_t> transmissions;
   };

@@ -113,6 +113,13 @@ void DrawOptions(Draws& draw, netstack::TcpSettings& tcp) {
   tcp.congestion_control = draw.OneIn(3) ? kReno : kCubic;
 }
 
+// RFC 7413: not, with cookies, or without.
+void DrawFastOpen(Draws& draw, HostParams& host) {
+  constexpr uint32_t kSettings[] = {0, 0x3, 0x3, 0x207};
+  host.tcp.fastopen = kSettings[draw.Below(4)];
+  host.fast_open_queue = draw.OneIn(4) ? 1 : 16;
+}
+
 // RFC 4821; with a black hole on the way a host cannot do without.
 void DrawMtuProbing(Draws& draw, bool black_hole, netstack::TcpSettings& tcp) {
   constexpr uint32_t kBases[] = {1024, 1024, 536, 1300};
@@ -147,7 +154,7 @@ std::string OptionsText(const netstack::TcpSettings& tcp) {
   return absl::StrCat("timestamps=", tcp.timestamps, ",sack=", tcp.sack, ",dsack=", tcp.dsack,
                       ",window_scaling=", tcp.window_scaling, ",frto=", tcp.frto, ",early_retrans=", tcp.early_retrans,
                       ",ecn=", tcp.ecn, ",slow_start_after_idle=", tcp.slow_start_after_idle, ",mtu_probing=", tcp.mtu_probing,
-                      ",base_mss=", tcp.base_mss, ",probe_interval=", tcp.probe_interval_s, ",congestion_control=",
+                      ",base_mss=", tcp.base_mss, ",probe_interval=", tcp.probe_interval_s, ",fastopen=", tcp.fastopen, ",congestion_control=",
                       tcp.congestion_control == netstack::TcpCongestionControl::kReno ? "reno" : "cubic");
 }
 
@@ -200,7 +207,8 @@ std::string Params::ToString() const {
   }
   for (const ConnectionParams& connection : connections) {
     absl::StrAppend(&text, "\n  connection from ", connection.client == 0 ? "A" : "B", " at ",
-                    connection.start_ns / kMillisecond, " ms\n    A: ", AppText(connection.apps[0]),
+                    connection.start_ns / kMillisecond, " ms", connection.fast_open ? ", fast open" : "",
+                    "\n    A: ", AppText(connection.apps[0]),
                     "\n    B: ", AppText(connection.apps[1]));
   }
   return text;
@@ -223,6 +231,7 @@ Params DrawParams(uint64_t seed, const Switches& switches) {
   for (HostParams& host : params.hosts) {
     host = DrawHost(draw);
     DrawMtuProbing(draw, params.black_hole, host.tcp);
+    DrawFastOpen(draw, host);
     // Cut small, what is queued takes several times the frames, and a small pool has none left to cut with.
     if (params.black_hole) host.frames = 2048;
   }
@@ -230,6 +239,7 @@ Params DrawParams(uint64_t seed, const Switches& switches) {
   for (uint64_t i = 0; i < connections; ++i) {
     ConnectionParams connection{.client = static_cast<int>(draw.Below(2))};
     connection.start_ns = i == 0 ? 0 : draw.Between<Nanos>(0, 10 * delay_ns);
+    connection.fast_open = draw.OneIn(2);
     for (AppParams& app : connection.apps) app = DrawApp(draw, 200'000 / connections);
     DrawEndings(draw, connection);
     params.connections.push_back(connection);

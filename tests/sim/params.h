@@ -38,6 +38,7 @@ struct HostParams {
   uint32_t frames = 1024;
   netstack::TcpSettings tcp = {.max_sockets = 1024};
   bool hold_tx = false;  // sent frames come back late
+  uint32_t fast_open_queue = 0;  // of its listener
 };
 
 enum class ReadMode : uint8_t { kCopy, kDirect, kFrames, kHoldFrames };
@@ -64,6 +65,7 @@ struct AppParams {
 struct ConnectionParams {
   int client = 0;  // the host that connects
   Nanos start_ns = 0;
+  bool fast_open = false;
   AppParams apps[2];  // by host
   bool aborts() const { return apps[0].ending == Ending::kAbort || apps[1].ending == Ending::kAbort; }
 };

@@ -65,6 +65,7 @@ SimHost::SimHost(const Params& params, int index, bool prediction, PortBook& por
       order_(params.connections.size()) {
   listener_.owner = this;
   listener_.on_ready = &OnListenerReady;
+  listener_.fast_open_max = params.hosts[index].fast_open_queue;
   if (TcpListen(host_->inet().tcp, listener_, {{}, kServerPort}, 16) != 0) verdict_.Fail("cannot listen");
   for (size_t i = 0; i < params.connections.size(); ++i) {
     const ConnectionParams& connection = params.connections[i];
@@ -100,13 +101,20 @@ void SimHost::Accept() {
   while (TcpSock* sock = TcpAccept(listener_)) {
     const auto known = ports_.find({1 - index_, sock->remote.port});
     if (known == ports_.end()) return verdict_.Fail("accepted what nobody connected");
+    // RFC 7413 §2.1: an old SYN with data opens the connection again, when it is over here. Nobody answers it.
+    if (apps_[known->second]->attached() && sock->fast_open.pending) {
+      TcpAbort(*sock, host_->now());
+      TcpClose(*sock, host_->now());
+      continue;
+    }
     apps_[known->second]->Attach(*sock);
   }
 }
 
 void SimHost::Connect(size_t connection) {
   int error = 0;
-  TcpSock* sock = TcpConnect(host_->inet().tcp, ServerOf(params_, index_), host_->now(), &error);
+  TcpSock* sock = TcpConnect(host_->inet().tcp, ServerOf(params_, index_), host_->now(), &error,
+                             params_.connections[connection].fast_open);
   if (sock == nullptr) return verdict_.Fail(absl::StrCat("cannot connect: errno ", error));
   ports_[{index_, sock->local.port}] = connection;
   apps_[connection]->Attach(*sock);

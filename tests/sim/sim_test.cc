@@ -54,6 +54,8 @@ class SimTest : public ::testing::Test {
     EXPECT_LT(0u, totals.corrupted);
     EXPECT_LT(0u, totals.too_big);
     EXPECT_LT(0u, totals.queue_drops);
+    EXPECT_LT(0u, totals.fast_opens);
+    EXPECT_LT(0u, totals.mtu_probes);
   }
 };
 

@@ -28,6 +28,8 @@ void Simulation::Totals::Add(const Totals& other) {
   queue_drops += other.queue_drops;
   predicted += other.predicted;
   slow += other.slow;
+  fast_opens += other.fast_opens;
+  mtu_probes += other.mtu_probes;
   virtual_ns += other.virtual_ns;
 }
 
@@ -180,6 +182,8 @@ std::string Simulation::Run() {
     totals_.retransmits += host->counters().retransmits;
     totals_.predicted += host->counters().predicted_data + host->counters().predicted_acks;
     totals_.slow += host->counters().slow_path;
+    totals_.fast_opens += host->counters().fast_open_active;
+    totals_.mtu_probes += host->counters().mtu_probes_arrived;
   }
   if (options_.replay && !verdict_.failed()) Replay();
   if (!verdict_.failed()) return "";

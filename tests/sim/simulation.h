@@ -21,6 +21,7 @@ class Simulation {
   struct Totals {
     uint64_t steps = 0, segments = 0, retransmits = 0, bytes = 0, lost = 0, corrupted = 0, too_big = 0, queue_drops = 0;
     uint64_t predicted = 0, slow = 0;
+    uint64_t fast_opens = 0, mtu_probes = 0;
     Nanos virtual_ns = 0;
     void Add(const Totals& other);
     std::string ToString() const;

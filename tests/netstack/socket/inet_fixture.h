@@ -22,7 +22,8 @@ namespace weir::testing {
 struct InetHost {
   InetHost(uint8_t number, runtime::Scheduler& scheduler)
       : pool(*runtime::FramePool::Create({.frames = 4096})),
-        inet(Options(number), netstack::TcpSettings(), *pool, scheduler.timers()), stack(inet, scheduler) {}
+        inet(Options(number), netstack::TcpSettings{.fastopen = 3}, *pool, scheduler.timers()),
+        stack(inet, scheduler) {}
 
   static netstack::IpOptions Options(uint8_t number) {
     netstack::InterfaceOptions interface{.addresses = {{IpAddress::V4(0x0a000000u + number), 24}}};

@@ -272,7 +272,7 @@ TEST_F(InetSocketTest, ListenersAreExclusiveAndResetWhatNobodyAccepted) {
 // So many that bursts are looked up before they are worked on (kTcpEarlyDemuxFrom): each gets its own bytes.
 TEST_F(InetSocketTest, ManyConnections) {
   constexpr int kConnections = netstack::kTcpEarlyDemuxFrom + 100;
-  TcpListener listener = *TcpListener::Listen(server_.stack, {.port = 7}, /*backlog=*/kConnections);
+  TcpListener listener = *TcpListener::Listen(server_.stack, {.port = 7}, {.backlog = kConnections});
   AsyncScope server(context_), clients(context_);
   auto echo = [](TcpStream stream) -> Task<void> {
     for (;;) {

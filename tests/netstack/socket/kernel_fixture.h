@@ -44,8 +44,8 @@ class KernelFixture : public ::testing::Test {
     EXPECT_EQ(pool_->outstanding(), 0u) << "frames are lost";
   }
 
-  TcpListener Listen(const Endpoint& at, int backlog = TcpListener::kDefaultBacklog) {
-    absl::StatusOr<TcpListener> listener = TcpListener::Listen(*stack_, at, backlog);
+  TcpListener Listen(const Endpoint& at, const TcpListenOptions& options = {}) {
+    absl::StatusOr<TcpListener> listener = TcpListener::Listen(*stack_, at, options);
     EXPECT_TRUE(listener.ok()) << listener.status();
     return *std::move(listener);
   }

@@ -55,7 +55,7 @@ TEST_F(KernelListenerTest, SaysWhyItCannotListen) {
   const absl::Status foreign = TcpListener::Listen(*stack_, {IpAddress::V4(0xc0000201), 0}).status();
   EXPECT_EQ(foreign.code(), absl::StatusCode::kNotFound);
   EXPECT_NE(foreign.message().find("no interface has that address"), absl::string_view::npos);
-  EXPECT_EQ(TcpListener::Listen(*stack_, Loopback(), 0).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TcpListener::Listen(*stack_, Loopback(), {.backlog = 0}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 // The port is free when Close returns, though an accept is in flight.
@@ -74,7 +74,7 @@ TEST_F(KernelListenerTest, ListensAgainAtOnce) {
 
 // Connections that nobody accepts: weir keeps a few, the kernel the others; closing resets them.
 TEST_F(KernelListenerTest, TheQueueIsBounded) {
-  TcpListener listener = Listen(Loopback(), /*backlog=*/4);
+  TcpListener listener = Listen(Loopback(), {.backlog = 4});
   auto body = [&]() -> Task<void> {
     std::vector<TcpStream> clients;
     for (int i = 0; i < 4; ++i) clients.push_back(co_await MustConnect(listener.local()));

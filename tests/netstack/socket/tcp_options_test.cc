@@ -215,6 +215,54 @@ TEST_P(TcpOptionsTest, SmallWritesGather) {
   }
 }
 
+// RFC 7413 §4.2: the first connection brings a cookie, the next ones send their first data with the SYN; nothing else is
+// different. The kernel does it only where its sysctl says so.
+TEST_P(TcpOptionsTest, FastOpen) {
+  const bool kernel = GetParam();
+  auto body = [&]() -> Task<void> {
+    const Endpoint any{world_->ip(/*server=*/true, /*v6=*/false), 0};
+    absl::StatusOr<TcpListener> listener = TcpListener::Listen(world_->stack(true), any, {.fast_open = 4});
+    EXPECT_TRUE(listener.ok()) << listener.status();
+    if (!listener.ok()) co_return;
+    for (int i = 0; i < 3; ++i) {
+      absl::StatusOr<TcpStream> client =
+          co_await TcpStream::Connect(world_->stack(false), listener->local(), {.fast_open = true});
+      EXPECT_TRUE(client.ok()) << client.status();
+      if (!client.ok()) co_return;
+      // Here the server has the first word, and waiting for it is enough; the kernel waits for ours.
+      const bool server_first = i == 2 && !kernel;
+      AsyncScope scope(co_await CurrentContext());
+      absl::StatusOr<std::string> answer;
+      scope.Spawn([](TcpStream& stream, bool quiet, absl::StatusOr<std::string>& text) -> Task<void> {
+        if (!quiet) EXPECT_TRUE((co_await SendText(stream, "question")).ok());
+        text = co_await RecvText(stream, 6);
+      }(*client, server_first, answer));
+      absl::StatusOr<TcpStream> server = co_await listener->Accept();
+      EXPECT_TRUE(server.ok()) << server.status();
+      if (!server_first) EXPECT_EQ(*co_await RecvText(*server, 8), "question");
+      EXPECT_TRUE((co_await SendText(*server, "answer")).ok());
+      co_await scope.Join();
+      EXPECT_EQ(*answer, "answer");
+      if (kernel) continue;
+      EXPECT_EQ(client->Info()->syn_data, i == 1);
+      EXPECT_EQ(server->Info()->syn_data, i == 1);
+    }
+    const Endpoint gone = listener->local();
+    listener = absl::CancelledError();
+    // What would have been the connect's error comes later.
+    absl::StatusOr<TcpStream> refused = co_await TcpStream::Connect(world_->stack(false), gone, {.fast_open = true});
+    if (refused.ok()) {
+      absl::Status sent = co_await SendText(*refused, "question");
+      if (sent.ok()) sent = (co_await RecvText(*refused, 1)).status();
+      Refused(sent, absl::StatusCode::kUnavailable, "ECONNREFUSED");
+    } else {
+      EXPECT_TRUE(kernel);
+      Refused(refused.status(), absl::StatusCode::kUnavailable, "ECONNREFUSED");
+    }
+  };
+  EXPECT_TRUE(world_->Run(body()));
+}
+
 INSTANTIATE_TEST_SUITE_P(Stacks, TcpOptionsTest, ::testing::Bool(),
                          [](const ::testing::TestParamInfo<bool>& info) { return info.param ? "Kernel" : "Inet"; });
 

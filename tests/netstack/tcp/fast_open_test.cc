@@ -82,6 +82,12 @@ TEST(FastOpenServer, WrongCookie) {
     t.In (0, "R 1:1");
   }
   EXPECT_EQ(4u, t.tcp().counters.fast_open_cookies_wrong);
+  // Such a SYN again is still the connection's own, though its data lies in the window.
+  t.In (0, Syn(100, "0102030405060708"));
+  EXPECT_EQ(cookie, TakeCookie(t, "SA 0:0 ack 1 "));
+  t.In (0, Syn(100, "0102030405060708"));
+  EXPECT_EQ(cookie, TakeCookie(t, "SA 0:0 ack 1 "));
+  t.In (0, "R 1:1");
   t.In (0, Syn(100, "01020304050607"));  // of seven bytes: not one, and nothing but a SYN is left
   t.Out(0, "SA 0:0 ack 1 <mss 1460>");
   t.In (0, "A 1:101 ack 1 win 65535");
@@ -208,7 +214,7 @@ TEST(FastOpenServer, Losses) {
   t.In (1100, Syn(100, cookie));
   t.Out(1100, "SA 0:0 ack 101 <mss 1460>");
   t.In (1700, "S 200:200 win 65535 <mss 1460>");  // in the window, and not the same
-  t.Out(1700, "SA 0:0 ack 101 <mss 1460>");
+  t.Out(1700, "A 101:101 ack 101");
   EXPECT_EQ(netstack::DropReason::kTcpChallengeAck, t.last());
   t.In (1800, "A 101:101 ack 1 win 65535");
   EXPECT_EQ(TcpState::kEstablished, t.sock().state);
