@@ -59,7 +59,9 @@ absl::Status SetKernelTcpOption(int fd, TcpSockOption option, uint64_t value) {
     return setsockopt(fd, level, name, &rate, sizeof rate) == 0 ? absl::OkStatus() : Failed(text);
   }
   // To the kernel a negative time is none at all.
-  if (option == TcpSockOption::kFinTimeout && value > INT_MAX) return runtime::ErrnoStatus(EINVAL, "cannot set TCP_LINGER2");
+  if (option == TcpSockOption::kFinTimeout && value > INT_MAX) {
+    return runtime::ErrnoStatus(EINVAL, "cannot set TCP_LINGER2");
+  }
   return SetSocketOption(fd, level, name, static_cast<int>(value)) ? absl::OkStatus() : Failed(text);
 }
 

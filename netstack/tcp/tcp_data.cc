@@ -62,7 +62,8 @@ bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
   if (sock.receive_queue.empty()) CopyToReader(sock, frame);
   if (frame.len > 0) {
     const uint32_t rest = frame.len;
-    const bool crowded = sock.receive_queue.count() >= MaxQueuedFrames(sock) / 2 || TcpShareFrames(sock.context.ip.pool);
+    const bool crowded =
+        sock.receive_queue.count() >= MaxQueuedFrames(sock) / 2 || TcpShareFrames(sock.context.ip.pool);
     if (!(crowded && TcpCoalesce(sock.context, sock.receive_queue.tail(), frame))) {
       if (!HasRoom(sock)) {
         sock.rcv.nxt += length - rest;

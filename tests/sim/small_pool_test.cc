@@ -13,7 +13,8 @@ namespace {
 Params TinySegments(uint64_t seed, uint32_t frames, size_t connections) {
   Params params{.seed = seed};
   for (LinkParams& link : params.links) {
-    link = {.loss = 30, .overtake = 300, .delay_ns = 5 * kMillisecond, .jitter_ns = 2 * kMillisecond, .in_order = false};
+    link = {.loss = 30, .overtake = 300, .delay_ns = 5 * kMillisecond, .jitter_ns = 2 * kMillisecond};
+    link.in_order = false;
   }
   params.hosts[seed % 2].frames = frames;
   for (size_t i = 0; i < connections; ++i) {
