@@ -14,7 +14,7 @@ namespace packets = testing_support;
 WeirTcpSide::WeirTcpSide(const TcpSideOptions& options)
     : echo_(options.echo), pool_(*runtime::FramePool::Create({.frames = 4096})),
       inet_(Options(), {.max_sockets = options.max_sockets}, *pool_, scheduler_.timers()), stack_(inet_, scheduler_),
-      listener_(*TcpListener::Listen(stack_, {.port = TcpPeer::kServerPort}, /*backlog=*/4096)),
+      listener_(*TcpListener::Listen(stack_, {.port = TcpPeer::kServerPort}, {.backlog = 4096})),
       scope_(TaskContext{&scheduler_, {}}) {
   scope_.Spawn(Accept());
   scheduler_.RunReady();

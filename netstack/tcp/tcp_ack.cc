@@ -114,8 +114,10 @@ DropReason TcpAck(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
     if (TcpWantsToSend(sock)) sock.context.WantOutput(sock);
     return DropReason::kConsumed;  // its data may still count
   }
-  // RFC 7323 §5.3: what is from before the window (R2) leaves no timestamp (R3).
-  if (segment.seq >= sock.rcv.nxt || segment.end() > sock.rcv.nxt) TcpUpdateTsRecent(sock, segment, now_ns);
+  // RFC 7323 §5.3: a keepalive from before the window (R2) leaves no timestamp (R3). Differs from Linux in that data from
+  // there does (§4.3): it came again because our ACK was lost, and with the timestamp of its first transmission in the
+  // next one the peer would measure its own timeout as a round trip, and then wait as long again.
+  if (segment.length() > 0 || segment.seq >= sock.rcv.nxt) TcpUpdateTsRecent(sock, segment, now_ns);
   const uint32_t window = uint32_t{segment.header.window} << sock.snd.wscale;
   const bool same_window = window == sock.snd.wnd;
   UpdateWindow(sock, segment, window);

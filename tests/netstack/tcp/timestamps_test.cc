@@ -220,7 +220,7 @@ TEST(TimeWait, ALaterTimestampOpensANewConnection) {
 }
 
 // RFC 7323 §5.3: a segment that R2 rejects leaves no timestamp (R3 comes after it). A keepalive is from before the window.
-TEST(TsRecent, NotOfASegmentFromBeforeTheWindow) {
+TEST(TsRecent, NotOfAKeepalive) {
   TcpTrace t;
   t.Establish({.timestamps = true});
   t.In (100, "A  1:1 ack 1 win 65535 <ts 100 ecr 0>");
@@ -228,9 +228,21 @@ TEST(TsRecent, NotOfASegmentFromBeforeTheWindow) {
   t.In (200, "A  0:0 ack 1 win 65535 <ts 200 ecr 0>");
   t.Out(200, "A  1:1 ack 1");
   EXPECT_EQ(recent, t.sock().ts.recent);
-  t.In (1000, "A 0:1 ack 1 win 65535 <ts 1000 ecr 0>");
-  t.Out(1000, "A 1:1 ack 1");
-  EXPECT_EQ(recent, t.sock().ts.recent);
+}
+
+// RFC 7323 §4.3: the ACK of data that came again, since the first ACK was lost, has the timestamp of the second
+// transmission. With that of the first the peer would take its timeout for a round trip.
+TEST(TsRecent, OfDataThatCameAgain) {
+  TcpTrace t;
+  t.Establish({.timestamps = true});
+  t.In (100,  "A  1:101   ack 1 win 65535 <ts 100 ecr 0>");
+  t.In (100,  "A  101:201 ack 1 win 65535 <ts 100 ecr 0>");
+  t.Read(200);
+  t.Drain(200);
+  const uint32_t recent = t.sock().ts.recent;
+  t.In (1100, "A  1:101   ack 1 win 65535 <ts 1100 ecr 0>");
+  t.Out(1100, "A  1:1 ack 201");
+  EXPECT_EQ(recent + 1000, t.sock().ts.recent);
 }
 
 }  // namespace
