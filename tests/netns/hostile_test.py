@@ -105,7 +105,6 @@ class HostileTest(harness.NetnsTest):
                 "IcmpChecksum": [self.icmp(wrong=0x10)],
                 "IcmpTruncated": [self.ipv4(1, b"\x08\0\0\0"), self.icmp(kind=13, data=b"x" * 11)],
                 "IcmpType": [self.icmp(kind=0), self.icmp(kind=14)],
-                "IpOptions": [self.ipv4(1, b"\x07\x01\0\0" + b"x" * 16, first=0x46)],
                 "IcmpRedirect": [self.icmp(kind=5)],
                 "ArpMalformed": [self.arp(operation=9), self.arp(operation=0)],
                 "ArpUnsolicited": [self.arp(operation=2)],
