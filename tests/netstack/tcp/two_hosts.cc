@@ -41,6 +41,7 @@ TwoHosts::TwoHosts(const Options& options) : options_(options), random_(options.
     host.tcp.timestamps = Below(4) != 0 && options.options;
     host.tcp.sack = Below(4) != 0 && options.options;
     host.tcp.ecn = static_cast<uint8_t>(Below(3));
+    host.tcp.fastopen = Below(2) == 0 ? 0x207 : 0;  // RFC 7413, without cookies: there is but one connection
     if (Below(2) == 0) host.tcp.congestion_control = netstack::TcpCongestionControl::kReno;
     host.hold_tx = Below(4) == 0;
     if (options.bulk) Bulk(host);
@@ -52,8 +53,10 @@ TwoHosts::TwoHosts(const Options& options) : options_(options), random_(options.
     if (options.bulk) side.to_send = i * 2'000'000;
   }
   EXPECT_EQ(0, TcpListen(sides_[0].host->inet().tcp, listener_, {{}, 80}, 4));
+  listener_.fast_open_max = 4;
   int error = 0;
-  sides_[1].sock = TcpConnect(sides_[1].host->inet().tcp, {IpAddress::V4(kHostIp), 80}, kStart, &error);
+  sides_[1].sock = TcpConnect(sides_[1].host->inet().tcp, {IpAddress::V4(kHostIp), 80}, kStart, &error,
+                              /*fast_open=*/true);
   sides_[1].sock->owner = this;
 }
 
@@ -172,9 +175,10 @@ void TwoHosts::Program(Side& side) {
     side.sock = TcpAccept(listener_);
     if (side.sock != nullptr) side.sock->owner = this;
   }
-  if (side.sock == nullptr || side.sock->state == TcpState::kSynSent || side.sock->state == TcpState::kSynReceived) {
-    return;
-  }
+  if (side.sock == nullptr) return;
+  const auto& fast_open = side.sock->fast_open;
+  if (side.sock->state == TcpState::kSynSent && !fast_open.early) return;
+  if (side.sock->state == TcpState::kSynReceived && !fast_open.early && !fast_open.pending) return;
   EXPECT_EQ(0, side.sock->error) << Describe();
   Read(side);
   Send(side);
