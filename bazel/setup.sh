@@ -19,7 +19,7 @@ packages=(
   # The demo and the tests with real peers: unmodified clients, namespaces, load, captures.
   ca-certificates curl wget netcat-openbsd iputils-ping iputils-tracepath iproute2 socat apache2-utils wrk tcpdump ethtool
   procps
-  dnsmasq-base ndisc6 iputils-arping
+  dnsmasq-base ndisc6 iputils-arping iperf3 nginx-light
   traceroute nmap
 )
 
@@ -64,6 +64,13 @@ for package in "${missing[@]}"; do
   fi
 done
 ((${#wanted[@]} == 0)) && exit 0
+# Nothing that a package brings is started here: tests run their own nginx.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e "${policy}" ]]; then
+  printf '#!/bin/sh\nexit 101\n' >"${policy}"
+  chmod +x "${policy}"
+  trap 'rm -f "${policy}"' EXIT
+fi
 if ! apt-get install -y -qq --no-install-recommends "${wanted[@]}" </dev/null >/tmp/weir-setup.$$ 2>&1; then
   tail -n 30 /tmp/weir-setup.$$ >&2
   rm -f /tmp/weir-setup.$$

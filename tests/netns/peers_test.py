@@ -1,5 +1,6 @@
 """Unmodified programs at the other end, over IPv4 and IPv6: curl, wget, wrk and ab fetch from weir; nc and socat send to
-it, receive from it and both, as clients and as servers; and weir fetches from a web server on kernel sockets."""
+it, receive from it and both, as clients and as servers; and weir fetches from web servers on kernel sockets, nginx among
+them, and sends to and receives from iperf3."""
 import hashlib
 import os
 import subprocess
@@ -154,6 +155,44 @@ class PeersTest(harness.NetnsTest):
                 head, _, body = file.read().partition(b"\r\n\r\n")
             self.assertIn(b" 200 OK", head)
             self.assertEqual(hashlib.sha256(body).hexdigest(), digest(self.path("theirs")))
+
+    def test_fetches_from_nginx(self):
+        with open(self.path("nginx.conf"), "w", encoding="ascii") as file:
+            file.write(f"""
+                daemon off; user root; worker_processes 1; pid {self.path("nginx.pid")}; error_log stderr;
+                events {{}}
+                http {{
+                    access_log off; client_body_temp_path {self.path("body")}; proxy_temp_path {self.path("proxy")};
+                    fastcgi_temp_path {self.path("fastcgi")}; uwsgi_temp_path {self.path("uwsgi")};
+                    scgi_temp_path {self.path("scgi")}; sendfile on; tcp_nopush on;
+                    server {{ listen 8001; listen [::]:8001; root {self.root.name}; }}
+                }}""")
+        self.start("nginx", "-c", self.path("nginx.conf"), "-p", self.root.name)
+        self.wait_for_listener(8001)
+        with open(self.path("request"), "w", encoding="ascii") as file:
+            file.write("GET /theirs HTTP/1.1\r\nHost: peer\r\n\r\n" * 2)
+            file.write("GET /ours HTTP/1.1\r\nHost: peer\r\nConnection: close\r\n\r\n")
+        for _, ip in self.both_families():
+            # A client that has sent its FIN has gone away for nginx, which then breaks off, to kernel clients, too.
+            self.pipe(f"--connect={bracketed(ip)}:8001", "--nohalf_close", f"--send={self.path('request')}",
+                      f"--receive={self.path('answer')}")
+            with open(self.path("answer"), "rb") as file:
+                rest = file.read()
+            for name in ("theirs", "theirs", "ours"):  # one connection for all of them
+                head, _, rest = rest.partition(b"\r\n\r\n")
+                self.assertIn(b" 200 OK", head)
+                self.assertEqual(hashlib.sha256(rest[:SIZE]).hexdigest(), digest(self.path(name)))
+                rest = rest[SIZE:]
+            self.assertEqual(rest, b"")
+
+    def test_iperf3(self):
+        self.start("iperf3", "-s", "-p", "5201")
+        self.wait_for_listener(5201)
+        for _, ip in self.both_families():
+            for direction in ("--noreverse", "--reverse"):
+                done = run_in(self.server, harness.test_binary("iperf3_client"), *self.xdp_flags(),
+                              f"--target={bracketed(ip)}:5201", "--bytes=20000000", direction)
+                self.assertIn("the server counted", done.stdout)
 
 
 if __name__ == "__main__":

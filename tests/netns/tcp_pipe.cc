@@ -19,6 +19,7 @@ ABSL_FLAG(std::string, connect, "", "the peer, as ADDRESS:PORT");
 ABSL_FLAG(uint16_t, listen, 0, "or the port to listen on");
 ABSL_FLAG(int, connections, 1, "so many one after the other; --receive has what came over the last");
 ABSL_FLAG(bool, fast_open, false, "data goes with the SYN, where --tcp has fastopen on");
+ABSL_FLAG(bool, half_close, true, "FIN after the file is sent, not only after the peer's");
 ABSL_FLAG(std::string, send, "/dev/null", "file to send");
 ABSL_FLAG(std::string, receive, "/dev/null", "file for what comes");
 
@@ -30,7 +31,7 @@ Task<absl::Status> Send(weir::TcpStream& stream, const std::string& bytes) {
   const iovec from{const_cast<char*>(bytes.data()), bytes.size()};
   absl::Status sent = co_await stream.Sendmsg({&from, 1});
   if (!sent.ok()) co_return sent;
-  co_return stream.ShutdownWrite();
+  co_return absl::GetFlag(FLAGS_half_close) ? stream.ShutdownWrite() : absl::OkStatus();
 }
 
 Task<absl::Status> Receive(weir::TcpStream& stream, std::ofstream& file) {
