@@ -8,7 +8,7 @@ ChecksumSum SumBytes(std::span<const std::byte> bytes) {
   WideSum sum = 0;
   if (bytes.size() >= 8) {
     sum = SumWide(bytes.data(), bytes.size(), 0);
-  } else {
+  } else if (!bytes.empty()) {  // an empty span may point nowhere
     std::memcpy(&sum, bytes.data(), bytes.size());
   }
   return (sum & 0xffffffff) + (sum >> 32);  // halves, so that what the caller adds cannot overflow

@@ -242,6 +242,9 @@ Params DrawParams(uint64_t seed, const Switches& switches) {
     connection.fast_open = draw.OneIn(2);
     for (AppParams& app : connection.apps) app = DrawApp(draw, 200'000 / connections);
     DrawEndings(draw, connection);
+    // Who closes before anything was written has sent no SYN, as with TCP_FASTOPEN_CONNECT: there is nothing to expect.
+    const auto says_nothing = [](const AppParams& app) { return app.ending == Ending::kCloseAtOnce && app.bytes == 0; };
+    if (std::ranges::any_of(connection.apps, says_nothing)) connection.fast_open = false;
     params.connections.push_back(connection);
   }
   if (draw.OneIn(6)) DrawTinyFrames(draw, params);
