@@ -75,7 +75,8 @@ void Monitor::Sent(int from, Nanos at_ns, const Bytes& frame) {
   last_tcp_ns_ = std::max(last_tcp_ns_, at_ns);
   Flow& flow = seen->flow;
   const TcpView& tcp = seen->tcp;
-  if (flow.reborn || tcp.has(kRst)) return;
+  // Whether a window was of the peer's first life or its second nobody can tell.
+  if (flow.reborn || seen->peer.reborn || tcp.has(kRst)) return;
   if (tcp.has(kSyn)) {
     flow.reborn = flow.iss.has_value() && *flow.iss != tcp.seq;
     if (flow.reborn) return;
