@@ -62,8 +62,7 @@ void ForwardOptions(runtime::Frame& frame, uint32_t header_size, const NextHop& 
   const InterfaceAddress* address = hop.out->SelectSource(hop.ip);
   if (address == nullptr) return;
   RecordPassage(header, Ipv4Options::Parse(header), address->prefix.ip.v4(), NonstandardTime(now_ns));
-  StoreChecksum(header.data() + 10, 0);
-  StoreChecksum(header.data() + 10, FinishChecksum(SumBytes(header)));
+  UpdateIpv4Checksum(header);
 }
 
 }  // namespace

@@ -101,8 +101,7 @@ void SetFragment(runtime::Frame& frame, const Packet& packet, size_t offset) {
   runtime::StoreBe16(at + 2, static_cast<uint16_t>(frame.len));
   runtime::StoreBe16(at + 6, static_cast<uint16_t>((packet.field + offset / 8) | flag));
   if (offset > 0) BlankUncopiedOptions({at + Ipv4Header::kMinSize, size - Ipv4Header::kMinSize});
-  StoreChecksum(at + 10, 0);
-  StoreChecksum(at + 10, FinishChecksum(SumBytes({at, size})));
+  UpdateIpv4Checksum({at, size});
 }
 
 // Sends what `reader` is at, from byte `from` of the packet on, for which there is room.

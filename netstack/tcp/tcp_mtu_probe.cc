@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
+#include <utility>
 
 #include "netstack/ip/ip_output.h"
 #include "netstack/tcp/tcp_context.h"
@@ -13,7 +13,6 @@
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
-#include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 namespace {
@@ -55,7 +54,7 @@ void Widen(TcpSock& sock, TcpMtuProbe& probe, Nanos now_ns) {
 
 TcpMtuProbe* Get(TcpSock& sock, Nanos now_ns) {
   if (sock.mtu_probe == nullptr) {
-    sock.mtu_probe = new (runtime::Recycler::ThisThread().Alloc(sizeof(TcpMtuProbe))) TcpMtuProbe;
+    sock.mtu_probe = new TcpMtuProbe;
     Widen(sock, *sock.mtu_probe, now_ns);
   }
   return sock.mtu_probe;
@@ -109,11 +108,7 @@ void TcpInitMtuProbe(TcpSock& sock, Nanos now_ns) {
   Get(sock, now_ns)->search_low = TcpMtuSearchLow(sock);
 }
 
-void TcpFreeMtuProbe(TcpSock& sock) {
-  if (sock.mtu_probe == nullptr) return;
-  runtime::Recycler::ThisThread().Free(sock.mtu_probe, sizeof(TcpMtuProbe));
-  sock.mtu_probe = nullptr;
-}
+void TcpFreeMtuProbe(TcpSock& sock) { delete std::exchange(sock.mtu_probe, nullptr); }
 
 uint32_t TcpMtuSearchLow(const TcpSock& sock) {
   if (sock.mtu_probe != nullptr && sock.mtu_probe->search_low != 0) return sock.mtu_probe->search_low;

@@ -7,12 +7,13 @@
 
 #include "netstack/tcp/tcp_ack_state.h"
 #include "netstack/tcp/tcp_sock.h"
+#include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 
 // RFC 4821 §7.1, in bytes of IP packets. A connection has one from its first black hole on, or, with tcp_mtu_probing=2,
 // from the beginning.
-struct TcpMtuProbe {
+struct TcpMtuProbe : runtime::Recycled {
   uint32_t search_low = 0;   // passes, as far as is known: what is sent is no larger
   uint32_t search_high = 0;  // may pass; nothing larger does
   uint32_t size = 0;         // of the probe that is under way; 0: none

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <span>
 
 #include "netstack/wire/checksum.h"
 #include "runtime/base/byte_order.h"
@@ -22,6 +23,7 @@ struct Ipv4Header {
   static constexpr size_t kFragmentOffset = 6;
   static constexpr size_t kTtlOffset = 8;
   static constexpr size_t kProtocolOffset = 9;
+  static constexpr size_t kChecksumOffset = 10;
   static constexpr size_t kSourceOffset = 12;
   static constexpr size_t kDestinationOffset = 16;
   static constexpr uint16_t kDontFragment = 0x4000;
@@ -78,9 +80,15 @@ struct Ipv4Header {
       StoreBe32(p + 4 * i, words[i]);
       sum += SumWord(words[i]);
     }
-    StoreChecksum(p + 10, FinishChecksum(sum));
+    StoreChecksum(p + kChecksumOffset, FinishChecksum(sum));
   }
 };
+
+// Of a header that was changed: puts its checksum in anew. All of it, options included.
+inline void UpdateIpv4Checksum(std::span<std::byte> header) {
+  StoreChecksum(header.data() + Ipv4Header::kChecksumOffset, 0);
+  StoreChecksum(header.data() + Ipv4Header::kChecksumOffset, FinishChecksum(SumBytes(header)));
+}
 
 }  // namespace weir::netstack
 
