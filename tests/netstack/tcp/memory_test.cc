@@ -2,31 +2,16 @@
 // acknowledgments and output go on. RFC 2018 §8 lets a receiver take back what it SACKed.
 #include <gtest/gtest.h>
 
-#include <vector>
-
 #include "absl/strings/str_cat.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_user_calls.h"
+#include "tests/support/shortage.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {
 namespace {
 
 using netstack::DropReason;
-
-// Takes frames away until `left` are free.
-class Shortage {
- public:
-  Shortage(runtime::FramePool& pool, uint32_t left) {
-    while (pool.free_count() > left) taken_.push_back(pool.Alloc());
-  }
-  ~Shortage() {
-    for (runtime::Frame* frame : taken_) runtime::Unref(frame);
-  }
-
- private:
-  std::vector<runtime::Frame*> taken_;
-};
 
 constexpr TcpTrace::Handshake kSack{.sack = true};
 

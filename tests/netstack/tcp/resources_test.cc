@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/shortage.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {
@@ -13,20 +14,6 @@ namespace {
 
 using netstack::DropReason;
 using netstack::TcpState;
-
-// Takes frames away until `left` are free.
-class Shortage {
- public:
-  Shortage(runtime::FramePool& pool, uint32_t left) {
-    while (pool.free_count() > left) taken_.push_back(pool.Alloc());
-  }
-  ~Shortage() {
-    for (runtime::Frame* frame : taken_) runtime::Unref(frame);
-  }
-
- private:
-  std::vector<runtime::Frame*> taken_;
-};
 
 // What an idle connection costs, in all, is to come within 1 KiB. The recycler rounds up to whole cache lines.
 TEST(ControlBlock, StaysSmall) {
