@@ -45,7 +45,7 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
 
 bool InetTcp::StartConnect(ConnectOp& op) {
   int error = 0;
-  TcpSock* sock = TcpConnect(tcp_, op.peer, scheduler_.now_ns(), &error, op.options.fast_open);
+  TcpSock* sock = TcpConnect(tcp_, op.peer, scheduler_.now_ns(), &error, op.options);
   if (sock == nullptr) {
     op.status = runtime::ErrnoStatus(error, absl::StrCat("cannot connect to ", op.peer.ToString()));
     return true;

@@ -24,6 +24,16 @@ size_t Bytes(std::span<const iovec> slices) {
   return bytes;
 }
 
+// As TcpConnectOptions::local says. 0 or an errno.
+int BindToConnect(int fd, const Endpoint& local, const Endpoint& peer) {
+  if (local.ip.is_any() && local.port == 0) return 0;
+  if (local.ip != IpAddress() && local.ip.is_v4() != peer.ip.is_v4()) return EINVAL;
+  const SocketAddress address(local, FamilyOf(peer.ip));
+  const bool set = local.port != 0 ? SetSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
+                                   : SetSocketOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  return set && bind(fd, &address.base, address.length) == 0 ? 0 : errno;
+}
+
 }  // namespace
 
 KernelStream::KernelStream(KernelStack& stack, int fd) : stack_(stack), fd_(fd), send_file_(fd) { ++stack_.stats().sockets; }
@@ -51,6 +61,10 @@ bool KernelStream::StartConnect(ConnectOp& op) {
     op.status = ErrnoStatus(errno, "cannot set TCP_FASTOPEN_CONNECT");  // EOPNOTSUPP: tcp_fastopen is off
     return true;
   }
+  if (const int error = BindToConnect(fd_, op.options.local, peer_); error != 0) {
+    op.status = ErrnoStatus(error, absl::StrCat("cannot connect from ", op.options.local.ToString()));
+    return true;
+  }
   connect_op_ = &op;
   connect_address_ = SocketAddress(peer_, FamilyOf(peer_.ip));
   io_uring_prep_connect(stack_.reactor().Prepare(connect_), fd_, &connect_address_.base, connect_address_.length);
@@ -64,7 +78,9 @@ void KernelStream::OnConnect(int32_t result, uint32_t) {
   if (reset_) {
     op->status = ResetStatus();
   } else if (result < 0) {
-    op->status = ErrnoStatus(-result, absl::StrCat("cannot connect to ", peer_.ToString()));
+    // What bind(2) took can only be unavailable because a connection has it.
+    const bool taken = result == -EADDRNOTAVAIL && op->options.local.port != 0;
+    op->status = ErrnoStatus(taken ? EADDRINUSE : -result, absl::StrCat("cannot connect to ", peer_.ToString()));
   }
   op->Wake();
   MaybeFree();
