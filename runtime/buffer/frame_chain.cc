@@ -10,9 +10,23 @@ namespace weir::runtime {
 
 void FrameChain::FreeBlock() { Recycler::ThisThread().Free(std::exchange(head_.block, nullptr), sizeof(Block)); }
 
+void FrameChain::DropElsewhere(Frame* frame) { frame->pool->GiveBack({&frame, 1}, nullptr, 0); }
+
 void FrameChain::ReleaseMany() {
-  Frame** frame = frames();
-  for (uint32_t i = head_.first; i < head_.first + head_.count; ++i) Unref(frame[i]);
+  std::span<Frame* const> all(frames() + head_.first, head_.count);
+  if (!all.empty() && !all.front()->pool->here()) {
+    // The block goes with the last of them: the owner's Recycler would have to make a new one otherwise, each time.
+    while (!all.empty()) {
+      FramePool& pool = *all.front()->pool;
+      size_t n = 1;
+      while (n < all.size() && all[n]->pool == &pool) ++n;
+      const std::span<Frame* const> same = all.first(n);
+      all = all.subspan(n);
+      pool.GiveBack(same, all.empty() ? std::exchange(head_.block, nullptr) : nullptr, sizeof(Block));
+    }
+    return;
+  }
+  for (Frame* frame : all) Unref(frame);
   if (head_.block != nullptr) FreeBlock();
 }
 
@@ -84,7 +98,7 @@ void FrameChain::Consume(size_t n) {
     }
     n -= slice.iov_len;
     std::span<std::byte> gone;
-    Unref(PopFront(&gone));
+    Drop(PopFront(&gone));
   }
 }
 
