@@ -74,11 +74,12 @@ uint32_t NextSize(TcpSock& sock, TcpMtuProbe& probe, Nanos now_ns) {
   return probe.narrowed ? (probe.search_low + probe.search_high + 1) / 2 : probe.search_high;
 }
 
-// Makes the next frame to send `bytes` long with what comes behind it, which is there; false when it cannot be touched,
-// or has no room.
-bool Join(TcpSock& sock, uint32_t bytes) {
+// Makes the next frame to send `bytes` long: cuts it, or joins it with what comes behind it, which is there. False when
+// it cannot be touched, or has no room.
+bool Fit(TcpSock& sock, uint32_t bytes) {
   Frame* frame = sock.send_head;
   auto& cb = frame->Cb<TcpTxCb>();
+  if (cb.length > bytes) return TcpFragment(sock, frame, static_cast<uint16_t>(bytes));
   if (frame->refs != 1 || frame->tx_pending != 0) return false;
   const uint32_t size = sock.context.ip.pool.frame_size();
   if (bytes > size - runtime::kTxHeadroom) return false;
@@ -150,7 +151,7 @@ TcpMtuProbeSend TcpSendMtuProbe(TcpSock& sock, Nanos now_ns) {
   const uint32_t in_flight = TcpInFlight(sock);
   if (in_flight + bytes > cwnd) return in_flight == 0 ? kNotNow : kWait;
   Frame* frame = sock.send_head;
-  if (!Join(sock, bytes) || !TcpTransmitFrame(sock, frame, now_ns)) return kNotNow;
+  if (!Fit(sock, bytes) || !TcpTransmitFrame(sock, frame, now_ns)) return kNotNow;
   const auto& cb = frame->Cb<TcpTxCb>();
   sock.send_head = frame->next;
   sock.snd.nxt = cb.end();

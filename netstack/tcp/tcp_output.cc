@@ -125,29 +125,6 @@ void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, Nanos now_ns) {
   Transmit(sock, frame, seq, flags, now_ns);
 }
 
-// Cuts a frame of the send queue so that it has `length` bytes; the rest goes to a new frame behind it (tcp_fragment).
-// Their bits are the same, so the sums of the scoreboard stay as they are.
-bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
-  if (frame->tx_pending > 0) return false;
-  // What lies at una has to go, for anything to come back; the others leave frames for ACKs.
-  const uint32_t reserve = frame == sock.send_queue.head() ? 1 : TcpFrameFloor(sock.context.ip.pool);
-  runtime::Frame* rest = TcpAllocFrame(sock.context, &sock, reserve);
-  if (rest == nullptr) return false;
-  auto& cb = frame->Cb<TcpTxCb>();
-  auto& rest_cb = rest->Cb<TcpTxCb>();
-  rest_cb = cb;
-  rest_cb.seq = cb.seq + length;
-  rest_cb.length = static_cast<uint16_t>(cb.length - length);
-  rest_cb.offset = runtime::kTxHeadroom;
-  std::memcpy(rest->base + rest_cb.offset, frame->base + cb.offset + length, rest_cb.length);
-  sock.context.ip.copied_bytes += rest_cb.length;
-  cb.length = length;
-  cb.flags &= static_cast<uint8_t>(~TcpTxCb::kFin);
-  TcpPacketSplit(sock, rest_cb);
-  sock.send_queue.InsertAfter(frame, rest);
-  return true;
-}
-
 // The FIN that no data carries gets a frame of its own: then it is sent again like everything else.
 bool AppendFin(TcpSock& sock) {
   runtime::Frame* frame = AllocControl(sock.context, &sock);
@@ -173,7 +150,7 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
   if (!TcpFitToMss(sock, frame)) return false;
   auto& cb = frame->Cb<TcpTxCb>();
   const uint32_t usable = std::min(static_cast<uint32_t>(edge - snd.nxt), room);
-  if (cb.length > usable && !(part && usable > 0 && Split(sock, frame, static_cast<uint16_t>(usable)))) return false;
+  if (cb.length > usable && !(part && usable > 0 && TcpFragment(sock, frame, static_cast<uint16_t>(usable)))) return false;
   // The FIN counts in the window.
   if (snd.fin && frame->next == nullptr && cb.length < usable) cb.flags |= TcpTxCb::kFin;
   if (cb.size() > usable || !TcpTransmitFrame(sock, frame, now_ns)) return false;
@@ -255,8 +232,29 @@ bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
   return true;
 }
 
+bool TcpFragment(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
+  if (frame->tx_pending > 0) return false;
+  // What lies at una has to go, for anything to come back; the others leave frames for ACKs.
+  const uint32_t reserve = frame == sock.send_queue.head() ? 1 : TcpFrameFloor(sock.context.ip.pool);
+  runtime::Frame* rest = TcpAllocFrame(sock.context, &sock, reserve);
+  if (rest == nullptr) return false;
+  auto& cb = frame->Cb<TcpTxCb>();
+  auto& rest_cb = rest->Cb<TcpTxCb>();
+  rest_cb = cb;
+  rest_cb.seq = cb.seq + length;
+  rest_cb.length = static_cast<uint16_t>(cb.length - length);
+  rest_cb.offset = runtime::kTxHeadroom;
+  std::memcpy(rest->base + rest_cb.offset, frame->base + cb.offset + length, rest_cb.length);
+  sock.context.ip.copied_bytes += rest_cb.length;
+  cb.length = length;
+  cb.flags &= static_cast<uint8_t>(~TcpTxCb::kFin);
+  TcpPacketSplit(sock, rest_cb);
+  sock.send_queue.InsertAfter(frame, rest);
+  return true;
+}
+
 bool TcpFitToMss(TcpSock& sock, runtime::Frame* frame) {
-  return frame->Cb<TcpTxCb>().length <= sock.snd.mss || Split(sock, frame, sock.snd.mss);
+  return frame->Cb<TcpTxCb>().length <= sock.snd.mss || TcpFragment(sock, frame, sock.snd.mss);
 }
 
 void TcpFlush(TcpContext& context, Nanos now_ns) {

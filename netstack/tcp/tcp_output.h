@@ -32,6 +32,10 @@ bool TcpSendOneNew(TcpSock& sock, Nanos now_ns);
 // transmission, and then false is returned (tcp_transmit_skb).
 bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns);
 
+// Makes two frames of one: the first keeps `length` bytes. Their bits are the same, so the scoreboard's sums stay as
+// they are. False when the device still reads it, or frames are short (tcp_fragment).
+bool TcpFragment(TcpSock& sock, runtime::Frame* frame, uint16_t length);
+
 // Cuts a frame that was filled when the path was wider, or seemed so; false when that is not possible now.
 bool TcpFitToMss(TcpSock& sock, runtime::Frame* frame);
 
