@@ -48,7 +48,8 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
   switch (option) {
     case TcpSockOption::kNoDelay:
     case TcpSockOption::kCork:
-      (option == TcpSockOption::kNoDelay ? sock.nodelay : sock.cork) = on;
+      if (option == TcpSockOption::kNoDelay) sock.nodelay = on;
+      else sock.cork = on;
       // What was held may go (tcp_push_pending_frames).
       if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
       return 0;
@@ -126,12 +127,12 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .unread_bytes = sock.rcv.queued,
           .unacked_bytes = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una),
           .bytes_sent = sock.stats.bytes_sent,
-          .bytes_retrans = sock.stats.bytes_retrans,
+          .bytes_retrans = sock.silence != nullptr ? sock.silence->bytes_retrans : 0,
           .bytes_acked = sock.stats.bytes_acked,
           .bytes_received = sock.stats.bytes_received,
           .segs_out = sock.stats.segs_out,
           .segs_in = sock.stats.segs_in,
-          .total_retrans = sock.stats.total_retrans};
+          .total_retrans = sock.silence != nullptr ? sock.silence->total_retrans : 0};
 }
 
 }  // namespace weir::netstack

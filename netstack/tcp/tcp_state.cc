@@ -10,6 +10,7 @@
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
@@ -41,10 +42,11 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   sock.snd.wl2 = segment.ack;
   TcpUpdateTsRecent(sock, segment, now_ns);
   const Nanos echoed_ns = TcpTimestampRtt(sock, segment, now_ns);
-  if (sock.syn_sent_ns == 0) {
+  const Nanos syn_sent_ns = std::exchange(sock.rack.xmit_ns, 0);
+  if (syn_sent_ns == 0) {
     // A SYN cookie: nothing was measured, and the echo is not of the very time.
   } else if (sock.retries == 0) {
-    FirstRtt(sock, now_ns - sock.syn_sent_ns, now_ns);
+    FirstRtt(sock, now_ns - syn_sent_ns, now_ns);
   } else if (echoed_ns != 0) {
     FirstRtt(sock, echoed_ns, now_ns);  // tells which SYN this answers
   } else {
@@ -217,9 +219,9 @@ void TcpDone(TcpSock& sock, int error) {
   context.demux.Remove(sock);
   TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);
-  if (sock.pacer != nullptr) context.ip.timers.Cancel(sock.pacer->timer);
+  if (TcpPacer* pacer = TcpPacerOf(sock)) context.ip.timers.Cancel(pacer->timer);
   TcpPurgeSendQueue(sock);
-  sock.ofo_queue.Clear();
+  TcpClearOfo(sock);
   if (sock.owner == nullptr) {
     context.Free(sock);
   } else {

@@ -161,7 +161,8 @@ TcpSock* TcpAccept(TcpListenSock& listener) {
   return sock;
 }
 
-TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error, bool fast_open) {
+TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error, bool fast_open,
+                    TcpSock* sock) {
   *error = ENETUNREACH;
   if (remote.ip.is_any() || remote.ip.is_multicast()) return nullptr;
   Endpoint local;
@@ -177,7 +178,7 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
     if (tries + 1 == kPorts) return nullptr;
   }
   *error = ENOBUFS;
-  TcpSock* sock = context.Alloc();
+  if (sock == nullptr) sock = context.Alloc();
   if (sock == nullptr) return nullptr;
   old = context.demux.Find(local, remote);  // it may have made room for this one
   sock->local = local;

@@ -22,7 +22,9 @@ TcpSock* TcpAccept(TcpListenSock& listener);
 
 // Active OPEN: sends SYN. `*error` is ENETUNREACH, EADDRNOTAVAIL (no free port) or ENOBUFS when nullptr is returned.
 // `fast_open`: data may go with the SYN (tcp_fast_open.h); then that waits for some while fast_open.deferred.
-TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error, bool fast_open = false);
+// `sock`: from TcpContext::Alloc, to be that connection; nullptr: a new one.
+TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error, bool fast_open = false,
+                    TcpSock* sock = nullptr);
 
 // SEND. What the send buffer takes of `from`, starting at byte `*sent`, is copied into frames; advances `*sent`. True
 // when all is taken.
