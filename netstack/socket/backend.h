@@ -80,11 +80,17 @@ struct RecvOp : runtime::Waiter {
   void TakeArguments(RecvOp& from) { reader.into = from.reader.into; }
 };
 
+// What a connection may wait for besides a receive: one of them at a time, a connect or a send.
+struct OutputOp : runtime::Waiter {
+  OutputOp(StopCallback::Function on_stop, bool connects) : Waiter(on_stop), connects(connects) {}
+  const bool connects;
+};
+
 // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel has
 // read) when the operation completes.
-struct SendOp : runtime::Waiter {
+struct SendOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp send";
-  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit SendOp(StopCallback::Function on_stop) : OutputOp(on_stop, /*connects=*/false) {}
   ~SendOp() {
     if (has_frames) frames.~SendBuffer();
   }
@@ -114,9 +120,9 @@ struct SendOp : runtime::Waiter {
   }
 };
 
-struct ConnectOp : runtime::Waiter {
+struct ConnectOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp connect";
-  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit ConnectOp(StopCallback::Function on_stop) : OutputOp(on_stop, /*connects=*/true) {}
   Endpoint peer;
   TcpConnectOptions options;
   absl::Status status;

@@ -61,7 +61,9 @@ bool TcpContext::AddOrphan(TcpSock& sock) {
 }
 
 void TcpContext::NoOrphan(TcpSock& sock) {
-  if (std::exchange(sock.counted_as_orphan, false)) --orphans;
+  if (!sock.counted_as_orphan) return;
+  sock.counted_as_orphan = false;
+  --orphans;
 }
 
 void TcpContext::Free(TcpSock& sock) {

@@ -33,13 +33,12 @@ bool FlowOf(std::span<const std::byte> packet, Endpoint* local, Endpoint* remote
   return true;
 }
 
-// What a segment of the connection will read and write: the control block, the socket object, and the call that waits.
+// What a segment of the connection will read and write: the control block with the socket object, and the call that waits.
 void PrefetchSock(const TcpSock& sock) {
   const auto* at = reinterpret_cast<const std::byte*>(&sock);
   for (size_t line = 0; line < sizeof(TcpSock); line += 64) __builtin_prefetch(at + line, /*rw=*/1);
 }
-void PrefetchOwner(const TcpSock& sock) {
-  __builtin_prefetch(sock.owner, /*rw=*/1);
+void PrefetchReader(const TcpSock& sock) {
   if (sock.reader == nullptr) return;
   // It is in the middle of the coroutine's operation.
   for (int line = -1; line <= 1; ++line) {
@@ -65,7 +64,7 @@ void TcpEarlyDemux(TcpContext& context, std::span<runtime::Frame* const> burst, 
     if (const TcpSock* sock = context.demux.First(segment.hash)) PrefetchSock(*sock);
   }
   for (const auto& segment : segments) {
-    if (const TcpSock* sock = context.demux.First(segment.hash)) PrefetchOwner(*sock);
+    if (const TcpSock* sock = context.demux.First(segment.hash)) PrefetchReader(*sock);
   }
 }
 
