@@ -90,6 +90,13 @@ struct ConnectOp : runtime::Waiter {
   }
 };
 
+struct CloseOp : runtime::Waiter {
+  explicit CloseOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp close") {}
+  absl::Status status;
+
+  void TakeArguments(CloseOp&) {}
+};
+
 struct AcceptOp : runtime::Waiter {
   explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp accept") {}
   StreamBackendPtr stream;
@@ -195,6 +202,9 @@ class StreamBackend : public TcpOptionsBackend {
   virtual absl::Status ShutdownWrite() = 0;
   // RST, whatever is queued; the operations under way end with kAborted.
   virtual void Reset() = 0;
+  // The same as Close for the peer, with nothing else under way; ends when it has acknowledged all, and Close follows.
+  virtual bool StartClose(CloseOp& op) = 0;
+  virtual void CancelClose(CloseOp& op) = 0;
   // Called last: orderly close in the background, then frees the backend.
   virtual void Close() = 0;
   virtual Endpoint local() const = 0;

@@ -41,6 +41,7 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
   if (self.connect_ != nullptr && self.TryConnect(*self.connect_)) std::exchange(self.connect_, nullptr)->Wake();
   if (self.recv_ != nullptr && self.TryRecv(*self.recv_)) std::exchange(self.recv_, nullptr)->Wake();
   if (self.send_ != nullptr && self.TrySend(*self.send_)) std::exchange(self.send_, nullptr)->Wake();
+  if (self.close_ != nullptr && self.TryClose(*self.close_)) std::exchange(self.close_, nullptr)->Wake();
 }
 
 bool InetTcp::StartConnect(ConnectOp& op) {
@@ -138,8 +139,28 @@ absl::Status InetTcp::ShutdownWrite() {
 
 void InetTcp::Reset() { TcpAbort(*sock_, scheduler_.now_ns()); }
 
-void InetTcp::Close() {
+bool InetTcp::StartClose(CloseOp& op) {
   WEIR_CHECK(recv_ == nullptr && send_ == nullptr && connect_ == nullptr);
+  TcpLinger(*sock_, scheduler_.now_ns());
+  if (TryClose(op)) return true;
+  close_ = &op;
+  return false;
+}
+
+bool InetTcp::TryClose(CloseOp& op) {
+  if (TcpLingers(*sock_)) return false;
+  if (sock_->error != 0) op.status = Error();
+  return true;
+}
+
+void InetTcp::CancelClose(CloseOp& op) {
+  close_ = nullptr;
+  op.status = absl::CancelledError("close cancelled");
+  op.Wake();
+}
+
+void InetTcp::Close() {
+  WEIR_CHECK(recv_ == nullptr && send_ == nullptr && connect_ == nullptr && close_ == nullptr);
   if (sock_ != nullptr) TcpClose(*sock_, scheduler_.now_ns());
   delete this;
 }

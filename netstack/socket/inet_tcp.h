@@ -30,6 +30,8 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   void CancelSend(SendOp& op) override;
   absl::Status ShutdownWrite() override;
   void Reset() override;
+  bool StartClose(CloseOp& op) override;
+  void CancelClose(CloseOp& op) override;
   void Close() override;
   Endpoint local() const override { return sock_ == nullptr ? Endpoint() : sock_->local; }
   Endpoint peer() const override { return sock_ == nullptr ? Endpoint() : sock_->remote; }
@@ -51,6 +53,7 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   bool TryConnect(ConnectOp& op);
   bool TryRecv(RecvOp& op);
   bool TrySend(SendOp& op);
+  bool TryClose(CloseOp& op);
   absl::Status Error() const;
 
   TcpContext& tcp_;
@@ -59,6 +62,7 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   ConnectOp* connect_ = nullptr;
   RecvOp* recv_ = nullptr;
   SendOp* send_ = nullptr;
+  CloseOp* close_ = nullptr;
 };
 
 // Every open connection has one, and each of its wake-ups reads it.

@@ -40,8 +40,8 @@ class TcpOptions {
   absl::Status SetUserTimeout(uint32_t ms) { return Set(Option::kUserTimeout, ms); }
   absl::StatusOr<uint32_t> UserTimeout() const { return Get<uint32_t>(Option::kUserTimeout); }
   // SO_LINGER. 0: closing resets the connection and drops what was not sent yet. Nothing: closing delivers it in the
-  // background. Differs from Linux: no other time is taken (kInvalidArgument, EINVAL), as closing never waits here; who
-  // wants to know that all was delivered calls ShutdownWrite and waits for the peer's end in Recvmsg.
+  // background. Differs from Linux: no other time is taken (kInvalidArgument, EINVAL), as destroying a stream never
+  // waits; who wants to know that all was delivered awaits TcpStream::Close with a time.
   absl::Status SetLinger(std::optional<int> seconds) {
     return Set(Option::kResetOnClose, !seconds.has_value() ? 0 : *seconds == 0 ? 1 : 2);
   }
