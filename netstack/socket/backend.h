@@ -54,32 +54,69 @@ using ListenerBackendPtr = std::unique_ptr<ListenerBackend, CloseBackend>;
 using UdpBackendPtr = std::unique_ptr<UdpBackend, CloseBackend>;
 using UnixDatagramBackendPtr = std::unique_ptr<UnixDatagramBackend, CloseBackend>;
 
-// TcpReader: the caller's memory; where there is none, `buffer` is filled without a copy.
-struct RecvOp : runtime::Waiter, TcpReader {
-  explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp receive") {}
-  RecvBuffer buffer;
+// A call into the caller's memory (TcpReader), or for the frames as they lie. Every connection has room for one in its
+// coroutine's frame, so what only the one or the other needs shares its place.
+struct RecvOp : runtime::Waiter {
+  static constexpr const char* kWaitsFor = "tcp receive";
+  explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  ~RecvOp() {
+    if (has_buffer) buffer.~RecvBuffer();
+  }
+
+  // Where the frames go, once some are there; then there is no reader any more. Not for calls with memory.
+  RecvBuffer& MakeBuffer() {
+    has_buffer = true;
+    return *std::construct_at(&buffer);
+  }
+  RecvBuffer TakeBuffer() { return has_buffer ? std::move(buffer) : RecvBuffer(); }
+
+  bool has_buffer = false;
+  union {
+    TcpReader reader = {};
+    RecvBuffer buffer;
+  };
   absl::Status status;  // OK with nothing received: the peer's FIN
 
-  void TakeArguments(RecvOp& from) { into = from.into; }
+  void TakeArguments(RecvOp& from) { reader.into = from.reader.into; }
 };
 
+// Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel has
+// read) when the operation completes.
 struct SendOp : runtime::Waiter {
-  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp send") {}
-  // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel
-  // has read) when the operation completes.
-  SendBuffer buffer;
-  std::span<const iovec> from;
-  size_t sent = 0;  // progress in `from`
+  static constexpr const char* kWaitsFor = "tcp send";
+  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  ~SendOp() {
+    if (has_frames) frames.~SendBuffer();
+  }
+
+  void SetFrames(runtime::FrameChain&& chain) {
+    has_frames = true;
+    static_cast<runtime::FrameChain&>(*std::construct_at(&frames)) = std::move(chain);
+  }
+
+  struct Memory {
+    std::span<const iovec> from;
+    size_t sent = 0;  // progress
+  };
+  bool has_frames = false;
+  union {
+    Memory memory = {};
+    SendBuffer frames;
+  };
   absl::Status status;
 
   void TakeArguments(SendOp& other) {
-    buffer = std::move(other.buffer);
-    from = other.from;
+    if (other.has_frames) {
+      SetFrames(std::move(other.frames));
+    } else {
+      memory = other.memory;
+    }
   }
 };
 
 struct ConnectOp : runtime::Waiter {
-  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp connect") {}
+  static constexpr const char* kWaitsFor = "tcp connect";
+  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   Endpoint peer;
   TcpConnectOptions options;
   absl::Status status;
@@ -98,7 +135,8 @@ struct CloseOp : runtime::Waiter {
 };
 
 struct AcceptOp : runtime::Waiter {
-  explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp accept") {}
+  static constexpr const char* kWaitsFor = "tcp accept";
+  explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   StreamBackendPtr stream;
   absl::Status status;
 
@@ -106,7 +144,8 @@ struct AcceptOp : runtime::Waiter {
 };
 
 struct UdpRecvOp : runtime::Waiter {
-  explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "udp receive") {}
+  static constexpr const char* kWaitsFor = "udp receive";
+  explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   Datagram datagram;
   std::span<Datagram> into;  // `datagram`, or the caller's
   size_t count = 0;          // of `into`, filled
@@ -118,7 +157,7 @@ struct UdpRecvOp : runtime::Waiter {
 };
 
 struct DatagramSendOp : runtime::Waiter {
-  explicit DatagramSendOp(StopCallback::Function on_stop, const char* waits_for) : Waiter(on_stop, waits_for) {}
+  explicit DatagramSendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   SendBuffer buffer;
   std::span<const iovec> from;
   absl::Status status;
@@ -137,7 +176,8 @@ struct UdpMessage {
 };
 
 struct UdpSendOp : DatagramSendOp {
-  explicit UdpSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "udp send") {}
+  static constexpr const char* kWaitsFor = "udp send";
+  explicit UdpSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop) {}
   Endpoint peer;
   UdpSendOptions options;
   std::span<UdpMessage> batch;  // instead of all of the above
@@ -157,7 +197,8 @@ struct UnixDatagram {
 };
 
 struct UnixRecvOp : runtime::Waiter {
-  explicit UnixRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "unix datagram receive") {}
+  static constexpr const char* kWaitsFor = "unix datagram receive";
+  explicit UnixRecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   UnixDatagram datagram;
   absl::Status status;
 
@@ -165,7 +206,8 @@ struct UnixRecvOp : runtime::Waiter {
 };
 
 struct UnixSendOp : DatagramSendOp {
-  explicit UnixSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "unix datagram send") {}
+  static constexpr const char* kWaitsFor = "unix datagram send";
+  explicit UnixSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop) {}
   UnixAddress peer;
 
   void TakeArguments(UnixSendOp& other) {

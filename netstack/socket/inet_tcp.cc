@@ -73,20 +73,20 @@ bool InetTcp::StartRecv(RecvOp& op) {
   WEIR_CHECK(recv_ == nullptr);
   if (TryRecv(op)) return true;
   recv_ = &op;
-  sock_->reader = &op;
+  sock_->reader = &op.reader;
   if (sock_->fast_open.deferred) tcp_.WantOutput(*sock_);  // nothing will come before the SYN
   return false;
 }
 
 // Data before errors, errors before the FIN: as tcp_recvmsg.
 bool InetTcp::TryRecv(RecvOp& op) {
-  if (op.copied > 0) {
+  if (op.reader.copied > 0) {
     // Straight to the caller's memory, while it waited.
   } else if (!sock_->receive_queue.empty()) {
-    if (op.into.empty()) {
-      TcpRecvmsg(*sock_, op.buffer);
+    if (op.reader.into.empty()) {
+      TcpRecvmsg(*sock_, op.MakeBuffer());
     } else {
-      op.copied = TcpRecvmsg(*sock_, op.into);
+      op.reader.copied = TcpRecvmsg(*sock_, op.reader.into);
     }
   } else if (sock_->error != 0) {
     op.status = Error();
@@ -101,7 +101,7 @@ bool InetTcp::TryRecv(RecvOp& op) {
 void InetTcp::CancelRecv(RecvOp& op) {
   recv_ = nullptr;
   // What was copied to the reader's memory is received, stop or not.
-  if (op.copied == 0) op.status = absl::CancelledError("receive cancelled");
+  if (op.reader.copied == 0) op.status = absl::CancelledError("receive cancelled");
   sock_->reader = nullptr;
   op.Wake();
 }
@@ -122,7 +122,8 @@ bool InetTcp::TrySend(SendOp& op) {
     op.status = runtime::ErrnoStatus(EPIPE, absl::StrCat("connection with ", peer().ToString()));
     return true;
   }
-  return TcpSendFrames(*sock_, op.buffer) && TcpSendmsg(*sock_, op.from, &op.sent);
+  if (op.has_frames) return TcpSendFrames(*sock_, op.frames);
+  return TcpSendmsg(*sock_, op.memory.from, &op.memory.sent);
 }
 
 void InetTcp::CancelSend(SendOp& op) {

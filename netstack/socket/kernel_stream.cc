@@ -188,13 +188,14 @@ bool KernelStream::TakeReceived(RecvOp& op) {
     }
     return eof_;
   }
-  if (!op.into.empty()) {
-    op.copied = CopyReceived(op.into);
+  if (!op.reader.into.empty()) {
+    op.reader.copied = CopyReceived(op.reader.into);
     return true;
   }
-  while (!queue_.empty() && !op.buffer.full()) {
+  RecvBuffer& buffer = op.MakeBuffer();
+  while (!queue_.empty() && !buffer.full()) {
     Frame* frame = queue_.PopFront();
-    op.buffer.Append(frame, frame->bytes());
+    buffer.Append(frame, frame->bytes());
   }
   return true;
 }
@@ -220,7 +221,7 @@ size_t KernelStream::CopyReceived(std::span<const iovec> into) {
 
 bool KernelStream::StartSend(SendOp& op) {
   WEIR_CHECK(send_op_ == nullptr && !closing_);
-  const size_t bytes = op.buffer.size() + Bytes(op.from);
+  const size_t bytes = op.has_frames ? op.frames.size() : Bytes(op.memory.from);
   if (reset_) {
     op.status = ResetStatus();
   } else if (write_shut_ || shutdown_wanted_) {
@@ -235,8 +236,7 @@ bool KernelStream::StartSend(SendOp& op) {
 
 // Sends what is left: frames as they lie in the operation's chain, or the next slices of the caller's memory.
 void KernelStream::SubmitSend() {
-  std::span<const iovec> slices = send_op_->buffer.buffers();
-  if (slices.empty()) slices = CallersSlices();
+  const std::span<const iovec> slices = send_op_->has_frames ? send_op_->frames.buffers() : CallersSlices();
   // WAITALL: the kernel itself goes on after a short write, as room comes.
   constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
   send_file_.Use(stack_.reactor().fixed_files());
@@ -260,10 +260,11 @@ void KernelStream::SubmitSend() {
 
 // What is left of the caller's memory, as much as one sendmsg takes.
 std::span<const iovec> KernelStream::CallersSlices() {
-  if (send_op_->from.size() == 1 && send_op_->sent == 0) return send_op_->from;
-  size_t skip = send_op_->sent;
+  const SendOp::Memory& memory = send_op_->memory;
+  if (memory.from.size() == 1 && memory.sent == 0) return memory.from;
+  size_t skip = memory.sent;
   size_t count = 0;
-  for (const iovec& slice : send_op_->from) {
+  for (const iovec& slice : memory.from) {
     if (skip >= slice.iov_len) {
       skip -= slice.iov_len;
       continue;
@@ -284,10 +285,10 @@ void KernelStream::CancelSend(SendOp& op) {
 void KernelStream::OnSend(int32_t result, uint32_t) {
   if (result > 0) {
     const auto n = static_cast<size_t>(result);
-    if (!send_op_->buffer.empty()) {
-      send_op_->buffer.Consume(n);
+    if (send_op_->has_frames) {
+      send_op_->frames.Consume(n);
     } else {
-      send_op_->sent += n;
+      send_op_->memory.sent += n;
     }
   }
   GoOnSending(result);
@@ -295,7 +296,9 @@ void KernelStream::OnSend(int32_t result, uint32_t) {
 
 // After a send that gave `result`, with what it sent taken off the operation.
 void KernelStream::GoOnSending(int32_t result) {
-  if (send_op_->buffer.empty() && send_op_->sent == Bytes(send_op_->from)) return FinishSend(absl::OkStatus());
+  const SendOp& op = *send_op_;
+  const bool done = op.has_frames ? op.frames.empty() : op.memory.sent == Bytes(op.memory.from);
+  if (done) return FinishSend(absl::OkStatus());
   if (reset_) return FinishSend(ResetStatus());
   if (send_cancelled_) return FinishSend(absl::CancelledError("Sendmsg cancelled"));
   if (result >= 0 || result == -EINTR || result == -EAGAIN ||

@@ -2,19 +2,33 @@
 // any), cut into frames of 2048 or 4096 bytes; the xdp backend registers it as UMEM, the kernel backend takes
 // its io_uring provided buffers from it. Nothing is allocated after Create.
 //
-// A pool belongs to one thread. It may be given up (Release) while frames are still out, because a program may
-// keep a RecvBuffer longer than its Host: the memory stays readable until the last frame came back.
+// A pool belongs to the thread that made it. A chain of frames that ends on another thread goes home by GiveBack: the
+// reference counts are the owner's, so the references wait in a list until that takes them (runtime/io/frame_returns.h
+// has its mailbox told).
+//
+// It may be given up (Release) while frames are still out, because a program may keep a RecvBuffer longer than its Host:
+// the memory stays readable until the last frame came back, on whatever thread.
+//
+// Debug builds (without NDEBUG) catch a reference given back twice, and a frame that was written to after it was given
+// back, at the latest when it is handed out again; with AddressSanitizer every access to a free frame.
 #ifndef RUNTIME_BUFFER_FRAME_POOL_H_
 #define RUNTIME_BUFFER_FRAME_POOL_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runtime/base/recycler.h"
 #include "runtime/buffer/frame.h"
+
+#if !defined(NDEBUG) || defined(WEIR_RECYCLER_OFF)
+#define WEIR_FRAMES_WATCHED 1
+#endif
 
 namespace weir::runtime {
 
@@ -36,11 +50,16 @@ class FramePool {
 
   // A frame with one reference, empty, with `headroom` bytes in front; nullptr when the pool is empty.
   Frame* Alloc(uint32_t headroom = kTxHeadroom) {
-    Frame* frame = free_;
-    if (frame == nullptr) [[unlikely]] {
-      ++exhausted_;
-      return nullptr;
+    if (free_ == nullptr) [[unlikely]] {
+      if (TakeReturned() == 0 || free_ == nullptr) {
+        ++exhausted_;
+        return nullptr;
+      }
     }
+    Frame* frame = free_;
+#ifdef WEIR_FRAMES_WATCHED
+    EndWatch(frame);
+#endif
     free_ = frame->next;
     --free_count_;
     frame->next = nullptr;
@@ -57,6 +76,20 @@ class FramePool {
     if ((frame->tx_pending | released_) != 0) [[unlikely]] return FreeUnusual(frame);
     PutBack(frame);
   }
+
+  // Whether this is the owner's thread, and the pool is not given up.
+  bool here() const { return owner_.load(std::memory_order_relaxed) == &thread_; }
+  bool given_up() const { return owner_.load(std::memory_order_relaxed) == nullptr; }
+  // From any thread: gives back one reference on each of `frames`, and what the Recycler is to get, `block` (nullptr:
+  // nothing) of `block_size` bytes. On another thread than the owner's; or on any when the pool was given up.
+  void GiveBack(std::span<Frame* const> frames, void* block, size_t block_size);
+  // On the owner's thread: takes in what others gave back, and returns how many references that were. The pool does so by
+  // itself when it has no free frame.
+  size_t TakeReturned();
+  // `notify(argument)` is called, on the thread that gives back, when something was returned, and then not before the
+  // next NoteReturned(), which the owner's thread calls for it and which takes in what there is. nullptr: nobody is told.
+  void NotifyReturns(void (*notify)(void* argument), void* argument);
+  size_t NoteReturned();
 
   std::span<std::byte> memory() const { return {memory_, size_t{size()} * frame_size_}; }
   uint32_t frame_size() const { return frame_size_; }
@@ -81,8 +114,8 @@ class FramePool {
   FramePool() = default;
   ~FramePool();
   void PutBack(Frame* frame) {
-#ifndef NDEBUG
-    Poison(frame);
+#ifdef WEIR_FRAMES_WATCHED
+    Watch(frame);
 #endif
     frame->next = free_;
     free_ = frame;
@@ -90,9 +123,18 @@ class FramePool {
   }
   void FreeUnusual(Frame* frame);
   void Release();
-  void MaybeDelete();
-  void Poison(Frame* frame);
+  void FreeLocked(Frame* frame);
+  void DropLocked(Frame* frame);
+  size_t TakeReturnedLocked();
+  bool AllBack() const { return free_count_ + retired_ == size(); }
+  // Of frames that are free: nobody may touch them.
+  void Watch(Frame* frame);
+  void EndWatch(Frame* frame);
 
+  // Its address tells a thread.
+  static inline thread_local constinit char thread_ = 0;
+
+  std::atomic<const char*> owner_ = &thread_;  // nullptr: given up
   std::byte* memory_ = nullptr;
   size_t mapped_ = 0;
   uint32_t frame_size_ = 0;
@@ -105,16 +147,29 @@ class FramePool {
   uint64_t exhausted_ = 0;
   Frame* free_ = nullptr;
   std::vector<Frame> frames_;
+
+  // What other threads give back.
+  struct Block {
+    void* memory;
+    size_t size;
+  };
+  std::mutex mutex_;
+  std::vector<Frame*> returned_;
+  std::vector<Block> returned_blocks_;
+  bool notified_ = false;
+  void (*notify_)(void*) = nullptr;
+  void* notify_argument_ = nullptr;
 };
 
+// References are counted on the pool's own thread.
 inline void Ref(Frame* frame) {
-  WEIR_DCHECK(frame->refs > 0);
+  WEIR_DCHECK(frame->refs > 0 && (frame->pool->here() || frame->pool->given_up()));
   ++frame->refs;
 }
 
 // Drops one reference; the last one gives the frame back to its pool.
 inline void Unref(Frame* frame) {
-  WEIR_DCHECK(frame->refs > 0);
+  WEIR_DCHECK(frame->refs > 0 && (frame->pool->here() || frame->pool->given_up()));
   if (--frame->refs == 0) frame->pool->Free(frame);
 }
 
