@@ -128,7 +128,8 @@ struct ConnectOp : runtime::Waiter {
 };
 
 struct CloseOp : runtime::Waiter {
-  explicit CloseOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp close") {}
+  static constexpr const char* kWaitsFor = "tcp close";
+  explicit CloseOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   absl::Status status;
 
   void TakeArguments(CloseOp&) {}
@@ -230,7 +231,8 @@ class TcpOptionsBackend {
   ~TcpOptionsBackend() = default;
 };
 
-// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the sockets check it).
+// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the
+// sockets check it).
 class StreamBackend : public TcpOptionsBackend {
  public:
   // First call on a stream from OpenTcp, and only there, with the same peer; it is usable when the operation ended with OK.

@@ -39,9 +39,9 @@ int BindToConnect(int fd, const Endpoint& local, const Endpoint& peer) {
 
 }  // namespace
 
-// The kernel tells nobody that a FIN was acknowledged (no event of poll(2) changes), so it is asked: after kFirst, and then
-// at intervals that grow by half, up to kMost.
-struct KernelStream::Lingering : runtime::Timer {
+// The kernel tells nobody that a FIN was acknowledged (no event of poll(2) changes), so it is asked: after kFirst, and
+// then at intervals that grow by half, up to kMost.
+struct KernelStream::Lingering : runtime::Timer, runtime::Recycled {
   static constexpr Nanos kFirst = kMillisecond / 4, kMost = 32 * kMillisecond;
 
   Lingering(KernelStream& stream, CloseOp& op) : Timer(&OnLinger), stream(stream), op(op) {}

@@ -51,8 +51,8 @@ class TcpStream : public Stream, public TcpOptions<TcpStream> {
   using Stream::Stream;
 
   // Connects to `peer`, from an address and port of the stack's choice unless options.local names them. kUnavailable:
-  // refused or unreachable. Two programs that connect to each other's local ends have one connection (simultaneous open,
-  // RFC 9293 §3.5).
+  // refused or unreachable. Two programs that connect to each other's local ends have one connection (simultaneous
+  // open, RFC 9293 §3.5).
   static Task<absl::StatusOr<TcpStream>> Connect(netstack::SocketStack& stack, Endpoint peer,
                                                  TcpConnectOptions options = {}) {
     absl::StatusOr<netstack::StreamBackendPtr> backend = stack.OpenTcp(peer);
@@ -63,12 +63,12 @@ class TcpStream : public Stream, public TcpOptions<TcpStream> {
   }
 
   using Stream::Close;
-  // Closes, and waits until the peer has acknowledged all that was sent, and the end: close(2) with SO_LINGER and a time. It
-  // need not have closed itself, nor has its program read anything yet. The stream is given away by the call.
-  // kDeadlineExceeded: the time is over; kCancelled: the scope was stopped. Either way it goes on in the background, as in
-  // Linux. kAborted: the connection was reset, by the peer, or by us because data was left unread. With a time of 0 nothing
-  // is waited for, and what the peer does not have yet is dropped: it sees a reset. Differs from Linux, whose close(2) tells
-  // nothing of all that.
+  // Closes, and waits until the peer has acknowledged all that was sent, and the end: close(2) with SO_LINGER and a
+  // time. It need not have closed itself, nor has its program read anything yet. The stream is given away by the call.
+  // kDeadlineExceeded: the time is over; kCancelled: the scope was stopped. Either way it goes on in the background, as
+  // in Linux. kAborted: the connection was reset, by the peer, or by us because data was left unread. With a time of 0
+  // nothing is waited for, and what the peer does not have yet is dropped: it sees a reset. Differs from Linux, whose
+  // close(2) tells nothing of all that.
   template <typename Rep, typename Period>
   Task<absl::Status> Close(std::chrono::duration<Rep, Period> linger) {
     return LingerClose(TakeBackend(), std::chrono::duration_cast<std::chrono::nanoseconds>(linger));

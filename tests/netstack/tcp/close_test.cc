@@ -337,8 +337,8 @@ TEST(Established, ThePeerHasRestarted) {
   EXPECT_EQ(ECONNRESET, t.sock().error);
 }
 
-// SO_LINGER with a time: the program is told when its FIN is acknowledged, and what happens until it lets go is as after
-// close(2) (__tcp_close, sk_stream_wait_close).
+// SO_LINGER with a time: the program is told when its FIN is acknowledged, and what happens until it lets go is as
+// after close(2) (__tcp_close, sk_stream_wait_close).
 TEST(Linger, UntilTheFinIsAcknowledged) {
   TcpTrace t;
   t.Establish();
