@@ -80,17 +80,18 @@ struct RecvOp : runtime::Waiter {
   void TakeArguments(RecvOp& from) { reader.into = from.reader.into; }
 };
 
-// What a connection may wait for besides a receive: one of them at a time, a connect or a send.
+// What a connection may wait for besides a receive: one of them at a time.
 struct OutputOp : runtime::Waiter {
-  OutputOp(StopCallback::Function on_stop, bool connects) : Waiter(on_stop), connects(connects) {}
-  const bool connects;
+  enum class Kind : uint8_t { kConnect, kSend, kClose };
+  OutputOp(StopCallback::Function on_stop, Kind kind) : Waiter(on_stop), kind(kind) {}
+  const Kind kind;
 };
 
 // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel has
 // read) when the operation completes.
 struct SendOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp send";
-  explicit SendOp(StopCallback::Function on_stop) : OutputOp(on_stop, /*connects=*/false) {}
+  explicit SendOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kSend) {}
   ~SendOp() {
     if (has_frames) frames.~SendBuffer();
   }
@@ -122,7 +123,7 @@ struct SendOp : OutputOp {
 
 struct ConnectOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp connect";
-  explicit ConnectOp(StopCallback::Function on_stop) : OutputOp(on_stop, /*connects=*/true) {}
+  explicit ConnectOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kConnect) {}
   Endpoint peer;
   TcpConnectOptions options;
   absl::Status status;
@@ -131,6 +132,14 @@ struct ConnectOp : OutputOp {
     peer = from.peer;
     options = from.options;
   }
+};
+
+struct CloseOp : OutputOp {
+  static constexpr const char* kWaitsFor = "tcp close";
+  explicit CloseOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kClose) {}
+  absl::Status status;
+
+  void TakeArguments(CloseOp&) {}
 };
 
 struct AcceptOp : runtime::Waiter {
@@ -229,7 +238,8 @@ class TcpOptionsBackend {
   ~TcpOptionsBackend() = default;
 };
 
-// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the sockets check it).
+// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the
+// sockets check it).
 class StreamBackend : public TcpOptionsBackend {
  public:
   // First call on a stream from OpenTcp, and only there, with the same peer; it is usable when the operation ended with OK.
@@ -243,6 +253,9 @@ class StreamBackend : public TcpOptionsBackend {
   virtual absl::Status ShutdownWrite() = 0;
   // RST, whatever is queued; the operations under way end with kAborted.
   virtual void Reset() = 0;
+  // The same as Close for the peer, with nothing else under way; ends when it has acknowledged all, and Close follows.
+  virtual bool StartClose(CloseOp& op) = 0;
+  virtual void CancelClose(CloseOp& op) = 0;
   // Called last: orderly close in the background, then frees the backend.
   virtual void Close() = 0;
   virtual Endpoint local() const = 0;

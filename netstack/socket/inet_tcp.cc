@@ -33,11 +33,20 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
   auto& self = *static_cast<InetTcp*>(sock.owner);
   if (RecvOp* op = self.reader(); op != nullptr && self.TryRecv(*op)) op->Wake();
   OutputOp* const op = self.output_;
-  if (op == nullptr) return;
-  const bool done = op->connects ? self.TryConnect(static_cast<ConnectOp&>(*op)) : self.TrySend(static_cast<SendOp&>(*op));
-  if (!done) return;
+  if (op == nullptr || !self.TryOutput(*op)) return;
   self.output_ = nullptr;
   op->Wake();
+}
+
+bool InetTcp::TryOutput(OutputOp& op) {
+  switch (op.kind) {
+    case OutputOp::Kind::kConnect:
+      return TryConnect(static_cast<ConnectOp&>(op));
+    case OutputOp::Kind::kSend:
+      return TrySend(static_cast<SendOp&>(op));
+    case OutputOp::Kind::kClose:
+      return TryClose(static_cast<CloseOp&>(op));
+  }
 }
 
 bool InetTcp::StartConnect(ConnectOp& op) {
@@ -134,6 +143,26 @@ absl::Status InetTcp::ShutdownWrite() {
 }
 
 void InetTcp::Reset() { TcpAbort(sock_, scheduler_.now_ns()); }
+
+bool InetTcp::StartClose(CloseOp& op) {
+  WEIR_CHECK(sock_.reader == nullptr && output_ == nullptr);
+  TcpLinger(sock_, scheduler_.now_ns());
+  if (TryClose(op)) return true;
+  output_ = &op;
+  return false;
+}
+
+bool InetTcp::TryClose(CloseOp& op) {
+  if (TcpLingers(sock_)) return false;
+  if (sock_.error != 0) op.status = Error();
+  return true;
+}
+
+void InetTcp::CancelClose(CloseOp& op) {
+  output_ = nullptr;
+  op.status = absl::CancelledError("close cancelled");
+  op.Wake();
+}
 
 void InetTcp::Close() {
   WEIR_CHECK(sock_.reader == nullptr && output_ == nullptr);

@@ -33,6 +33,8 @@ class InetTcp final : public StreamBackend {
   void CancelSend(SendOp& op) override;
   absl::Status ShutdownWrite() override;
   void Reset() override;
+  bool StartClose(CloseOp& op) override;
+  void CancelClose(CloseOp& op) override;
   void Close() override;
   Endpoint local() const override { return sock_.local; }
   Endpoint peer() const override { return sock_.remote; }
@@ -53,9 +55,11 @@ class InetTcp final : public StreamBackend {
 
   static void OnReady(ReadySock& sock, uint8_t events);
   // Each completes `op` and returns true when it can be completed now.
+  bool TryOutput(OutputOp& op);
   bool TryConnect(ConnectOp& op);
   bool TryRecv(RecvOp& op);
   bool TrySend(SendOp& op);
+  bool TryClose(CloseOp& op);
   absl::Status Error() const;
   // The receive that waits; nullptr: none.
   RecvOp* reader() const { return sock_.reader == nullptr ? nullptr : static_cast<RecvOp*>(sock_.reader->call); }

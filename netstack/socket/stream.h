@@ -101,6 +101,7 @@ class Stream {
 
  protected:
   netstack::StreamBackend& backend() const { return *backend_; }
+  netstack::StreamBackendPtr TakeBackend() { return std::move(backend_); }
 
  private:
   netstack::Operation<netstack::StreamSendTraits> SendFrames(runtime::FrameChain&& frames) {

@@ -190,7 +190,8 @@ uint8_t TcpSecsToRetrans(uint64_t seconds) {
 }
 
 uint32_t TcpRetransToSecs(uint8_t retrans) {
-  constexpr auto kFirst = static_cast<uint32_t>(kTcpInitialRto / kSecond), kMost = static_cast<uint32_t>(kTcpMaxRto / kSecond);
+  constexpr auto kFirst = static_cast<uint32_t>(kTcpInitialRto / kSecond);
+  constexpr auto kMost = static_cast<uint32_t>(kTcpMaxRto / kSecond);
   uint32_t sum = 0;
   for (uint32_t timeout = kFirst; retrans > 0; --retrans, timeout = std::min(2 * timeout, kMost)) sum += timeout;
   return sum;

@@ -343,38 +343,48 @@ void TcpShutdown(TcpSock& sock) {
   sock.context.WantOutput(sock);
 }
 
-void TcpClose(TcpSock& sock, Nanos now_ns) {
-  sock.owner = nullptr;
-  sock.on_ready = nullptr;
+void TcpLinger(TcpSock& sock, Nanos now_ns) {
   sock.orphan = true;
   sock.reader = nullptr;
   if (static_cast<QueueNode&>(sock).linked()) static_cast<QueueNode&>(sock).Unlink();  // from short_of_frames
   const bool unread = !sock.receive_queue.empty();
   sock.receive_queue.Clear();
-  switch (sock.state) {
-    case TcpState::kClosed:
-      sock.context.Free(sock);
-      return;
-    case TcpState::kSynSent:
-      // What was given to a connection that passed for open is still delivered.
-      if (sock.fast_open.early && sock.snd.write_seq != sock.snd.iss + 1 && sock.context.AddOrphan(sock)) break;
-      TcpDone(sock, 0);
-      return;
-    case TcpState::kTimeWait:
-      if (!static_cast<QueueNode&>(sock).linked()) sock.context.time_wait.PushBack(sock);
-      return;
-    default:
-      break;
-  }
-  if (sock.state != TcpState::kSynSent && ResetsAtClose(sock, unread)) {
+  if (sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return;
+  if (sock.state == TcpState::kSynSent) {
+    // What was given to a connection that passed for open is still delivered.
+    const bool given = sock.fast_open.early && sock.snd.write_seq != sock.snd.iss + 1;
+    if (!given || !sock.context.AddOrphan(sock)) return TcpDone(sock, 0);
+  } else if (ResetsAtClose(sock, unread)) {
     TcpSendReset(sock, now_ns);
-    TcpDone(sock, 0);
-    return;
+    return TcpDone(sock, ECONNABORTED);
   }
   if (sock.state == TcpState::kFinWait2) {
     TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock));
   }
   TcpShutdown(sock);
+}
+
+bool TcpLingers(const TcpSock& sock) {
+  switch (sock.state) {
+    case TcpState::kSynSent:
+    case TcpState::kSynReceived:  // the FIN waits for ESTABLISHED
+    case TcpState::kFinWait1:
+    case TcpState::kClosing:
+    case TcpState::kLastAck:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void TcpClose(TcpSock& sock, Nanos now_ns) {
+  if (!sock.orphan) TcpLinger(sock, now_ns);
+  sock.owner = nullptr;
+  sock.on_ready = nullptr;
+  if (sock.state == TcpState::kClosed) return sock.context.Free(sock);
+  if (sock.state == TcpState::kTimeWait && !static_cast<QueueNode&>(sock).linked()) {
+    sock.context.time_wait.PushBack(sock);
+  }
 }
 
 void TcpAbort(TcpSock& sock, Nanos now_ns) {

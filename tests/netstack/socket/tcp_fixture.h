@@ -1,5 +1,5 @@
-// TcpSocketTest: a test of TCP sockets for both stacks (udp_fixture.h): over the kernel, whose loopback is both ends, and
-// over weir's own, two hosts on a cable in virtual time.
+// TcpSocketTest: a test of TCP sockets for both stacks (udp_fixture.h): over the kernel, whose loopback is both ends,
+// and over weir's own, two hosts on a cable in virtual time.
 #ifndef TESTS_NETSTACK_SOCKET_TCP_FIXTURE_H_
 #define TESTS_NETSTACK_SOCKET_TCP_FIXTURE_H_
 
