@@ -25,7 +25,7 @@ void Unlink(TcpSock& sock) {
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : Timer(&TcpTimerFired), context(context) {
+    : TcpSockFront(context), Timer(&TcpTimerFired) {
   congestion.Use(context.settings.congestion_control);
   rcv.buffer = context.settings.receive_buffer;
   snd.buffer = context.settings.send_buffer;

@@ -120,32 +120,12 @@ struct TcpSockBits {
   uint8_t probes = 0;  // since the window closed, answered or not
 };
 
-// Members are in the order in which segments want them, and not by their subject alone: what the input of data, its
-// acknowledgment and a send without losses touch comes first, and what timers, losses, the beginning and the end of a
-// connection need is behind (as the groups of Linux's tcp_sock are). With many connections each line costs a look into
-// memory. No unique address: what follows may lie in the padding at the end of such a member.
-// tests/netstack/tcp/resources_test.cc and the assertions below hold the sizes.
-struct TcpSock : runtime::Recycled,
-                 ReadySock,
-                 TcpSockBits,
-                 runtime::ListNode<TcpOutputTag>,
-                 runtime::ListNode<TcpQueueTag>,
-                 runtime::Timer {
-  explicit TcpSock(TcpContext& context);
-
-  int16_t error = 0;       // errno that ended the connection; 0: none
-  int16_t soft_error = 0;  // errno that a router reported since the peer last answered (sk_err_soft)
-  // TCP Fast Open: tcp_fast_open.h.
-  struct {
-    bool offered : 1 = false;         // client: our SYN has a cookie or asks for one
-    bool early : 1 = false;           // client: the program took the connection for open before the peer had answered
-    bool deferred : 1 = false;        // client: the SYN waits for data
-    bool syn_data : 1 = false;        // client: data went with the SYN
-    bool pending : 1 = false;         // server: on or beyond the accept queue, and the handshake not done
-    bool accepted : 1 = false;        // server, while pending: beyond it
-    bool cookie_owed : 1 = false;     // server: a cookie goes with the SYN and ACK
-    bool syn_data_taken : 1 = false;  // both: data of the SYN was acknowledged
-  } fast_open;
+// What the input of data, its acknowledgment and a send without losses touch of a connection, and not by their subject
+// alone: seven cache lines. With many connections each line costs a look into memory, and TcpEarlyDemux asks for these. What
+// timers, losses, the beginning and the end of a connection need is behind them, in TcpSock (as the groups of Linux's tcp_sock
+// are). No unique address: what follows may lie in the padding at the end of such a member.
+struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
+  explicit TcpSockFront(TcpContext& context) : context(context) {}
 
   TcpContext& context;
   TcpSock* hash_next = nullptr;
@@ -212,6 +192,7 @@ struct TcpSock : runtime::Recycled,
   } ecn;
   uint8_t dup_acks = 0;  // without SACK
 
+
   // Loss recovery: tcp_recovery.h, tcp_undo.h and tcp_tlp.h.
   struct {
     Seq high_seq;              // nxt when the state began
@@ -251,11 +232,6 @@ struct TcpSock : runtime::Recycled,
     uint64_t bytes_acked = 0;
   } stats;
 
-  // One entry in the wheel, for whichever of the two deadlines is earlier: tcp_timer.h.
-  Nanos delack_ns = kNever;
-  Nanos timer_ns = kNever;
-  [[no_unique_address]] runtime::FrameQueue send_queue;
-
   // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
   struct {
     uint32_t sacked_out = 0;
@@ -265,7 +241,34 @@ struct TcpSock : runtime::Recycled,
     uint16_t packets_in_flight = 0;  // frames, counted as the bytes in flight are
   } board;
 
+  Nanos delack_ns = kNever;  // tcp_timer.h
+  [[no_unique_address]] runtime::FrameQueue send_queue;
+  uint8_t error = 0;       // errno that ended the connection; 0: none
+  uint8_t soft_error = 0;  // errno that a router reported since the peer last answered (sk_err_soft)
+  // TCP Fast Open: tcp_fast_open.h.
+  struct {
+    bool offered : 1 = false;         // client: our SYN has a cookie or asks for one
+    bool early : 1 = false;           // client: the program took the connection for open before the peer had answered
+    bool deferred : 1 = false;        // client: the SYN waits for data
+    bool syn_data : 1 = false;        // client: data went with the SYN
+    bool pending : 1 = false;         // server: on or beyond the accept queue, and the handshake not done
+    bool accepted : 1 = false;        // server, while pending: beyond it
+    bool cookie_owed : 1 = false;     // server: a cookie goes with the SYN and ACK
+    bool syn_data_taken : 1 = false;  // both: data of the SYN was acknowledged
+  } fast_open;
+
+  // Where the socket layer's object of a connection that a program holds may lie: it is read whenever this is.
+  static constexpr size_t kOwnerRoom = 32;
+  alignas(8) std::byte owner_room[kOwnerRoom];
+};
+
+// tests/netstack/tcp/resources_test.cc and the assertions below hold the sizes.
+struct TcpSock : runtime::Recycled, TcpSockFront, runtime::ListNode<TcpQueueTag>, runtime::Timer {
+  explicit TcpSock(TcpContext& context);
+
   TcpRtt rtt;
+  // One entry in the wheel, for whichever of the two deadlines is earlier: tcp_timer.h.
+  Nanos timer_ns = kNever;
 
   // How much of the window is used: tcp_cwnd_validate.h.
   struct {
@@ -303,14 +306,10 @@ struct TcpSock : runtime::Recycled,
   uint8_t dscp : 6 = 0;
   TcpMtuDiscover mtu_discover : 2 = TcpMtuDiscover::kWant;
   TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
-
-  // Where the socket layer's object of a connection that a program holds may lie: it is read whenever this is.
-  static constexpr size_t kOwnerRoom = 32;
-  alignas(8) std::byte owner_room[kOwnerRoom];
 };
 
-// Ten cache lines.
-static_assert(sizeof(TcpSock) <= 640);
+static_assert(sizeof(TcpSockFront) <= 7 * 64);
+static_assert(sizeof(TcpSock) <= 10 * 64);
 
 }  // namespace weir::netstack
 

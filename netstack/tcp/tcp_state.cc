@@ -230,7 +230,7 @@ void TcpDone(TcpSock& sock, int error) {
   TcpFastOpenSettled(sock);
   sock.listener = nullptr;
   sock.state = TcpState::kClosed;
-  sock.error = static_cast<int16_t>(error);
+  sock.error = static_cast<uint8_t>(error);
   context.demux.Remove(sock);
   TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);
