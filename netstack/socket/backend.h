@@ -53,13 +53,29 @@ using ListenerBackendPtr = std::unique_ptr<ListenerBackend, CloseBackend>;
 using UdpBackendPtr = std::unique_ptr<UdpBackend, CloseBackend>;
 using UnixDatagramBackendPtr = std::unique_ptr<UnixDatagramBackend, CloseBackend>;
 
+// How to receive into the caller's memory.
+struct RecvFlags {
+  bool peek = false;      // the bytes stay, for the next call (MSG_PEEK)
+  bool wait_all = false;  // not before the memory is full, or nothing more will come (MSG_WAITALL)
+};
+
 // TcpReader: the caller's memory; where there is none, `buffer` is filled without a copy.
 struct RecvOp : runtime::Waiter, TcpReader {
   explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp receive") {}
+  RecvFlags flags;  // of one with memory
   RecvBuffer buffer;
   absl::Status status;  // OK with nothing received: the peer's FIN
 
-  void TakeArguments(RecvOp& from) { into = from.into; }
+  void TakeArguments(RecvOp& from) {
+    into = from.into;
+    flags = from.flags;
+  }
+  bool plain() const { return !flags.peek && !flags.wait_all; }
+  bool full() const {
+    size_t room = 0;
+    for (const iovec& piece : into) room += piece.iov_len;
+    return copied >= room;
+  }
 };
 
 struct SendOp : runtime::Waiter {
@@ -67,6 +83,7 @@ struct SendOp : runtime::Waiter {
   // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel
   // has read) when the operation completes.
   SendBuffer buffer;
+  // Both: first the one, then the other.
   std::span<const iovec> from;
   size_t sent = 0;  // progress in `from`
   absl::Status status;
@@ -103,8 +120,10 @@ struct UdpRecvOp : runtime::Waiter {
   std::span<Datagram> into;  // `datagram`, or the caller's
   size_t count = 0;          // of `into`, filled
   absl::Status status;
+  bool peek = false;  // into `datagram`; it stays in the queue
 
   void TakeArguments(UdpRecvOp& from) {
+    peek = from.peek;
     into = from.into.data() == &from.datagram ? std::span(&datagram, 1) : from.into;
   }
 };
@@ -243,6 +262,8 @@ class UdpBackend {
   virtual Endpoint peer() const = 0;
   virtual uint64_t dropped() const = 0;
   virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
+  // For what was received and copied to the program's memory.
+  virtual void CountCopied(size_t bytes) = 0;
 
  protected:
   ~UdpBackend() = default;

@@ -40,7 +40,7 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
   auto& self = *static_cast<InetTcp*>(sock.owner);
   if (self.connect_ != nullptr && self.TryConnect(*self.connect_)) std::exchange(self.connect_, nullptr)->Wake();
   if (self.recv_ != nullptr && self.TryRecv(*self.recv_)) std::exchange(self.recv_, nullptr)->Wake();
-  if (self.send_ != nullptr && self.TrySend(*self.send_)) std::exchange(self.send_, nullptr)->Wake();
+  if (self.send_ != nullptr && self.TrySend(*self.send_)) self.EndSend();
 }
 
 bool InetTcp::StartConnect(ConnectOp& op) {
@@ -72,13 +72,14 @@ bool InetTcp::StartRecv(RecvOp& op) {
   WEIR_CHECK(recv_ == nullptr);
   if (TryRecv(op)) return true;
   recv_ = &op;
-  sock_->reader = &op;
+  if (!op.flags.peek) sock_->reader = &op;  // a peek must not have what comes copied past the queue
   if (sock_->fast_open.deferred) tcp_.WantOutput(*sock_);  // nothing will come before the SYN
   return false;
 }
 
 // Data before errors, errors before the FIN: as tcp_recvmsg.
 bool InetTcp::TryRecv(RecvOp& op) {
+  if (!op.plain()) [[unlikely]] return TryRecvWithFlags(op);
   if (op.copied > 0) {
     // Straight to the caller's memory, while it waited.
   } else if (!sock_->receive_queue.empty()) {
@@ -92,16 +93,36 @@ bool InetTcp::TryRecv(RecvOp& op) {
   } else if (!sock_->rcv.fin && sock_->state != TcpState::kClosed) {
     return false;
   }
-  sock_->reader = nullptr;
+  EndRecv(op);
   TcpCleanupRbuf(*sock_);
   return true;
+}
+
+// What was copied to the caller's memory counts, whatever came after it: as tcp_recvmsg.
+bool InetTcp::TryRecvWithFlags(RecvOp& op) {
+  if (op.flags.peek) {
+    op.copied = TcpPeekmsg(*sock_, op.into);
+  } else {
+    op.copied += TcpRecvmsg(*sock_, op.into, op.copied);
+    TcpCleanupRbuf(*sock_);
+  }
+  const bool ended = sock_->error != 0 || sock_->rcv.fin || sock_->state == TcpState::kClosed;
+  if (!ended && (op.flags.wait_all ? !op.full() : op.copied == 0)) return false;
+  if (op.copied == 0 && sock_->error != 0) op.status = Error();
+  EndRecv(op);
+  return true;
+}
+
+void InetTcp::EndRecv(RecvOp& op) {
+  copied_bytes_ += op.copied;
+  sock_->reader = nullptr;
 }
 
 void InetTcp::CancelRecv(RecvOp& op) {
   recv_ = nullptr;
   // What was copied to the reader's memory is received, stop or not.
   if (op.copied == 0) op.status = absl::CancelledError("receive cancelled");
-  sock_->reader = nullptr;
+  EndRecv(op);
   op.Wake();
 }
 
@@ -121,18 +142,31 @@ bool InetTcp::TrySend(SendOp& op) {
     op.status = runtime::ErrnoStatus(EPIPE, absl::StrCat("connection with ", peer().ToString()));
     return true;
   }
-  return TcpSendFrames(*sock_, op.buffer) && TcpSendmsg(*sock_, op.from, &op.sent);
+  const uint64_t copied = tcp_.ip.copied_bytes;
+  const bool done = TcpSendFrames(*sock_, op.buffer) && TcpSendmsg(*sock_, op.from, &op.sent);
+  copied_bytes_ += tcp_.ip.copied_bytes - copied;
+  return done;
+}
+
+void InetTcp::EndSend() {
+  std::exchange(send_, nullptr)->Wake();
+  if (!shutdown_wanted_) return;
+  shutdown_wanted_ = 0;
+  TcpShutdown(*sock_);
 }
 
 void InetTcp::CancelSend(SendOp& op) {
-  send_ = nullptr;
   op.status = absl::CancelledError("send cancelled");
-  op.Wake();
+  EndSend();
 }
 
 absl::Status InetTcp::ShutdownWrite() {
   if (sock_->error != 0) return Error();
-  TcpShutdown(*sock_);
+  if (send_ != nullptr) {
+    shutdown_wanted_ = 1;
+  } else {
+    TcpShutdown(*sock_);
+  }
   return absl::OkStatus();
 }
 
@@ -169,7 +203,11 @@ absl::Status InetTcp::SetCongestionControl(std::string_view name) {
   return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
 }
 
-absl::StatusOr<TcpInfo> InetTcp::Info() const { return TcpGetInfo(*sock_); }
+absl::StatusOr<TcpInfo> InetTcp::Info() const {
+  TcpInfo info = TcpGetInfo(*sock_);
+  info.copied_bytes = copied_bytes_;
+  return info;
+}
 
 absl::Status InetListener::SetTcpOption(TcpSockOption option, uint64_t value) {
   if (!TcpOptionValid(option, value)) return CannotSet(EINVAL, value);

@@ -45,7 +45,10 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   // Each completes `op` and returns true when it can be completed now.
   bool TryConnect(ConnectOp& op);
   bool TryRecv(RecvOp& op);
+  bool TryRecvWithFlags(RecvOp& op);
+  void EndRecv(RecvOp& op);
   bool TrySend(SendOp& op);
+  void EndSend();
   absl::Status Error() const;
 
   TcpContext& tcp_;
@@ -54,6 +57,8 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   ConnectOp* connect_ = nullptr;
   RecvOp* recv_ = nullptr;
   SendOp* send_ = nullptr;
+  uint64_t shutdown_wanted_ : 1 = 0;  // when the send under way is done
+  uint64_t copied_bytes_ : 63 = 0;    // by this connection's calls
 };
 
 // Every open connection has one, and each of its wake-ups reads it.

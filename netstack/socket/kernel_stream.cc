@@ -89,7 +89,7 @@ bool KernelStream::StartRecv(RecvOp& op) {
 void KernelStream::CancelRecv(RecvOp& op) {
   WEIR_CHECK(recv_op_ == &op);
   recv_op_ = nullptr;
-  op.status = absl::CancelledError("Recvmsg cancelled");
+  if (op.copied == 0) op.status = absl::CancelledError("Recvmsg cancelled");  // else it is received, stop or not
   op.Wake();
 }
 
@@ -141,11 +141,13 @@ void KernelStream::Queue(Frame* frame) {
   if (last == nullptr || last->tailroom() < frame->len) return queue_.PushBack(frame);
   std::memcpy(last->data + last->len, frame->data, frame->len);
   last->len += frame->len;
+  CountCopied(frame->len);
   runtime::Unref(frame);
 }
 
 // Completes `op` if there is something for it: data first, then how it ended.
 bool KernelStream::TakeReceived(RecvOp& op) {
+  if (!op.plain()) [[unlikely]] return TakeIntoMemory(op);
   if (queue_.empty()) {
     if (recv_error_ != 0) {
       op.status = ErrnoStatus(recv_error_, "Recvmsg");
@@ -154,7 +156,7 @@ bool KernelStream::TakeReceived(RecvOp& op) {
     return eof_;
   }
   if (!op.into.empty()) {
-    op.copied = CopyReceived(op.into);
+    op.copied = CopyReceived(op.into, 0);
     return true;
   }
   while (!queue_.empty() && !op.buffer.full()) {
@@ -164,21 +166,66 @@ bool KernelStream::TakeReceived(RecvOp& op) {
   return true;
 }
 
-size_t KernelStream::CopyReceived(std::span<const iovec> into) {
+// The same with flags. What was copied counts, whatever came after it.
+bool KernelStream::TakeIntoMemory(RecvOp& op) {
+  if (op.flags.peek) {
+    op.copied = PeekReceived(op.into);
+    CountCopied(op.copied);
+  } else {
+    op.copied += CopyReceived(op.into, op.copied);
+  }
+  const bool ended = eof_ || recv_error_ != 0;
+  if (!ended && (op.flags.wait_all ? !op.full() : op.copied == 0)) return false;
+  if (op.copied == 0 && recv_error_ != 0) op.status = ErrnoStatus(recv_error_, "Recvmsg");
+  return true;
+}
+
+size_t KernelStream::CopyReceived(std::span<const iovec> into, size_t skip) {
   size_t copied = 0;
   for (const iovec& slice : into) {
-    size_t filled = 0;
+    if (skip >= slice.iov_len) {
+      skip -= slice.iov_len;
+      continue;
+    }
+    size_t filled = std::exchange(skip, 0);
     while (filled < slice.iov_len && !queue_.empty()) {
       Frame* frame = queue_.head();
       const size_t n = std::min<size_t>(slice.iov_len - filled, frame->len);
       std::memcpy(static_cast<std::byte*>(slice.iov_base) + filled, frame->data, n);
       filled += n;
+      copied += n;
       frame->Pull(static_cast<uint32_t>(n));
       if (frame->len == 0) runtime::Unref(queue_.PopFront());
+    }
+  }
+  CountCopied(copied);
+  return copied;
+}
+
+size_t KernelStream::PeekReceived(std::span<const iovec> into) const {
+  size_t copied = 0;
+  std::span<const std::byte> bytes;
+  const Frame* next = queue_.head();
+  for (const iovec& slice : into) {
+    size_t filled = 0;
+    while (filled < slice.iov_len && (!bytes.empty() || next != nullptr)) {
+      if (bytes.empty()) {
+        bytes = next->bytes();
+        next = next->next;
+      }
+      const size_t n = std::min(slice.iov_len - filled, bytes.size());
+      std::memcpy(static_cast<std::byte*>(slice.iov_base) + filled, bytes.data(), n);
+      bytes = bytes.subspan(n);
+      filled += n;
     }
     copied += filled;
   }
   return copied;
+}
+
+void KernelStream::CountCopied(size_t bytes) {
+  copied_bytes_ += bytes;
+  stack_.stats().copied_bytes += bytes;
 }
 
 // ---- send
@@ -203,18 +250,20 @@ void KernelStream::SubmitSend() {
   std::span<const iovec> slices = send_op_->buffer.buffers();
   if (slices.empty()) slices = CallersSlices();
   // WAITALL: the kernel itself goes on after a short write, as room comes.
-  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  // MORE: the caller's memory follows the frames, and shares segments with them.
+  const bool more = !send_op_->buffer.empty() && Bytes(send_op_->from) > 0;
+  const int flags = MSG_NOSIGNAL | MSG_WAITALL | (more ? MSG_MORE : 0);
   send_file_.Use(stack_.reactor().fixed_files());
   const bool zero_copy = ZeroCopyPays();
   sending_ = zero_copy ? &NewZeroCopySend() : &send_;
   io_uring_sqe* sqe = stack_.reactor().Prepare(*sending_);
   if (slices.size() == 1 && !zero_copy) {  // the usual case; the kernel then has no header and no array to copy in
-    io_uring_prep_send(sqe, fd_, slices.front().iov_base, slices.front().iov_len, kFlags);
+    io_uring_prep_send(sqe, fd_, slices.front().iov_base, slices.front().iov_len, flags);
   } else {
     message_ = {};
     message_.msg_iov = const_cast<iovec*>(slices.data());
     message_.msg_iovlen = slices.size();
-    io_uring_prep_sendmsg(sqe, fd_, &message_, kFlags);
+    io_uring_prep_sendmsg(sqe, fd_, &message_, flags);
     if (zero_copy) {
       sqe->opcode = IORING_OP_SENDMSG_ZC;
       sqe->ioprio = IORING_SEND_ZC_REPORT_USAGE;
@@ -313,7 +362,7 @@ void KernelStream::Reset() {
   if (linked()) Unlink();
   if (recv_op_ != nullptr) {
     RecvOp* op = std::exchange(recv_op_, nullptr);
-    op->status = ResetStatus();
+    if (op->copied == 0) op->status = ResetStatus();
     op->Wake();
   }
   stack_.reactor().Cancel(connect_);

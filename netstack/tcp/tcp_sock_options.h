@@ -101,6 +101,9 @@ struct TcpInfo {
   uint32_t segs_out = 0;
   uint32_t segs_in = 0;
   uint32_t total_retrans = 0;  // segments
+  // Of weir's, not of TCP_INFO: bytes that calls on this connection copied, between frames and the program's memory or
+  // from one frame to another. 0 for a program that forwards what it receives.
+  uint64_t copied_bytes = 0;
 };
 
 // Whether it is one of the values above.

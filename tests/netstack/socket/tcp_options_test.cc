@@ -9,7 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "netstack/socket/tcp_listener.h"
-#include "tests/netstack/socket/udp_fixture.h"
+#include "runtime/core/sleep.h"
+#include "tests/netstack/socket/socket_world.h"
 
 namespace weir {
 namespace {
@@ -22,9 +23,9 @@ class TcpOptionsTest : public ::testing::TestWithParam<bool> {
  protected:
   TcpOptionsTest() {
     if (GetParam()) {
-      world_ = std::make_unique<testing::KernelUdpWorld>();
+      world_ = std::make_unique<testing::KernelWorld>();
     } else {
-      world_ = std::make_unique<testing::InetUdpWorld>();
+      world_ = std::make_unique<testing::InetWorld>();
     }
   }
   using Body = std::function<Task<void>(TcpStream& client, TcpStream& server)>;
@@ -56,7 +57,7 @@ class TcpOptionsTest : public ::testing::TestWithParam<bool> {
     EXPECT_NE(status.message().find(absl::StrCat("(", name, ")")), status.message().npos) << status;
   }
 
-  std::unique_ptr<testing::UdpWorld> world_;
+  std::unique_ptr<testing::SocketWorld> world_;
 };
 
 TEST_P(TcpOptionsTest, AreTaken) {
