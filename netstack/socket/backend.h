@@ -59,43 +59,121 @@ struct RecvFlags {
   bool wait_all = false;  // not before the memory is full, or nothing more will come (MSG_WAITALL)
 };
 
-// TcpReader: the caller's memory; where there is none, `buffer` is filled without a copy.
-struct RecvOp : runtime::Waiter, TcpReader {
-  explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp receive") {}
-  RecvFlags flags;  // of one with memory
-  RecvBuffer buffer;
+// A call into the caller's memory (TcpReader), or for the frames as they lie. Every connection has room for one in its
+// coroutine's frame, so what only the one or the other needs shares its place.
+struct RecvOp : runtime::Waiter {
+  static constexpr const char* kWaitsFor = "tcp receive";
+  explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  ~RecvOp() {
+    if (has_buffer) buffer.~RecvBuffer();
+  }
+
+  // Where the frames go, once some are there; then there is no reader any more. Not for calls with memory.
+  RecvBuffer& MakeBuffer() {
+    has_buffer = true;
+    return *std::construct_at(&buffer);
+  }
+  RecvBuffer TakeBuffer() { return has_buffer ? std::move(buffer) : RecvBuffer(); }
+  bool plain() const { return !flags.peek && !flags.wait_all; }
+  // Of a call with memory.
+  bool full() const {
+    size_t room = 0;
+    for (const iovec& piece : reader.into) room += piece.iov_len;
+    return reader.copied >= room;
+  }
+
+  bool has_buffer = false;
+  RecvFlags flags;  // of a call with memory
+  union {
+    TcpReader reader = {};
+    RecvBuffer buffer;
+  };
   absl::Status status;  // OK with nothing received: the peer's FIN
 
   void TakeArguments(RecvOp& from) {
-    into = from.into;
+    reader.into = from.reader.into;
     flags = from.flags;
-  }
-  bool plain() const { return !flags.peek && !flags.wait_all; }
-  bool full() const {
-    size_t room = 0;
-    for (const iovec& piece : into) room += piece.iov_len;
-    return copied >= room;
   }
 };
 
+// Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel has
+// read) when the operation completes. Or, of a ScatterSendOp, first the one and then the other.
 struct SendOp : runtime::Waiter {
-  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp send") {}
-  // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel
-  // has read) when the operation completes.
-  SendBuffer buffer;
-  // Both: first the one, then the other.
-  std::span<const iovec> from;
-  size_t sent = 0;  // progress in `from`
+  static constexpr const char* kWaitsFor = "tcp send";
+  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  ~SendOp() {
+    if (has_frames) frames.~SendBuffer();
+  }
+
+  void SetFrames(runtime::FrameChain&& chain) {
+    has_frames = true;
+    static_cast<runtime::FrameChain&>(*std::construct_at(&frames)) = std::move(chain);
+  }
+
+  // The frames are taken: memory that is to follow takes their place. False: there is none.
+  bool GoOnWithMemory();
+
+  struct Memory {
+    std::span<const iovec> from;
+    size_t sent = 0;  // progress
+  };
+  bool has_frames = false;
+  bool has_more = false;  // memory follows the frames
+  union {
+    Memory memory = {};
+    SendBuffer frames;
+  };
   absl::Status status;
 
   void TakeArguments(SendOp& other) {
-    buffer = std::move(other.buffer);
-    from = other.from;
+    if (other.has_frames) {
+      SetFrames(std::move(other.frames));
+    } else {
+      memory = other.memory;
+    }
+    has_more = other.has_more;
   }
 };
 
+struct ScatterSendOp : SendOp {
+  using SendOp::SendOp;
+  std::span<const iovec> then;
+  size_t frame_bytes = 0;   // when it began
+  size_t* taken = nullptr;  // how many bytes the stack took is told here
+
+  void Fill(runtime::FrameChain&& chain, std::span<const iovec> memory_then, size_t* count) {
+    then = memory_then;
+    taken = count;
+    frame_bytes = chain.size();
+    if (frame_bytes == 0) {
+      memory.from = then;
+      return;
+    }
+    SetFrames(std::move(chain));
+    for (const iovec& piece : then) has_more = has_more || piece.iov_len > 0;
+  }
+  void TellTaken() {
+    if (taken != nullptr) *taken = frame_bytes + (has_frames ? 0 : memory.sent) - (has_frames ? frames.size() : 0);
+  }
+  void TakeArguments(ScatterSendOp& other) {
+    SendOp::TakeArguments(other);
+    then = other.then;
+    frame_bytes = other.frame_bytes;
+    taken = other.taken;
+  }
+};
+
+inline bool SendOp::GoOnWithMemory() {
+  if (!has_more) return false;
+  frames.~SendBuffer();
+  has_frames = has_more = false;
+  std::construct_at(&memory, Memory{.from = static_cast<ScatterSendOp&>(*this).then});
+  return true;
+}
+
 struct ConnectOp : runtime::Waiter {
-  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp connect") {}
+  static constexpr const char* kWaitsFor = "tcp connect";
+  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   Endpoint peer;
   TcpConnectOptions options;
   absl::Status status;
@@ -107,7 +185,8 @@ struct ConnectOp : runtime::Waiter {
 };
 
 struct AcceptOp : runtime::Waiter {
-  explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp accept") {}
+  static constexpr const char* kWaitsFor = "tcp accept";
+  explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   StreamBackendPtr stream;
   absl::Status status;
 
@@ -115,7 +194,8 @@ struct AcceptOp : runtime::Waiter {
 };
 
 struct UdpRecvOp : runtime::Waiter {
-  explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "udp receive") {}
+  static constexpr const char* kWaitsFor = "udp receive";
+  explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   Datagram datagram;
   std::span<Datagram> into;  // `datagram`, or the caller's
   size_t count = 0;          // of `into`, filled
@@ -129,7 +209,7 @@ struct UdpRecvOp : runtime::Waiter {
 };
 
 struct DatagramSendOp : runtime::Waiter {
-  explicit DatagramSendOp(StopCallback::Function on_stop, const char* waits_for) : Waiter(on_stop, waits_for) {}
+  explicit DatagramSendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   SendBuffer buffer;
   std::span<const iovec> from;
   absl::Status status;
@@ -148,7 +228,8 @@ struct UdpMessage {
 };
 
 struct UdpSendOp : DatagramSendOp {
-  explicit UdpSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "udp send") {}
+  static constexpr const char* kWaitsFor = "udp send";
+  explicit UdpSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop) {}
   Endpoint peer;
   UdpSendOptions options;
   std::span<UdpMessage> batch;  // instead of all of the above
@@ -168,7 +249,8 @@ struct UnixDatagram {
 };
 
 struct UnixRecvOp : runtime::Waiter {
-  explicit UnixRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "unix datagram receive") {}
+  static constexpr const char* kWaitsFor = "unix datagram receive";
+  explicit UnixRecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   UnixDatagram datagram;
   absl::Status status;
 
@@ -176,7 +258,8 @@ struct UnixRecvOp : runtime::Waiter {
 };
 
 struct UnixSendOp : DatagramSendOp {
-  explicit UnixSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "unix datagram send") {}
+  static constexpr const char* kWaitsFor = "unix datagram send";
+  explicit UnixSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop) {}
   UnixAddress peer;
 
   void TakeArguments(UnixSendOp& other) {

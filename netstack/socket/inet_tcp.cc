@@ -45,7 +45,7 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
 
 bool InetTcp::StartConnect(ConnectOp& op) {
   int error = 0;
-  TcpSock* sock = TcpConnect(tcp_, op.peer, scheduler_.now_ns(), &error, op.options.fast_open);
+  TcpSock* sock = TcpConnect(tcp_, op.peer, scheduler_.now_ns(), &error, op.options);
   if (sock == nullptr) {
     op.status = runtime::ErrnoStatus(error, absl::StrCat("cannot connect to ", op.peer.ToString()));
     return true;
@@ -72,7 +72,7 @@ bool InetTcp::StartRecv(RecvOp& op) {
   WEIR_CHECK(recv_ == nullptr);
   if (TryRecv(op)) return true;
   recv_ = &op;
-  if (!op.flags.peek) sock_->reader = &op;  // a peek must not have what comes copied past the queue
+  if (!op.flags.peek) sock_->reader = &op.reader;  // a peek must not have what comes copied past the queue
   if (sock_->fast_open.deferred) tcp_.WantOutput(*sock_);  // nothing will come before the SYN
   return false;
 }
@@ -80,13 +80,13 @@ bool InetTcp::StartRecv(RecvOp& op) {
 // Data before errors, errors before the FIN: as tcp_recvmsg.
 bool InetTcp::TryRecv(RecvOp& op) {
   if (!op.plain()) [[unlikely]] return TryRecvWithFlags(op);
-  if (op.copied > 0) {
+  if (op.reader.copied > 0) {
     // Straight to the caller's memory, while it waited.
   } else if (!sock_->receive_queue.empty()) {
-    if (op.into.empty()) {
-      TcpRecvmsg(*sock_, op.buffer);
+    if (op.reader.into.empty()) {
+      TcpRecvmsg(*sock_, op.MakeBuffer());
     } else {
-      op.copied = TcpRecvmsg(*sock_, op.into);
+      op.reader.copied = TcpRecvmsg(*sock_, op.reader.into);
     }
   } else if (sock_->error != 0) {
     op.status = Error();
@@ -101,27 +101,27 @@ bool InetTcp::TryRecv(RecvOp& op) {
 // What was copied to the caller's memory counts, whatever came after it: as tcp_recvmsg.
 bool InetTcp::TryRecvWithFlags(RecvOp& op) {
   if (op.flags.peek) {
-    op.copied = TcpPeekmsg(*sock_, op.into);
+    op.reader.copied = TcpPeekmsg(*sock_, op.reader.into);
   } else {
-    op.copied += TcpRecvmsg(*sock_, op.into, op.copied);
+    op.reader.copied += TcpRecvmsg(*sock_, op.reader.into, op.reader.copied);
     TcpCleanupRbuf(*sock_);
   }
   const bool ended = sock_->error != 0 || sock_->rcv.fin || sock_->state == TcpState::kClosed;
-  if (!ended && (op.flags.wait_all ? !op.full() : op.copied == 0)) return false;
-  if (op.copied == 0 && sock_->error != 0) op.status = Error();
+  if (!ended && (op.flags.wait_all ? !op.full() : op.reader.copied == 0)) return false;
+  if (op.reader.copied == 0 && sock_->error != 0) op.status = Error();
   EndRecv(op);
   return true;
 }
 
 void InetTcp::EndRecv(RecvOp& op) {
-  copied_bytes_ += op.copied;
+  if (!op.has_buffer) copied_bytes_ += op.reader.copied;
   sock_->reader = nullptr;
 }
 
 void InetTcp::CancelRecv(RecvOp& op) {
   recv_ = nullptr;
   // What was copied to the reader's memory is received, stop or not.
-  if (op.copied == 0) op.status = absl::CancelledError("receive cancelled");
+  if (op.reader.copied == 0) op.status = absl::CancelledError("receive cancelled");
   EndRecv(op);
   op.Wake();
 }
@@ -143,7 +143,8 @@ bool InetTcp::TrySend(SendOp& op) {
     return true;
   }
   const uint64_t copied = tcp_.ip.copied_bytes;
-  const bool done = TcpSendFrames(*sock_, op.buffer) && TcpSendmsg(*sock_, op.from, &op.sent);
+  bool done = !op.has_frames || TcpSendFrames(*sock_, op.frames);
+  if (done && (!op.has_frames || op.GoOnWithMemory())) done = TcpSendmsg(*sock_, op.memory.from, &op.memory.sent);
   copied_bytes_ += tcp_.ip.copied_bytes - copied;
   return done;
 }

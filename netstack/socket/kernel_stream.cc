@@ -24,6 +24,16 @@ size_t Bytes(std::span<const iovec> slices) {
   return bytes;
 }
 
+// As TcpConnectOptions::local says. 0 or an errno.
+int BindToConnect(int fd, const Endpoint& local, const Endpoint& peer) {
+  if (local.ip.is_any() && local.port == 0) return 0;
+  if (local.ip != IpAddress() && local.ip.is_v4() != peer.ip.is_v4()) return EINVAL;
+  const SocketAddress address(local, FamilyOf(peer.ip));
+  const bool set = local.port != 0 ? SetSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
+                                   : SetSocketOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  return set && bind(fd, &address.base, address.length) == 0 ? 0 : errno;
+}
+
 }  // namespace
 
 KernelStream::KernelStream(KernelStack& stack, int fd) : stack_(stack), fd_(fd), send_file_(fd) { ++stack_.stats().sockets; }
@@ -51,6 +61,10 @@ bool KernelStream::StartConnect(ConnectOp& op) {
     op.status = ErrnoStatus(errno, "cannot set TCP_FASTOPEN_CONNECT");  // EOPNOTSUPP: tcp_fastopen is off
     return true;
   }
+  if (const int error = BindToConnect(fd_, op.options.local, peer_); error != 0) {
+    op.status = ErrnoStatus(error, absl::StrCat("cannot connect from ", op.options.local.ToString()));
+    return true;
+  }
   connect_op_ = &op;
   connect_address_ = SocketAddress(peer_, FamilyOf(peer_.ip));
   io_uring_prep_connect(stack_.reactor().Prepare(connect_), fd_, &connect_address_.base, connect_address_.length);
@@ -64,7 +78,9 @@ void KernelStream::OnConnect(int32_t result, uint32_t) {
   if (reset_) {
     op->status = ResetStatus();
   } else if (result < 0) {
-    op->status = ErrnoStatus(-result, absl::StrCat("cannot connect to ", peer_.ToString()));
+    // What bind(2) took can only be unavailable because a connection has it.
+    const bool taken = result == -EADDRNOTAVAIL && op->options.local.port != 0;
+    op->status = ErrnoStatus(taken ? EADDRINUSE : -result, absl::StrCat("cannot connect to ", peer_.ToString()));
   }
   op->Wake();
   MaybeFree();
@@ -89,7 +105,7 @@ bool KernelStream::StartRecv(RecvOp& op) {
 void KernelStream::CancelRecv(RecvOp& op) {
   WEIR_CHECK(recv_op_ == &op);
   recv_op_ = nullptr;
-  if (op.copied == 0) op.status = absl::CancelledError("Recvmsg cancelled");  // else it is received, stop or not
+  if (op.reader.copied == 0) op.status = absl::CancelledError("Recvmsg cancelled");  // else it is received, stop or not
   op.Wake();
 }
 
@@ -155,13 +171,14 @@ bool KernelStream::TakeReceived(RecvOp& op) {
     }
     return eof_;
   }
-  if (!op.into.empty()) {
-    op.copied = CopyReceived(op.into, 0);
+  if (!op.reader.into.empty()) {
+    op.reader.copied = CopyReceived(op.reader.into, 0);
     return true;
   }
-  while (!queue_.empty() && !op.buffer.full()) {
+  RecvBuffer& buffer = op.MakeBuffer();
+  while (!queue_.empty() && !buffer.full()) {
     Frame* frame = queue_.PopFront();
-    op.buffer.Append(frame, frame->bytes());
+    buffer.Append(frame, frame->bytes());
   }
   return true;
 }
@@ -169,14 +186,14 @@ bool KernelStream::TakeReceived(RecvOp& op) {
 // The same with flags. What was copied counts, whatever came after it.
 bool KernelStream::TakeIntoMemory(RecvOp& op) {
   if (op.flags.peek) {
-    op.copied = PeekReceived(op.into);
-    CountCopied(op.copied);
+    op.reader.copied = PeekReceived(op.reader.into);
+    CountCopied(op.reader.copied);
   } else {
-    op.copied += CopyReceived(op.into, op.copied);
+    op.reader.copied += CopyReceived(op.reader.into, op.reader.copied);
   }
   const bool ended = eof_ || recv_error_ != 0;
-  if (!ended && (op.flags.wait_all ? !op.full() : op.copied == 0)) return false;
-  if (op.copied == 0 && recv_error_ != 0) op.status = ErrnoStatus(recv_error_, "Recvmsg");
+  if (!ended && (op.flags.wait_all ? !op.full() : op.reader.copied == 0)) return false;
+  if (op.reader.copied == 0 && recv_error_ != 0) op.status = ErrnoStatus(recv_error_, "Recvmsg");
   return true;
 }
 
@@ -232,7 +249,7 @@ void KernelStream::CountCopied(size_t bytes) {
 
 bool KernelStream::StartSend(SendOp& op) {
   WEIR_CHECK(send_op_ == nullptr && !closing_);
-  const size_t bytes = op.buffer.size() + Bytes(op.from);
+  const size_t bytes = op.has_frames ? op.frames.size() : Bytes(op.memory.from);
   if (reset_) {
     op.status = ResetStatus();
   } else if (write_shut_ || shutdown_wanted_) {
@@ -247,12 +264,10 @@ bool KernelStream::StartSend(SendOp& op) {
 
 // Sends what is left: frames as they lie in the operation's chain, or the next slices of the caller's memory.
 void KernelStream::SubmitSend() {
-  std::span<const iovec> slices = send_op_->buffer.buffers();
-  if (slices.empty()) slices = CallersSlices();
+  const std::span<const iovec> slices = send_op_->has_frames ? send_op_->frames.buffers() : CallersSlices();
   // WAITALL: the kernel itself goes on after a short write, as room comes.
   // MORE: the caller's memory follows the frames, and shares segments with them.
-  const bool more = !send_op_->buffer.empty() && Bytes(send_op_->from) > 0;
-  const int flags = MSG_NOSIGNAL | MSG_WAITALL | (more ? MSG_MORE : 0);
+  const int flags = MSG_NOSIGNAL | MSG_WAITALL | (send_op_->has_more ? MSG_MORE : 0);
   send_file_.Use(stack_.reactor().fixed_files());
   const bool zero_copy = ZeroCopyPays();
   sending_ = zero_copy ? &NewZeroCopySend() : &send_;
@@ -274,10 +289,11 @@ void KernelStream::SubmitSend() {
 
 // What is left of the caller's memory, as much as one sendmsg takes.
 std::span<const iovec> KernelStream::CallersSlices() {
-  if (send_op_->from.size() == 1 && send_op_->sent == 0) return send_op_->from;
-  size_t skip = send_op_->sent;
+  const SendOp::Memory& memory = send_op_->memory;
+  if (memory.from.size() == 1 && memory.sent == 0) return memory.from;
+  size_t skip = memory.sent;
   size_t count = 0;
-  for (const iovec& slice : send_op_->from) {
+  for (const iovec& slice : memory.from) {
     if (skip >= slice.iov_len) {
       skip -= slice.iov_len;
       continue;
@@ -298,10 +314,10 @@ void KernelStream::CancelSend(SendOp& op) {
 void KernelStream::OnSend(int32_t result, uint32_t) {
   if (result > 0) {
     const auto n = static_cast<size_t>(result);
-    if (!send_op_->buffer.empty()) {
-      send_op_->buffer.Consume(n);
+    if (send_op_->has_frames) {
+      send_op_->frames.Consume(n);
     } else {
-      send_op_->sent += n;
+      send_op_->memory.sent += n;
     }
   }
   GoOnSending(result);
@@ -309,7 +325,9 @@ void KernelStream::OnSend(int32_t result, uint32_t) {
 
 // After a send that gave `result`, with what it sent taken off the operation.
 void KernelStream::GoOnSending(int32_t result) {
-  if (send_op_->buffer.empty() && send_op_->sent == Bytes(send_op_->from)) return FinishSend(absl::OkStatus());
+  SendOp& op = *send_op_;
+  const bool done = op.has_frames ? op.frames.empty() : op.memory.sent == Bytes(op.memory.from);
+  if (done && !op.GoOnWithMemory()) return FinishSend(absl::OkStatus());
   if (reset_) return FinishSend(ResetStatus());
   if (send_cancelled_) return FinishSend(absl::CancelledError("Sendmsg cancelled"));
   if (result >= 0 || result == -EINTR || result == -EAGAIN ||
@@ -362,7 +380,7 @@ void KernelStream::Reset() {
   if (linked()) Unlink();
   if (recv_op_ != nullptr) {
     RecvOp* op = std::exchange(recv_op_, nullptr);
-    if (op->copied == 0) op->status = ResetStatus();
+    if (op->reader.copied == 0) op->status = ResetStatus();
     op->Wake();
   }
   stack_.reactor().Cancel(connect_);

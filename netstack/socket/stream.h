@@ -36,7 +36,7 @@ struct StreamRecvTraits {
   static void Cancel(Backend& backend, Op& op) { backend.CancelRecv(op); }
   static absl::StatusOr<RecvBuffer> Take(Op& op) {
     if (!op.status.ok()) return std::move(op.status);
-    return std::move(op.buffer);
+    return op.TakeBuffer();
   }
 };
 
@@ -44,52 +44,34 @@ struct StreamRecvIntoTraits : StreamRecvTraits {
   std::span<const iovec> into;
   RecvFlags flags;
   void Fill(Op& op) {
-    op.into = into;
+    op.reader.into = into;
     op.flags = flags;
   }
   // recvmsg(2) into no memory gives 0 at once; to the backend an empty span means: give the frames.
   static bool Start(Backend& backend, Op& op) { return op.full() || backend.StartRecv(op); }
   static absl::StatusOr<size_t> Take(Op& op) {
     if (!op.status.ok()) return std::move(op.status);
-    return op.copied;
+    return op.reader.copied;
   }
 };
 
 struct StreamSendTraits {
   using Backend = StreamBackend;
   using Op = SendOp;
-  static void Fill(Op& op, runtime::FrameChain&& frames) {
-    static_cast<runtime::FrameChain&>(op.buffer) = std::move(frames);
-  }
-  static void Fill(Op& op, const std::span<const iovec>& from) { op.from = from; }
+  static void Fill(Op& op, runtime::FrameChain&& frames) { op.SetFrames(std::move(frames)); }
+  static void Fill(Op& op, const std::span<const iovec>& from) { op.memory.from = from; }
   static bool Start(Backend& backend, Op& op) { return backend.StartSend(op); }
   static void Cancel(Backend& backend, Op& op) { backend.CancelSend(op); }
   static absl::Status Take(Op& op) { return std::move(op.status); }
 };
 
-struct CountedSendOp : SendOp {
-  using SendOp::SendOp;
-  size_t bytes = 0;  // to be sent
-  size_t* taken = nullptr;
-
-  void TakeArguments(CountedSendOp& other) {
-    SendOp::TakeArguments(other);
-    bytes = other.bytes;
-    taken = other.taken;
-  }
-};
-
-struct CountedSendTraits : StreamSendTraits {
-  using Op = CountedSendOp;
+struct ScatterSendTraits : StreamSendTraits {
+  using Op = ScatterSendOp;
   static void Fill(Op& op, runtime::FrameChain&& frames, const std::span<const iovec>& then, size_t* taken) {
-    StreamSendTraits::Fill(op, std::move(frames));
-    StreamSendTraits::Fill(op, then);
-    op.bytes = op.buffer.size();
-    op.taken = taken;
-    if (taken != nullptr) *taken = 0;
+    op.Fill(std::move(frames), then, taken);
   }
   static absl::Status Take(Op& op) {
-    if (op.taken != nullptr) *op.taken = op.bytes - op.buffer.size() + op.sent;
+    op.TellTaken();
     return std::move(op.status);
   }
 };
@@ -132,7 +114,7 @@ class Stream {
   // then the caller's memory, a part of a mapped file for example. `taken` (nullptr: nobody asks) is how many bytes the
   // stack took when the call has ended, however it did; those will be delivered unless the connection fails.
   auto Sendmsg(SendBuffer&& buffer, std::span<const iovec> then, size_t* taken = nullptr) {
-    return netstack::Operation<netstack::CountedSendTraits>(*backend_, std::move(buffer), then, taken);
+    return netstack::Operation<netstack::ScatterSendTraits>(*backend_, std::move(buffer), then, taken);
   }
   auto Sendmsg(std::span<const iovec> from, size_t* taken) { return Sendmsg(SendBuffer(), from, taken); }
 

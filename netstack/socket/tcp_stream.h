@@ -38,7 +38,9 @@ class TcpStream : public Stream, public TcpOptions<TcpStream> {
  public:
   using Stream::Stream;
 
-  // Connects to `peer` from an address and port of the stack's choice. kUnavailable: refused or unreachable.
+  // Connects to `peer`, from an address and port of the stack's choice unless options.local names them. kUnavailable:
+  // refused or unreachable. Two programs that connect to each other's local ends have one connection (simultaneous open,
+  // RFC 9293 §3.5).
   static Task<absl::StatusOr<TcpStream>> Connect(netstack::SocketStack& stack, Endpoint peer,
                                                  TcpConnectOptions options = {}) {
     absl::StatusOr<netstack::StreamBackendPtr> backend = stack.OpenTcp(peer);

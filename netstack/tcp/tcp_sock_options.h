@@ -9,6 +9,7 @@
 
 #include "netstack/tcp/tcp_congestion.h"
 #include "netstack/tcp/tcp_state.h"
+#include "runtime/base/ip_address.h"
 #include "runtime/base/time.h"
 
 namespace weir::netstack {
@@ -35,6 +36,13 @@ struct TcpConnectOptions {
   // cookie before, connecting ends at once, and what is sent first goes with the SYN. Only for what may arrive twice. That
   // the server refuses or does not answer is then heard from the first call that waits.
   bool fast_open = false;
+  // Where it comes from, as bind(2) before connect(2) says it with SO_REUSEADDR set. Without an address: the one that the
+  // route gives; without a port (0): a free one, of which many connections may have the same as long as their peers
+  // differ (IP_BIND_ADDRESS_NO_PORT). kNotFound (EADDRNOTAVAIL): not an address of this host, or no port is left;
+  // kInvalidArgument (EINVAL): of the other version of IP; kAlreadyExists (EADDRINUSE): a listener has the port, or a
+  // connection both endpoints (connect(2) of Linux says EADDRNOTAVAIL there). One in TIME-WAIT makes way where it had
+  // timestamps.
+  Endpoint local;
 };
 
 // How connections are taken.

@@ -114,7 +114,7 @@ void SimHost::Accept() {
 void SimHost::Connect(size_t connection) {
   int error = 0;
   TcpSock* sock = TcpConnect(host_->inet().tcp, ServerOf(params_, index_), host_->now(), &error,
-                             params_.connections[connection].fast_open);
+                             {.fast_open = params_.connections[connection].fast_open});
   if (sock == nullptr) return verdict_.Fail(absl::StrCat("cannot connect: errno ", error));
   ports_[{index_, sock->local.port}] = connection;
   apps_[connection]->Attach(*sock);

@@ -327,9 +327,9 @@ void TcpTrace::Attach(TcpSock& sock, Flow& f) {
   };
 }
 
-void TcpTrace::Connect(uint16_t peer_port, bool fast_open) {
+void TcpTrace::Connect(uint16_t peer_port, const netstack::TcpConnectOptions& options) {
   int error = 0;
-  TcpSock* sock = TcpConnect(tcp(), {IpAddress::V4(kPeerIp), peer_port}, host_.now(), &error, fast_open);
+  TcpSock* sock = TcpConnect(tcp(), {IpAddress::V4(kPeerIp), peer_port}, host_.now(), &error, options);
   ASSERT_NE(nullptr, sock) << error;
   From(peer_port);
   Flow& f = flow();

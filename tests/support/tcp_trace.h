@@ -73,7 +73,7 @@ class TcpTrace {
   // The program on the host. Each call is followed by the rest of a turn.
   void Listen(uint16_t port, int backlog = 16, int fast_open = 0);
   void Unlisten();
-  void Connect(uint16_t peer_port, bool fast_open = false);
+  void Connect(uint16_t peer_port, const netstack::TcpConnectOptions& options = {});
   // Takes the connection from the accept queue; it must be there.
   void Accept(Where where = Where::current());
   // The program sends the next `n` bytes of the pattern; they must all be taken.
