@@ -119,6 +119,7 @@ struct SendOp : runtime::Waiter {
   };
   bool has_frames = false;
   bool has_more = false;  // memory follows the frames
+  bool then_shutdown = false;  // ShutdownWrite was called meanwhile; for the backend
   union {
     Memory memory = {};
     SendBuffer frames;

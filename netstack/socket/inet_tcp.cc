@@ -40,7 +40,7 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
   auto& self = *static_cast<InetTcp*>(sock.owner);
   if (self.connect_ != nullptr && self.TryConnect(*self.connect_)) std::exchange(self.connect_, nullptr)->Wake();
   if (self.recv_ != nullptr && self.TryRecv(*self.recv_)) std::exchange(self.recv_, nullptr)->Wake();
-  if (self.send_ != nullptr && self.TrySend(*self.send_)) self.EndSend();
+  if (self.send_ != nullptr && self.TrySend(*self.send_)) self.WakeSender();
 }
 
 bool InetTcp::StartConnect(ConnectOp& op) {
@@ -93,7 +93,7 @@ bool InetTcp::TryRecv(RecvOp& op) {
   } else if (!sock_->rcv.fin && sock_->state != TcpState::kClosed) {
     return false;
   }
-  EndRecv(op);
+  sock_->reader = nullptr;
   TcpCleanupRbuf(*sock_);
   return true;
 }
@@ -109,20 +109,15 @@ bool InetTcp::TryRecvWithFlags(RecvOp& op) {
   const bool ended = sock_->error != 0 || sock_->rcv.fin || sock_->state == TcpState::kClosed;
   if (!ended && (op.flags.wait_all ? !op.full() : op.reader.copied == 0)) return false;
   if (op.reader.copied == 0 && sock_->error != 0) op.status = Error();
-  EndRecv(op);
-  return true;
-}
-
-void InetTcp::EndRecv(RecvOp& op) {
-  if (!op.has_buffer) copied_bytes_ += op.reader.copied;
   sock_->reader = nullptr;
+  return true;
 }
 
 void InetTcp::CancelRecv(RecvOp& op) {
   recv_ = nullptr;
   // What was copied to the reader's memory is received, stop or not.
   if (op.reader.copied == 0) op.status = absl::CancelledError("receive cancelled");
-  EndRecv(op);
+  sock_->reader = nullptr;
   op.Wake();
 }
 
@@ -142,29 +137,28 @@ bool InetTcp::TrySend(SendOp& op) {
     op.status = runtime::ErrnoStatus(EPIPE, absl::StrCat("connection with ", peer().ToString()));
     return true;
   }
-  const uint64_t copied = tcp_.ip.copied_bytes;
-  bool done = !op.has_frames || TcpSendFrames(*sock_, op.frames);
-  if (done && (!op.has_frames || op.GoOnWithMemory())) done = TcpSendmsg(*sock_, op.memory.from, &op.memory.sent);
-  copied_bytes_ += tcp_.ip.copied_bytes - copied;
-  return done;
+  if (op.has_frames) {
+    if (!TcpSendFrames(*sock_, op.frames)) return false;
+    if (!op.GoOnWithMemory()) return true;
+  }
+  return TcpSendmsg(*sock_, op.memory.from, &op.memory.sent);
 }
 
-void InetTcp::EndSend() {
-  std::exchange(send_, nullptr)->Wake();
-  if (!shutdown_wanted_) return;
-  shutdown_wanted_ = 0;
-  TcpShutdown(*sock_);
+void InetTcp::WakeSender() {
+  SendOp* op = std::exchange(send_, nullptr);
+  if (op->then_shutdown) TcpShutdown(*sock_);
+  op->Wake();
 }
 
 void InetTcp::CancelSend(SendOp& op) {
   op.status = absl::CancelledError("send cancelled");
-  EndSend();
+  WakeSender();
 }
 
 absl::Status InetTcp::ShutdownWrite() {
   if (sock_->error != 0) return Error();
   if (send_ != nullptr) {
-    shutdown_wanted_ = 1;
+    send_->then_shutdown = true;
   } else {
     TcpShutdown(*sock_);
   }
@@ -204,11 +198,7 @@ absl::Status InetTcp::SetCongestionControl(std::string_view name) {
   return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
 }
 
-absl::StatusOr<TcpInfo> InetTcp::Info() const {
-  TcpInfo info = TcpGetInfo(*sock_);
-  info.copied_bytes = copied_bytes_;
-  return info;
-}
+absl::StatusOr<TcpInfo> InetTcp::Info() const { return TcpGetInfo(*sock_); }
 
 absl::Status InetListener::SetTcpOption(TcpSockOption option, uint64_t value) {
   if (!TcpOptionValid(option, value)) return CannotSet(EINVAL, value);

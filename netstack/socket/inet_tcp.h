@@ -46,9 +46,8 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   bool TryConnect(ConnectOp& op);
   bool TryRecv(RecvOp& op);
   bool TryRecvWithFlags(RecvOp& op);
-  void EndRecv(RecvOp& op);
   bool TrySend(SendOp& op);
-  void EndSend();
+  void WakeSender();
   absl::Status Error() const;
 
   TcpContext& tcp_;
@@ -57,8 +56,6 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   ConnectOp* connect_ = nullptr;
   RecvOp* recv_ = nullptr;
   SendOp* send_ = nullptr;
-  uint64_t shutdown_wanted_ : 1 = 0;  // when the send under way is done
-  uint64_t copied_bytes_ : 63 = 0;    // by this connection's calls
 };
 
 // Every open connection has one, and each of its wake-ups reads it.

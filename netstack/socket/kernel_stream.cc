@@ -157,7 +157,7 @@ void KernelStream::Queue(Frame* frame) {
   if (last == nullptr || last->tailroom() < frame->len) return queue_.PushBack(frame);
   std::memcpy(last->data + last->len, frame->data, frame->len);
   last->len += frame->len;
-  CountCopied(frame->len);
+  stack_.stats().copied_bytes += frame->len;
   runtime::Unref(frame);
 }
 
@@ -187,7 +187,7 @@ bool KernelStream::TakeReceived(RecvOp& op) {
 bool KernelStream::TakeIntoMemory(RecvOp& op) {
   if (op.flags.peek) {
     op.reader.copied = PeekReceived(op.reader.into);
-    CountCopied(op.reader.copied);
+    stack_.stats().copied_bytes += op.reader.copied;
   } else {
     op.reader.copied += CopyReceived(op.reader.into, op.reader.copied);
   }
@@ -215,7 +215,7 @@ size_t KernelStream::CopyReceived(std::span<const iovec> into, size_t skip) {
       if (frame->len == 0) runtime::Unref(queue_.PopFront());
     }
   }
-  CountCopied(copied);
+  stack_.stats().copied_bytes += copied;
   return copied;
 }
 
@@ -238,11 +238,6 @@ size_t KernelStream::PeekReceived(std::span<const iovec> into) const {
     copied += filled;
   }
   return copied;
-}
-
-void KernelStream::CountCopied(size_t bytes) {
-  copied_bytes_ += bytes;
-  stack_.stats().copied_bytes += bytes;
 }
 
 // ---- send

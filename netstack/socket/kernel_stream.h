@@ -84,7 +84,6 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   bool TakeIntoMemory(RecvOp& op);
   size_t CopyReceived(std::span<const iovec> into, size_t skip);
   size_t PeekReceived(std::span<const iovec> into) const;
-  void CountCopied(size_t bytes);
   void SubmitSend();
   std::span<const iovec> CallersSlices();
   void FinishSend(absl::Status status);
@@ -116,7 +115,6 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   runtime::MemberOp<KernelStream, &KernelStream::OnRecv> recv_{*this};
   RecvOp* recv_op_ = nullptr;
   runtime::FrameQueue queue_;
-  uint64_t copied_bytes_ = 0;
 
   // Sending.
   SendOp* send_op_ = nullptr;

@@ -141,7 +141,6 @@ absl::StatusOr<TcpInfo> KernelStream::Info() const {
   for (const runtime::Frame* frame = queue_.head(); frame != nullptr; frame = frame->next) {
     info->unread_bytes += frame->len;
   }
-  info->copied_bytes = copied_bytes_;
   return info;
 }
 

@@ -24,7 +24,10 @@ struct TcpSilence : runtime::Recycled {
   uint8_t probes = 0;  // since the peer was heard
   uint8_t fin_timeout_s = 0;   // TCP_LINGER2; 0: tcp_fin_timeout
   uint32_t notsent_lowat = 0;  // TCP_NOTSENT_LOWAT; 0: none
+  uint64_t copied_bytes = 0;   // TcpInfo::copied_bytes
 };
+TcpSilence& TcpGetSilence(TcpSock& sock);
+
 // At the end of the connection: no more probes; and when its block is freed.
 void TcpStopKeepAlive(TcpSock& sock);
 void TcpFreeSilence(TcpSock& sock);

@@ -131,7 +131,8 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .bytes_received = sock.stats.bytes_received,
           .segs_out = sock.stats.segs_out,
           .segs_in = sock.stats.segs_in,
-          .total_retrans = sock.stats.total_retrans};
+          .total_retrans = sock.stats.total_retrans,
+          .copied_bytes = sock.silence != nullptr ? sock.silence->copied_bytes : 0};
 }
 
 }  // namespace weir::netstack

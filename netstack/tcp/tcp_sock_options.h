@@ -109,8 +109,8 @@ struct TcpInfo {
   uint32_t segs_out = 0;
   uint32_t segs_in = 0;
   uint32_t total_retrans = 0;  // segments
-  // Of weir's, not of TCP_INFO: bytes that calls on this connection copied, between frames and the program's memory or
-  // from one frame to another. 0 for a program that forwards what it receives.
+  // Not of TCP_INFO: bytes of frames that Sendmsg was given and that weir copied all the same, as somebody else held the
+  // frame or it did not fit a segment. 0 for a program that forwards what it receives.
   uint64_t copied_bytes = 0;
 };
 

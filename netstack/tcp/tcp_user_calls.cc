@@ -261,6 +261,7 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     const size_t n = std::min(bytes.size(), room);
     const size_t done = CopyToSendQueue(sock, bytes.first(n));
     chain.Consume(done);
+    TcpGetSilence(sock).copied_bytes += done;
     if (done < n) {
       WaitForFrames(sock);
       return false;
