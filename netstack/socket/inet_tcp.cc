@@ -34,8 +34,13 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
   if (RecvOp* op = self.reader(); op != nullptr && self.TryRecv(*op)) op->Wake();
   OutputOp* const op = self.output_;
   if (op == nullptr || !self.TryOutput(*op)) return;
-  self.output_ = nullptr;
-  op->Wake();
+  self.WakeOutput(*op);
+}
+
+void InetTcp::WakeOutput(OutputOp& op) {
+  output_ = nullptr;
+  if (op.kind == OutputOp::Kind::kSend && static_cast<SendOp&>(op).then_shutdown) TcpShutdown(sock_);
+  op.Wake();
 }
 
 bool InetTcp::TryOutput(OutputOp& op) {
@@ -78,6 +83,7 @@ bool InetTcp::StartRecv(RecvOp& op) {
   WEIR_CHECK(sock_.reader == nullptr);
   if (TryRecv(op)) return true;
   op.reader.call = &op;
+  op.reader.peeks = op.flags.peek;
   sock_.reader = &op.reader;
   if (sock_.fast_open.deferred) sock_.context.WantOutput(sock_);  // nothing will come before the SYN
   return false;
@@ -85,6 +91,7 @@ bool InetTcp::StartRecv(RecvOp& op) {
 
 // Data before errors, errors before the FIN: as tcp_recvmsg.
 bool InetTcp::TryRecv(RecvOp& op) {
+  if (!op.plain()) [[unlikely]] return TryRecvWithFlags(op);
   if (op.reader.copied > 0) {
     // Straight to the caller's memory, while it waited.
   } else if (!sock_.receive_queue.empty()) {
@@ -100,6 +107,21 @@ bool InetTcp::TryRecv(RecvOp& op) {
   }
   sock_.reader = nullptr;
   TcpCleanupRbuf(sock_);
+  return true;
+}
+
+// What was copied to the caller's memory counts, whatever came after it: as tcp_recvmsg.
+bool InetTcp::TryRecvWithFlags(RecvOp& op) {
+  if (op.flags.peek) {
+    op.reader.copied = TcpPeekmsg(sock_, op.reader.into);
+  } else {
+    op.reader.copied += TcpRecvmsg(sock_, op.reader.into, op.reader.copied);
+    TcpCleanupRbuf(sock_);
+  }
+  const bool ended = sock_.error != 0 || sock_.rcv.fin || sock_.state == TcpState::kClosed;
+  if (!ended && (op.flags.wait_all ? !op.full() : op.reader.copied == 0)) return false;
+  if (op.reader.copied == 0 && sock_.error != 0) op.status = Error();
+  sock_.reader = nullptr;
   return true;
 }
 
@@ -126,19 +148,25 @@ bool InetTcp::TrySend(SendOp& op) {
     op.status = runtime::ErrnoStatus(EPIPE, absl::StrCat("connection with ", peer().ToString()));
     return true;
   }
-  if (op.has_frames) return TcpSendFrames(sock_, op.frames);
+  if (op.has_frames) {
+    if (!TcpSendFrames(sock_, op.frames)) return false;
+    if (!op.GoOnWithMemory()) return true;
+  }
   return TcpSendmsg(sock_, op.memory.from, &op.memory.sent);
 }
 
 void InetTcp::CancelSend(SendOp& op) {
-  output_ = nullptr;
   op.status = absl::CancelledError("send cancelled");
-  op.Wake();
+  WakeOutput(op);
 }
 
 absl::Status InetTcp::ShutdownWrite() {
   if (sock_.error != 0) return Error();
-  TcpShutdown(sock_);
+  if (output_ != nullptr && output_->kind == OutputOp::Kind::kSend) {
+    static_cast<SendOp*>(output_)->then_shutdown = true;
+  } else {
+    TcpShutdown(sock_);
+  }
   return absl::OkStatus();
 }
 

@@ -58,8 +58,10 @@ class InetTcp final : public StreamBackend {
   bool TryOutput(OutputOp& op);
   bool TryConnect(ConnectOp& op);
   bool TryRecv(RecvOp& op);
+  bool TryRecvWithFlags(RecvOp& op);
   bool TrySend(SendOp& op);
   bool TryClose(CloseOp& op);
+  void WakeOutput(OutputOp& op);
   absl::Status Error() const;
   // The receive that waits; nullptr: none.
   RecvOp* reader() const { return sock_.reader == nullptr ? nullptr : static_cast<RecvOp*>(sock_.reader->call); }

@@ -89,7 +89,9 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   void ResumeRecv();
   void Queue(runtime::Frame* frame);
   bool TakeReceived(RecvOp& op);
-  size_t CopyReceived(std::span<const iovec> into);
+  bool TakeIntoMemory(RecvOp& op);
+  size_t CopyReceived(std::span<const iovec> into, size_t skip);
+  size_t PeekReceived(std::span<const iovec> into) const;
   void SubmitSend();
   std::span<const iovec> CallersSlices();
   void FinishSend(absl::Status status);

@@ -43,12 +43,12 @@ void Fired(runtime::Timer& timer, Nanos now_ns) {
 
 }  // namespace
 
+TcpSilence::TcpSilence(TcpSock& sock) : timer(&Fired, sock) {}
+
 TcpSilence& TcpGetSilence(TcpSock& sock) {
   if (sock.silence == nullptr) sock.silence = new TcpSilence(sock);
   return *sock.silence;
 }
-
-TcpSilence::TcpSilence(TcpSock& sock) : timer(&Fired, sock) {}
 
 void TcpStopKeepAlive(TcpSock& sock) {
   if (sock.silence != nullptr) sock.context.ip.timers.Cancel(sock.silence->timer);

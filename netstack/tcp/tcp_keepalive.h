@@ -40,6 +40,7 @@ struct TcpSilence : runtime::Recycled {
   // What was sent again since the connection began, for TcpInfo.
   uint32_t total_retrans = 0;
   uint64_t bytes_retrans = 0;
+  uint64_t copied_bytes = 0;  // TcpInfo::copied_bytes
 };
 TcpSilence& TcpGetSilence(TcpSock& sock);
 

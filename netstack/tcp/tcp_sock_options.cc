@@ -253,7 +253,8 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .bytes_received = sock.stats.bytes_received,
           .segs_out = sock.stats.segs_out,
           .segs_in = sock.stats.segs_in,
-          .total_retrans = sock.silence != nullptr ? sock.silence->total_retrans : 0};
+          .total_retrans = sock.silence != nullptr ? sock.silence->total_retrans : 0,
+          .copied_bytes = sock.silence != nullptr ? sock.silence->copied_bytes : 0};
 }
 
 TcpMemInfo TcpGetMemInfo(const TcpSock& sock) {

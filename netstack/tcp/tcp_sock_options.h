@@ -147,6 +147,9 @@ struct TcpInfo {
   uint32_t segs_out = 0;
   uint32_t segs_in = 0;
   uint32_t total_retrans = 0;  // segments
+  // Not of TCP_INFO: bytes of frames that Sendmsg was given and that weir copied all the same, as somebody else held the
+  // frame or it did not fit a segment. 0 for a program that forwards what it receives.
+  uint64_t copied_bytes = 0;
 };
 
 // SO_MEMINFO, as far as both stacks have it: bytes, of what the buffers hold with the memory it lies in.

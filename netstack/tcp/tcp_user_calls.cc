@@ -271,6 +271,7 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     const size_t n = std::min(bytes.size(), room);
     const size_t done = CopyToSendQueue(sock, bytes.first(n));
     chain.Consume(done);
+    TcpGetSilence(sock).copied_bytes += done;
     if (done < n) {
       WaitForFrames(sock);
       return false;
@@ -287,19 +288,38 @@ void TcpRecvmsg(TcpSock& sock, runtime::FrameChain& out) {
   }
 }
 
-size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into) {
-  size_t copied = 0, offset = 0;
+size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into, size_t skip) {
+  size_t copied = 0, offset = skip;
   while (!sock.receive_queue.empty() && !into.empty()) {
+    if (offset >= into.front().iov_len) {
+      offset -= into.front().iov_len;
+      into = into.subspan(1);
+      continue;
+    }
     runtime::Frame* frame = sock.receive_queue.head();
     const size_t n = std::min<size_t>(frame->len, into.front().iov_len - offset);
-    // An empty piece may have no address, which memcpy does not take.
-    if (n > 0) std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, frame->data, n);
+    std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, frame->data, n);
     frame->Pull(static_cast<uint32_t>(n));
     sock.rcv.queued -= static_cast<uint32_t>(n);
     copied += n;
     offset += n;
     if (frame->len == 0) runtime::Unref(sock.receive_queue.PopFront());
-    if (offset == into.front().iov_len) {
+  }
+  sock.context.ip.copied_bytes += copied;
+  return copied;
+}
+
+size_t TcpPeekmsg(TcpSock& sock, std::span<const iovec> into) {
+  size_t copied = 0, offset = 0;
+  for (runtime::Frame* frame = sock.receive_queue.head(); frame != nullptr; frame = frame->next) {
+    std::span<const std::byte> bytes = frame->bytes();
+    while (!bytes.empty() && !into.empty()) {
+      const size_t n = std::min(bytes.size(), into.front().iov_len - offset);
+      if (n > 0) std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, bytes.data(), n);
+      bytes = bytes.subspan(n);
+      copied += n;
+      offset += n;
+      if (offset < into.front().iov_len) continue;
       into = into.subspan(1);
       offset = 0;
     }

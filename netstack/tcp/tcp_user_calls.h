@@ -32,9 +32,11 @@ bool TcpSendmsg(TcpSock& sock, std::span<const iovec> from, size_t* sent);
 // The same for frames: those that can be sent as they lie are moved, others copied. True when `chain` is empty.
 bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain);
 
-// RECEIVE. Moves what is queued to `out`, until that is full; or copies it to `into` and returns how much.
+// RECEIVE. Moves what is queued to `out`, until that is full; or copies it to `into`, from byte `skip` of that on, and
+// returns how much. TcpPeekmsg leaves it queued (MSG_PEEK).
 void TcpRecvmsg(TcpSock& sock, runtime::FrameChain& out);
-size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into);
+size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into, size_t skip = 0);
+size_t TcpPeekmsg(TcpSock& sock, std::span<const iovec> into);
 // Opens the window again after data was read, when that is worth an ACK (tcp_cleanup_rbuf).
 void TcpCleanupRbuf(TcpSock& sock);
 
