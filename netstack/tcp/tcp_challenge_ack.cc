@@ -24,15 +24,18 @@ bool LimitedForHost(TcpContext& context, Nanos now_ns) {
 
 }  // namespace
 
-bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns) {
-  TcpContext& context = sock.context;
+bool TcpOowRateLimited(TcpContext& context, Nanos& last_ns, Nanos now_ns) {
   const Nanos interval_ns = context.settings.invalid_ratelimit_ms * kMillisecond;
-  if (sock.last_oow_ack_ns != 0 && now_ns - sock.last_oow_ack_ns < interval_ns) {
+  if (last_ns != 0 && now_ns - last_ns < interval_ns) {
     ++context.counters.acks_withheld;
     return true;
   }
-  sock.last_oow_ack_ns = now_ns;
+  last_ns = now_ns;
   return false;
+}
+
+bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns) {
+  return TcpOowRateLimited(sock.context, sock.last_oow_ack_ns, now_ns);
 }
 
 void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns) {
