@@ -100,8 +100,7 @@ void Fin(TcpSock& sock, Nanos now_ns) {
       sock.state = TcpState::kClosing;  // our FIN is not acknowledged, else it were FIN-WAIT-2
       break;
     case TcpState::kFinWait2:
-      TcpEnterTimeWait(sock, now_ns);
-      break;
+      return TcpEnterTimeWait(sock, now_ns);
     default:
       break;
   }

@@ -67,7 +67,7 @@ void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_
   silence.count = count;
   silence.probes = 0;
   TcpStopKeepAlive(sock);
-  if (idle_s == 0 || sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return;
+  if (idle_s == 0 || sock.state == TcpState::kClosed) return;
   const Nanos heard_ns = sock.heard_ns != 0 ? sock.heard_ns : now_ns;
   sock.context.ip.timers.Arm(silence.timer, std::max(heard_ns + silence.idle_ns, now_ns + 1));
 }

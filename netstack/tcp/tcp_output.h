@@ -49,6 +49,9 @@ void TcpTakeFromNext(TcpSock& sock, runtime::Frame* frame, uint16_t n);
 // <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> (tcp_send_ack).
 void TcpSendAck(TcpSock& sock, Nanos now_ns);
 
+// The same of a connection in TIME-WAIT (tcp_v4_timewait_ack).
+void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now_ns);
+
 // SYN in SYN-SENT, SYN and ACK in SYN-RECEIVED.
 void TcpSendSyn(TcpSock& sock, Nanos now_ns);
 

@@ -21,7 +21,6 @@ DropReason NoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns
 DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   ++sock.stats.segs_in;
   if (sock.state == TcpState::kEstablished) return TcpRcvEstablished(sock, segment, now_ns);
-  if (sock.state == TcpState::kTimeWait) return TcpRcvTimeWait(sock, segment, now_ns);
   return TcpRcvStateProcess(sock, segment, now_ns);
 }
 
@@ -37,9 +36,12 @@ TcpSock* FindSock(TcpContext& context, TcpSegment& segment) {
   return demux.Find(segment.hash, local, remote);
 }
 
-// The connection or listener that a segment is for.
+// The connection, what is left of one, or the listener that a segment is for.
 DropReason Demultiplex(TcpContext& context, TcpSegment& segment, Nanos now_ns) {
   if (TcpSock* sock = FindSock(context, segment)) return TcpDoRcv(*sock, segment, now_ns);
+  if (TcpTimeWait* block = context.time_wait.Find(segment.hash, segment.destination, segment.source)) {
+    return TcpRcvTimeWait(context, *block, segment, now_ns);
+  }
   if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
     return TcpRcvListen(*listener, context, segment, now_ns);
   }

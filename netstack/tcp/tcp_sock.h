@@ -57,8 +57,8 @@ struct TcpRxCb {
   bool fin;  // the FIN follows the payload
 };
 
-// SYN queue or accept queue of a listener, or the TIME-WAIT list: no program holds it; or, a program waits for room to
-// send, TcpContext::short_of_frames. It is in one of them at most.
+// SYN queue or accept queue of a listener: no program holds it; or, a program waits for room to send,
+// TcpContext::short_of_frames. It is in one of them at most.
 struct TcpQueueTag;
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
 struct TcpOfoTag;     // TcpContext::ofo_holders
@@ -74,7 +74,7 @@ enum class TcpTimerKind : uint8_t {
   kReorder,      // RFC 8985 §6.2.5: something may soon count as lost
   kWindowProbe,  // RFC 9293 §3.8.6.1
   kStalled,      // nothing is in flight, and the next segment could not be sent
-  kEnd,          // of FIN-WAIT-2 or TIME-WAIT
+  kEnd,          // of FIN-WAIT-2
 };
 
 // A timer that knows its connection, for what few of them have.

@@ -1,5 +1,5 @@
-// Every state but LISTEN (tcp_listen.cc) and the fast path: SYN-SENT (RFC 9293 §3.10.7.3), TIME-WAIT, and the common
-// steps of all the others (§3.10.7.4). Linux: tcp_rcv_state_process, tcp_timewait_state_process.
+// Every state but LISTEN (tcp_listen.cc), TIME-WAIT (tcp_time_wait.cc) and the fast path: SYN-SENT (RFC 9293 §3.10.7.3),
+// and the common steps of all the others (§3.10.7.4). Linux: tcp_rcv_state_process.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -225,7 +225,6 @@ DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) 
 
 void TcpDone(TcpSock& sock, int error) {
   TcpContext& context = sock.context;
-  if (sock.state == TcpState::kTimeWait) --context.in_time_wait;
   TcpLeaveListener(sock);
   TcpFastOpenSettled(sock);
   sock.listener = nullptr;

@@ -173,7 +173,7 @@ uint32_t SimHost::Missing() {
 
 std::string SimHost::State() {
   const netstack::TcpContext& tcp = host_->inet().tcp;
-  std::string text = absl::StrCat("sockets ", tcp.sockets, "/", tcp.in_time_wait, " out ", tcp.counters.segments_out,
+  std::string text = absl::StrCat("sockets ", tcp.sockets, "/", tcp.time_wait.count(), " out ", tcp.counters.segments_out,
                                   "/", tcp.counters.retransmits, "/", tcp.counters.resets_out, " frames ",
                                   host_->pool().free_count(), " timers ", host_->timers().armed(), "@",
                                   host_->timers().NextDeadline(), " ready ", host_->inet().ip.ready.empty());
@@ -190,7 +190,7 @@ std::string SimHost::State() {
 }
 
 std::string SimHost::ToString() const {
-  std::string text = absl::StrCat(index_ == 0 ? "  host A" : "  host B", ": sockets ", host_->inet().tcp.sockets,
+  std::string text = absl::StrCat(index_ == 0 ? "  host A" : "  host B", ": sockets ", host_->inet().tcp.connections(),
                                   ", timers ", host_->timers().armed(), ", frames out ", host_->pool().outstanding(),
                                   ", lost for frames ", host_->lost_for_frames());
   for (const auto& app : apps_) absl::StrAppend(&text, "\n    ", app->ToString());

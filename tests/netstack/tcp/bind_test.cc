@@ -108,7 +108,7 @@ void ToTimeWait(TcpTrace& t, bool timestamps) {
   t.Out(1, "FA 1:1 ack 1");
   t.In (2, "FA 1:1 ack 2   win 65535");
   t.Out(2, "A  2:2 ack 2");
-  ASSERT_EQ(1u, t.tcp().in_time_wait);
+  ASSERT_EQ(1u, t.tcp().time_wait.count());
 }
 
 // Whoever names the port of a connection in TIME-WAIT gets it, where timestamps tell old segments from new ones (RFC
@@ -121,7 +121,7 @@ TEST(BindTrace, APortInTimeWait) {
   t.Out(2, "S  0:0 <mss 1460, sackOK, ts, wscale 7>");
   EXPECT_LT(2, static_cast<int32_t>(t.iss() - old));  // RFC 9293 §3.6.1
   EXPECT_EQ(1u, t.tcp().counters.time_wait_reused);
-  EXPECT_EQ(0u, t.tcp().in_time_wait);
+  EXPECT_EQ(0u, t.tcp().time_wait.count());
 }
 
 TEST(BindTrace, APortInTimeWaitWithoutTimestamps) {

@@ -23,7 +23,7 @@ TEST(Close, WeFirst) {
   t.In (2, "FA 1:1 ack 2 win 65535");
   t.Out(2, "A  2:2 ack 2");
   t.Quiet(60001);
-  EXPECT_EQ(1u, t.tcp().sockets);  // TIME-WAIT: 60 s (RFC 9293 §3.10.8)
+  EXPECT_EQ(1u, t.tcp().time_wait.count());  // TIME-WAIT: 60 s (RFC 9293 §3.10.8)
   t.Quiet(60003);
   t.ExpectGone();
 }
