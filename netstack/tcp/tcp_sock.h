@@ -146,6 +146,7 @@ struct TcpSock : runtime::Recycled,
     bool fin : 1 = false;  // the peer's FIN was received in order
     bool buffer_locked : 1 = false;  // the program set `buffer`
     bool clamped : 1 = false;        // and silence->window_clamp
+    bool guarded : 1 = false;        // and silence->min_ttl
     uint8_t ato_ms = 0;   // tcp_delack.h; 0: nothing came yet
     uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
