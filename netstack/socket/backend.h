@@ -80,11 +80,18 @@ struct RecvOp : runtime::Waiter {
   void TakeArguments(RecvOp& from) { reader.into = from.reader.into; }
 };
 
+// What a connection may wait for besides a receive: one of them at a time.
+struct OutputOp : runtime::Waiter {
+  enum class Kind : uint8_t { kConnect, kSend, kClose };
+  OutputOp(StopCallback::Function on_stop, Kind kind) : Waiter(on_stop), kind(kind) {}
+  const Kind kind;
+};
+
 // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel has
 // read) when the operation completes.
-struct SendOp : runtime::Waiter {
+struct SendOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp send";
-  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit SendOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kSend) {}
   ~SendOp() {
     if (has_frames) frames.~SendBuffer();
   }
@@ -114,9 +121,9 @@ struct SendOp : runtime::Waiter {
   }
 };
 
-struct ConnectOp : runtime::Waiter {
+struct ConnectOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp connect";
-  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit ConnectOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kConnect) {}
   Endpoint peer;
   TcpConnectOptions options;
   absl::Status status;
@@ -127,9 +134,9 @@ struct ConnectOp : runtime::Waiter {
   }
 };
 
-struct CloseOp : runtime::Waiter {
+struct CloseOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp close";
-  explicit CloseOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit CloseOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kClose) {}
   absl::Status status;
 
   void TakeArguments(CloseOp&) {}

@@ -14,6 +14,7 @@ struct TcpReader {
   // and never enter the receive queue (the kernel's direct copy to the reader).
   std::span<const iovec> into;
   size_t copied = 0;
+  void* call = nullptr;  // whose it is, for the socket layer
 };
 
 }  // namespace weir::netstack

@@ -192,13 +192,14 @@ TcpSock* TcpAccept(TcpListenSock& listener) {
 }
 
 TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error,
-                    const TcpConnectOptions& options) {
+                    const TcpConnectOptions& options, TcpSock* sock) {
   Endpoint local;
   *error = ChooseAddress(context, remote, options.local, &local.ip);
   if (*error == 0) *error = ChoosePort(context, remote, options.local.port, now_ns, &local);
   if (*error != 0) return nullptr;
   *error = ENOBUFS;
-  TcpSock* sock = context.Alloc();
+  const bool given = sock != nullptr;
+  if (!given) sock = context.Alloc();
   if (sock == nullptr) return nullptr;
   TcpSock* old = context.demux.Find(local, remote);  // unless it made room for this one
   sock->local = local;
@@ -210,7 +211,8 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
     return *error == 0;
   };
   if (!options.ForEachOption(set)) {
-    context.Free(*sock);
+    sock->state = TcpState::kClosed;
+    if (!given) context.Free(*sock);
     return nullptr;
   }
   TcpOfferOptions(*sock);

@@ -22,8 +22,9 @@ TcpSock* TcpAccept(TcpListenSock& listener);
 
 // Active OPEN: sends SYN. `*error` is ENETUNREACH, ENOBUFS, or one of options.local when nullptr is returned.
 // options.fast_open: data may go with the SYN (tcp_fast_open.h); then that waits for some while fast_open.deferred.
+// `sock`: from TcpContext::Alloc, to be that connection; nullptr: a new one. It stays the caller's when nullptr is returned.
 TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error,
-                    const TcpConnectOptions& options = {});
+                    const TcpConnectOptions& options = {}, TcpSock* sock = nullptr);
 
 // SEND. What the send buffer takes of `from`, starting at byte `*sent`, is copied into frames; advances `*sent`. True
 // when all is taken.
