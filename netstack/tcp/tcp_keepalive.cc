@@ -111,7 +111,7 @@ void TcpSetWindowClamp(TcpSock& sock, uint32_t bytes) {
 
 void TcpSetMinTtl(TcpSock& sock, uint8_t ttl) {
   sock.rcv.guarded = ttl != 0;
-  if (ttl != 0) Get(sock).min_ttl = ttl;
+  if (ttl != 0) TcpGetSilence(sock).min_ttl = ttl;
 }
 
 bool TcpRetriesOver(TcpSock& sock, uint8_t limit, Nanos now_ns) {

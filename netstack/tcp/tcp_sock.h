@@ -220,7 +220,11 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     uint32_t bytes = 0;     // most that was read in one; 0: nothing came yet
   } rcv_space;
 
-  IpDst dst;  // sk_dst_cache
+  [[no_unique_address]] IpDst dst;  // sk_dst_cache
+  // Of the headers of our packets: IP_TTL, where it is not 0, IP_TOS less the bits of ECN, and IP_MTU_DISCOVER.
+  uint8_t ttl = 0;
+  uint8_t dscp : 6 = 0;
+  TcpMtuDiscover mtu_discover : 2 = TcpMtuDiscover::kWant;
   TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: nothing of that
   TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
 
@@ -302,10 +306,6 @@ struct TcpSock : runtime::Recycled, TcpSockFront, runtime::ListNode<TcpQueueTag>
   } rack;
 
   bool reset_on_close = false;  // SO_LINGER with a time of 0
-  // Of the headers of our packets: IP_TTL, where it is not 0, IP_TOS less the bits of ECN, and IP_MTU_DISCOVER.
-  uint8_t ttl = 0;
-  uint8_t dscp : 6 = 0;
-  TcpMtuDiscover mtu_discover : 2 = TcpMtuDiscover::kWant;
   TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
 };
 
