@@ -96,6 +96,11 @@ class TcpOptions {
   // Linux: IP_PMTUDISC_PROBE, INTERFACE and OMIT are left out, which to its TCP mean no more than DONT.
   absl::Status SetMtuDiscover(TcpMtuDiscover mode) { return Set(Option::kMtuDiscover, static_cast<uint64_t>(mode)); }
   absl::StatusOr<TcpMtuDiscover> MtuDiscover() const { return Get<TcpMtuDiscover>(Option::kMtuDiscover); }
+  // The generalized TTL security mechanism (RFC 5082 §3): segments whose TTL is less are dropped, as from farther away
+  // than the peer is; 0: none are. 255, with SetTtl(255) at the peer: it must be on the link. ICMP errors are not asked.
+  // IP_MINTTL, IPV6_MINHOPCOUNT.
+  absl::Status SetMinTtl(uint8_t ttl) { return Set(Option::kMinTtl, ttl); }
+  absl::StatusOr<uint8_t> MinTtl() const { return Get<uint8_t>(Option::kMinTtl); }
   // "cubic" or "reno"; over kernel sockets any that the kernel lets the user have. kNotFound (ENOENT): no such.
   // TCP_CONGESTION.
   absl::Status SetCongestion(std::string_view name) { return Backend().SetCongestionControl(name); }

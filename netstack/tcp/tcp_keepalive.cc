@@ -109,6 +109,11 @@ void TcpSetWindowClamp(TcpSock& sock, uint32_t bytes) {
   sock.rcv.clamped = true;
 }
 
+void TcpSetMinTtl(TcpSock& sock, uint8_t ttl) {
+  sock.rcv.guarded = ttl != 0;
+  if (ttl != 0) TcpGetSilence(sock).min_ttl = ttl;
+}
+
 bool TcpRetriesOver(TcpSock& sock, uint8_t limit, Nanos now_ns) {
   TcpSilence* silence = sock.silence;
   if (silence == nullptr || silence->user_timeout_ns == 0) return sock.retries >= limit;

@@ -146,6 +146,7 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     bool fin : 1 = false;  // the peer's FIN was received in order
     bool buffer_locked : 1 = false;  // the program set `buffer`
     bool clamped : 1 = false;        // and silence->window_clamp
+    bool guarded : 1 = false;        // and silence->min_ttl
     uint8_t ato_ms = 0;   // tcp_delack.h; 0: nothing came yet
     uint32_t buffer = 0;  // unread bytes that it may hold
     uint32_t last_data_ms = 0;  // when data came last
@@ -219,7 +220,11 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     uint32_t bytes = 0;     // most that was read in one; 0: nothing came yet
   } rcv_space;
 
-  IpDst dst;  // sk_dst_cache
+  [[no_unique_address]] IpDst dst;  // sk_dst_cache
+  // Of the headers of our packets: IP_TTL, where it is not 0, IP_TOS less the bits of ECN, and IP_MTU_DISCOVER.
+  uint8_t ttl = 0;
+  uint8_t dscp : 6 = 0;
+  TcpMtuDiscover mtu_discover : 2 = TcpMtuDiscover::kWant;
   TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: nothing of that
   TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
 
@@ -301,10 +306,6 @@ struct TcpSock : runtime::Recycled, TcpSockFront, runtime::ListNode<TcpQueueTag>
   } rack;
 
   bool reset_on_close = false;  // SO_LINGER with a time of 0
-  // Of the headers of our packets: IP_TTL, where it is not 0, IP_TOS less the bits of ECN, and IP_MTU_DISCOVER.
-  uint8_t ttl = 0;
-  uint8_t dscp : 6 = 0;
-  TcpMtuDiscover mtu_discover : 2 = TcpMtuDiscover::kWant;
   TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
 };
 

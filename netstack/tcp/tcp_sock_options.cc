@@ -40,6 +40,7 @@ bool TcpOptionValid(TcpSockOption option, uint64_t value) {
       return value >= 1 && value <= INT_MAX;
     case TcpSockOption::kTos:
     case TcpSockOption::kTtl:
+    case TcpSockOption::kMinTtl:
       return value <= 255;
     case TcpSockOption::kMtuDiscover:
       return value <= static_cast<uint64_t>(TcpMtuDiscover::kDo);
@@ -134,6 +135,9 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
     case TcpSockOption::kMtuDiscover:
       sock.mtu_discover = static_cast<TcpMtuDiscover>(value);
       return 0;
+    case TcpSockOption::kMinTtl:
+      TcpSetMinTtl(sock, static_cast<uint8_t>(value));
+      return 0;
     case TcpSockOption::kDeferAccept:
       return EINVAL;
   }
@@ -177,6 +181,8 @@ uint64_t TcpGetOption(const TcpSock& sock, TcpSockOption option) {
                                                                      : sock.dst.neighbour->interface->hop_limit;
     case TcpSockOption::kMtuDiscover:
       return static_cast<uint64_t>(sock.mtu_discover);
+    case TcpSockOption::kMinTtl:
+      return sock.rcv.guarded ? rare->min_ttl : 0;
     case TcpSockOption::kDeferAccept:
       return 0;
   }

@@ -34,9 +34,10 @@ enum class TcpSockOption : uint8_t {
   kTos,            // IP_TOS, IPV6_TCLASS: 0 to 255, of which the two bits of ECN are not taken
   kTtl,            // IP_TTL, IPV6_UNICAST_HOPS: 1 to 255; 0: the host's
   kMtuDiscover,    // IP_MTU_DISCOVER, IPV6_MTU_DISCOVER: a TcpMtuDiscover
+  kMinTtl,         // IP_MINTTL, IPV6_MINHOPCOUNT: 0 to 255; 0: none
   kDeferAccept,    // TCP_DEFER_ACCEPT: s; 0: off. Of listeners alone
 };
-inline constexpr size_t kTcpSockOptions = 17;
+inline constexpr size_t kTcpSockOptions = 18;
 
 // Whether routers may cut our IPv4 packets into fragments, by the numbers of Linux (IP_PMTUDISC_…). IPv6 has no such
 // bit, and there nothing is different.
@@ -69,6 +70,7 @@ struct TcpConnectOptions {
   std::optional<uint8_t> tos;
   std::optional<uint8_t> ttl;
   std::optional<TcpMtuDiscover> mtu_discover;
+  std::optional<uint8_t> min_ttl;
 
   // Calls bool set(TcpSockOption, uint64_t) for each of them that is said, until one returns false.
   template <typename Set>
@@ -79,7 +81,8 @@ struct TcpConnectOptions {
     return one(TcpSockOption::kReceiveBuffer, receive_buffer) && one(TcpSockOption::kUserTimeout, user_timeout_ms) &&
            one(TcpSockOption::kSynCount, syn_count) && one(TcpSockOption::kMaxSegment, max_segment) &&
            one(TcpSockOption::kWindowClamp, window_clamp) && one(TcpSockOption::kTos, tos) &&
-           one(TcpSockOption::kTtl, ttl) && one(TcpSockOption::kMtuDiscover, mtu_discover);
+           one(TcpSockOption::kTtl, ttl) && one(TcpSockOption::kMtuDiscover, mtu_discover) &&
+           one(TcpSockOption::kMinTtl, min_ttl);
   }
 };
 

@@ -259,7 +259,8 @@ TEST(SockOptions, BadValues) {
     uint64_t value;
   } bad[] = {{kSynCount, 0},     {kSynCount, 128},           {kMaxSegment, 87},  {kMaxSegment, 32768},
              {kWindowClamp, 0},  {kWindowClamp, 1ull << 31}, {kTos, 256},        {kTtl, 256},
-             {kMtuDiscover, 3},  {kDeferAccept, 1},          {kNoDelay, 2},      {kUserTimeout, 1ull << 31},
+             {kMtuDiscover, 3},  {kMinTtl, 256},             {kDeferAccept, 1},
+             {kNoDelay, 2},      {kUserTimeout, 1ull << 31},
              {kFinTimeout, 1ull << 31}};
   for (const auto& c : bad) {
     EXPECT_EQ(EINVAL, TcpSetOption(t.sock(), c.option, c.value)) << static_cast<int>(c.option) << " " << c.value;
