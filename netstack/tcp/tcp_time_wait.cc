@@ -6,6 +6,7 @@
 
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -41,7 +42,7 @@ void TcpTimeWaitTable::Insert(const TcpSock& sock, Nanos now_ns) {
   block->ts_offset = sock.ts.offset;
   block->ts_recent = sock.ts.recent;
   block->ts_recent_s = sock.ts.recent_s;
-  block->last_oow_ack_ns = sock.last_oow_ack_ns;
+  block->last_oow_ack_ms = sock.silence != nullptr ? sock.silence->last_oow_ack_ms : 0;
   block->local = sock.local;
   block->remote = sock.remote;
   TcpTimeWait*& head = buckets_[block->hash & mask_];
@@ -104,7 +105,7 @@ DropReason TcpRcvTimeWait(TcpContext& context, TcpTimeWait& block, TcpSegment& s
   if (segment.length() == 0 && segment.seq == block.rcv_nxt) return DropReason::kTcpTimeWait;
   // At once when it brings data, as TcpSendDupack does.
   const bool data = segment.length() > 0 && !segment.has(kTcpSyn);
-  if (data || !TcpOowRateLimited(context, block.last_oow_ack_ns, now_ns)) TcpSendTimeWaitAck(context, block, now_ns);
+  if (data || !TcpOowRateLimited(context, block.last_oow_ack_ms, now_ns)) TcpSendTimeWaitAck(context, block, now_ns);
   return DropReason::kTcpTimeWait;
 }
 

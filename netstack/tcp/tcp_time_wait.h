@@ -33,7 +33,7 @@ struct TcpTimeWait : runtime::Recycled, runtime::ListNode<TcpTimeWaitTag> {
   uint32_t ts_recent = 0;
   uint32_t ts_recent_s = 0;
   Nanos ends_ns = 0;
-  Nanos last_oow_ack_ns = 0;  // when something was answered last; 0: never
+  uint32_t last_oow_ack_ms = 0;  // when something was answered last; 0: never
   Endpoint local;
   Endpoint remote;
 };

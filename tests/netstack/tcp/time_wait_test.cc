@@ -217,7 +217,7 @@ class Reuse : public ::testing::Test {
       sock->remote = peer_;
       tcp().demux.Insert(*sock, tcp().demux.Hash(sock->local, sock->remote));
       if (port != kPort) continue;
-      sock->ts = {.ok = timestamps != 0, .recent = 777, .recent_s = static_cast<uint32_t>(host_->now() / kSecond)};
+      sock->ts = {.recent = 777, .recent_s = static_cast<uint32_t>(host_->now() / kSecond), .ok = timestamps != 0};
       sock->snd.nxt = kLast;
       TcpEnterTimeWait(*sock, host_->now());
     }
