@@ -129,15 +129,9 @@ runtime::Frame* AllocControl(TcpContext& context, TcpSock* sock) {
 }
 
 // A segment of no connection, with its options in `frame`, which sum up to `sum`.
-void TransmitAlone(TcpContext& context, runtime::Frame* frame, TcpHeader header, ChecksumSum sum,
-                   const Endpoint& source, const Endpoint& destination, Nanos now_ns) {
-  header.source_port = source.port;
-  header.destination_port = destination.port;
+void TransmitAlone(TcpContext& context, runtime::Frame* frame, const TcpHeader& header, ChecksumSum sum,
+                   const IpFlow& flow, Nanos now_ns) {
   sum += header.Emit(frame->Push(TcpHeader::kMinSize));
-  const IpFlow flow{.source = source.ip,
-                    .destination = destination.ip,
-                    .protocol = kProtocolTcp,
-                    .out = context.ip.FindInterface(destination.scope_id)};
   Finish(*frame, sum, flow.source, flow.destination);
   context.ip.CountFailure(IpOutput(context.ip, frame, flow, now_ns));
 }
@@ -387,7 +381,7 @@ void TcpSendReset(TcpSock& sock, Nanos now_ns) {
 void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
   runtime::Frame* frame = AllocControl(context, nullptr);
   if (frame == nullptr) return;
-  TcpHeader header;
+  TcpHeader header{.source_port = segment.destination.port, .destination_port = segment.source.port};
   if (segment.has(kTcpAck)) {
     header.seq = segment.ack.value();
     header.flags = kTcpRst;
@@ -396,7 +390,11 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
     header.flags = kTcpRst | kTcpAck;
   }
   ++context.counters.resets_out;
-  TransmitAlone(context, frame, header, 0, segment.destination, segment.source, now_ns);
+  const IpFlow flow{.source = segment.destination.ip,
+                    .destination = segment.source.ip,
+                    .protocol = kProtocolTcp,
+                    .out = context.ip.FindInterface(segment.source.scope_id)};
+  TransmitAlone(context, frame, header, 0, flow, now_ns);
 }
 
 void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now_ns) {
@@ -404,13 +402,21 @@ void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now
   if (frame == nullptr) return;
   const uint32_t clock = static_cast<uint32_t>(now_ns / kMillisecond) + block.ts_offset;
   const ChecksumSum sum = block.ts_ok ? PushTimestamps(*frame, clock, block.ts_recent) : 0;
-  const TcpHeader header{.seq = block.snd_nxt.value(),
+  const TcpHeader header{.source_port = block.local.port,
+                         .destination_port = block.remote.port,
+                         .seq = block.snd_nxt.value(),
                          .ack = block.rcv_nxt.value(),
                          .header_size = static_cast<uint8_t>(TcpHeader::kMinSize + frame->len),
                          .flags = kTcpAck,
                          .window = block.window};
   ++context.counters.segments_out;
-  TransmitAlone(context, frame, header, sum, block.local, block.remote, now_ns);
+  const IpFlow flow{.source = block.local.ip,
+                    .destination = block.remote.ip,
+                    .protocol = kProtocolTcp,
+                    .tos = block.tos,
+                    .ttl = block.ttl,
+                    .out = context.ip.FindInterface(block.remote.scope_id)};
+  TransmitAlone(context, frame, header, sum, flow, now_ns);
 }
 
 bool TcpSendOneNew(TcpSock& sock, Nanos now_ns) {
