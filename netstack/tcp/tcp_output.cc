@@ -129,9 +129,16 @@ runtime::Frame* AllocControl(TcpContext& context, TcpSock* sock) {
 }
 
 // A segment of no connection, with its options in `frame`, which sum up to `sum`.
-void TransmitAlone(TcpContext& context, runtime::Frame* frame, const TcpHeader& header, ChecksumSum sum,
-                   const IpFlow& flow, Nanos now_ns) {
+void TransmitAlone(TcpContext& context, runtime::Frame* frame, TcpHeader header, ChecksumSum sum,
+                   const Endpoint& source, const Endpoint& destination, uint8_t tos, Nanos now_ns) {
+  header.source_port = source.port;
+  header.destination_port = destination.port;
   sum += header.Emit(frame->Push(TcpHeader::kMinSize));
+  const IpFlow flow{.source = source.ip,
+                    .destination = destination.ip,
+                    .protocol = kProtocolTcp,
+                    .tos = tos,
+                    .out = context.ip.FindInterface(destination.scope_id)};
   Finish(*frame, sum, flow.source, flow.destination);
   context.ip.CountFailure(IpOutput(context.ip, frame, flow, now_ns));
 }
@@ -381,7 +388,7 @@ void TcpSendReset(TcpSock& sock, Nanos now_ns) {
 void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
   runtime::Frame* frame = AllocControl(context, nullptr);
   if (frame == nullptr) return;
-  TcpHeader header{.source_port = segment.destination.port, .destination_port = segment.source.port};
+  TcpHeader header;
   if (segment.has(kTcpAck)) {
     header.seq = segment.ack.value();
     header.flags = kTcpRst;
@@ -390,11 +397,7 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
     header.flags = kTcpRst | kTcpAck;
   }
   ++context.counters.resets_out;
-  const IpFlow flow{.source = segment.destination.ip,
-                    .destination = segment.source.ip,
-                    .protocol = kProtocolTcp,
-                    .out = context.ip.FindInterface(segment.source.scope_id)};
-  TransmitAlone(context, frame, header, 0, flow, now_ns);
+  TransmitAlone(context, frame, header, 0, segment.destination, segment.source, /*tos=*/0, now_ns);
 }
 
 void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now_ns) {
@@ -402,21 +405,13 @@ void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now
   if (frame == nullptr) return;
   const uint32_t clock = static_cast<uint32_t>(now_ns / kMillisecond) + block.ts_offset;
   const ChecksumSum sum = block.ts_ok ? PushTimestamps(*frame, clock, block.ts_recent) : 0;
-  const TcpHeader header{.source_port = block.local.port,
-                         .destination_port = block.remote.port,
-                         .seq = block.snd_nxt.value(),
+  const TcpHeader header{.seq = block.snd_nxt.value(),
                          .ack = block.rcv_nxt.value(),
                          .header_size = static_cast<uint8_t>(TcpHeader::kMinSize + frame->len),
                          .flags = kTcpAck,
                          .window = block.window};
   ++context.counters.segments_out;
-  const IpFlow flow{.source = block.local.ip,
-                    .destination = block.remote.ip,
-                    .protocol = kProtocolTcp,
-                    .tos = block.tos,
-                    .ttl = block.ttl,
-                    .out = context.ip.FindInterface(block.remote.scope_id)};
-  TransmitAlone(context, frame, header, sum, flow, now_ns);
+  TransmitAlone(context, frame, header, sum, block.local, block.remote, block.tos, now_ns);
 }
 
 bool TcpSendOneNew(TcpSock& sock, Nanos now_ns) {

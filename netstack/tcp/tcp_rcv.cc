@@ -45,9 +45,6 @@ DropReason Demultiplex(TcpContext& context, TcpSegment& segment, Nanos now_ns) {
     return TcpRcvTimeWait(context, *block, segment, now_ns);
   }
   if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
-    if (segment.ttl < listener->inherited.options[static_cast<size_t>(TcpSockOption::kMinTtl)]) {
-      return DropReason::kTcpMinTtl;
-    }
     return TcpRcvListen(*listener, context, segment, now_ns);
   }
   return NoSocket(context, segment, now_ns);

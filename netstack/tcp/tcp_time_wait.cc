@@ -38,7 +38,6 @@ void TcpTimeWaitTable::Insert(const TcpSock& sock, Nanos now_ns) {
   block->window = static_cast<uint16_t>(sock.rcv.wnd >> sock.rcv.wscale);
   block->ts_ok = sock.ts.ok;
   block->tos = static_cast<uint8_t>(sock.dscp << 2);
-  block->ttl = sock.ttl;
   block->ts_offset = sock.ts.offset;
   block->ts_recent = sock.ts.recent;
   block->ts_recent_s = sock.ts.recent_s;
