@@ -72,14 +72,14 @@ bool InetTcp::StartRecv(RecvOp& op) {
   WEIR_CHECK(recv_ == nullptr);
   if (TryRecv(op)) return true;
   recv_ = &op;
-  if (!op.flags.peek) sock_->reader = &op.reader;  // a peek must not have what comes copied past the queue
+  sock_->reader = &op.reader;
   if (sock_->fast_open.deferred) tcp_.WantOutput(*sock_);  // nothing will come before the SYN
   return false;
 }
 
 // Data before errors, errors before the FIN: as tcp_recvmsg.
 bool InetTcp::TryRecv(RecvOp& op) {
-  if (!op.plain()) [[unlikely]] return TryRecvWithFlags(op);
+  if (op.with_flags) [[unlikely]] return TryRecvWithFlags(op);
   if (op.reader.copied > 0) {
     // Straight to the caller's memory, while it waited.
   } else if (!sock_->receive_queue.empty()) {
@@ -100,14 +100,14 @@ bool InetTcp::TryRecv(RecvOp& op) {
 
 // What was copied to the caller's memory counts, whatever came after it: as tcp_recvmsg.
 bool InetTcp::TryRecvWithFlags(RecvOp& op) {
-  if (op.flags.peek) {
+  if (op.reader.peek) {
     op.reader.copied = TcpPeekmsg(*sock_, op.reader.into);
   } else {
     op.reader.copied += TcpRecvmsg(*sock_, op.reader.into, op.reader.copied);
     TcpCleanupRbuf(*sock_);
   }
   const bool ended = sock_->error != 0 || sock_->rcv.fin || sock_->state == TcpState::kClosed;
-  if (!ended && (op.flags.wait_all ? !op.full() : op.reader.copied == 0)) return false;
+  if (!ended && (op.wait_all ? !op.full() : op.reader.copied == 0)) return false;
   if (op.reader.copied == 0 && sock_->error != 0) op.status = Error();
   sock_->reader = nullptr;
   return true;
@@ -198,12 +198,43 @@ absl::Status InetTcp::SetCongestionControl(std::string_view name) {
   return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
 }
 
+absl::StatusOr<uint64_t> InetTcp::GetTcpOption(TcpSockOption option) const { return TcpGetOption(*sock_, option); }
+
+absl::StatusOr<std::optional<TcpKeepAlive>> InetTcp::GetKeepAlive() const { return TcpGetKeepAlive(*sock_); }
+
+absl::StatusOr<std::string> InetTcp::GetCongestionControl() const {
+  return std::string(TcpCongestionControlName(sock_->congestion.control()));
+}
+
 absl::StatusOr<TcpInfo> InetTcp::Info() const { return TcpGetInfo(*sock_); }
+
+absl::StatusOr<TcpMemInfo> InetTcp::MemInfo() const { return TcpGetMemInfo(*sock_); }
+
+// What this side did itself stays what it is.
+absl::Status InetTcp::TakeError() {
+  if (sock_->error == ECONNABORTED) return Error();
+  int error = std::exchange(sock_->error, int16_t{0});
+  if (error == 0) error = std::exchange(sock_->soft_error, int16_t{0});
+  if (error == 0) return absl::OkStatus();
+  return runtime::ErrnoStatus(error, absl::StrCat("connection with ", peer().ToString()));
+}
 
 absl::Status InetListener::SetTcpOption(TcpSockOption option, uint64_t value) {
   if (!TcpOptionValid(option, value)) return CannotSet(EINVAL, value);
-  sock_.inherited.options[static_cast<size_t>(option)] = value;
+  if (option == TcpSockOption::kDeferAccept) {
+    sock_.defer_accept = TcpSecsToRetrans(value);
+  } else {
+    sock_.inherited.options[static_cast<size_t>(option)] = TcpOptionValue(tcp_.settings, option, value);
+  }
   return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> InetListener::GetTcpOption(TcpSockOption option) const {
+  if (option == TcpSockOption::kDeferAccept) return TcpRetransToSecs(sock_.defer_accept);
+  const std::optional<uint64_t>& set = sock_.inherited.options[static_cast<size_t>(option)];
+  const bool hosts = set == 0 && (option == TcpSockOption::kTtl || option == TcpSockOption::kFinTimeout ||
+                                  option == TcpSockOption::kMaxSegment);
+  return set.has_value() && !hosts ? *set : TcpGetOption(TcpSock(tcp_), option);
 }
 
 absl::Status InetListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
@@ -212,11 +243,17 @@ absl::Status InetListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::optional<TcpKeepAlive>> InetListener::GetKeepAlive() const { return sock_.inherited.keepalive; }
+
 absl::Status InetListener::SetCongestionControl(std::string_view name) {
   const std::optional<TcpCongestionControl> control = TcpCongestionControlByName(name);
   if (!control.has_value()) return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
   sock_.inherited.congestion = control;
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> InetListener::GetCongestionControl() const {
+  return std::string(TcpCongestionControlName(sock_.inherited.congestion.value_or(tcp_.settings.congestion_control)));
 }
 
 int InetListener::Listen(const Endpoint& local, const TcpListenOptions& options) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/socket/kernel_tcp_options.h"
 #include "runtime/base/check.h"
 #include "runtime/base/errno_status.h"
 
@@ -61,6 +62,11 @@ bool KernelStream::StartConnect(ConnectOp& op) {
     op.status = ErrnoStatus(errno, "cannot set TCP_FASTOPEN_CONNECT");  // EOPNOTSUPP: tcp_fastopen is off
     return true;
   }
+  const auto set = [&](TcpSockOption option, uint64_t value) {
+    op.status = SetKernelTcpOption(fd_, option, value);
+    return op.status.ok();
+  };
+  if (!op.options.ForEachOption(set)) return true;
   if (const int error = BindToConnect(fd_, op.options.local, peer_); error != 0) {
     op.status = ErrnoStatus(error, absl::StrCat("cannot connect from ", op.options.local.ToString()));
     return true;
@@ -163,7 +169,7 @@ void KernelStream::Queue(Frame* frame) {
 
 // Completes `op` if there is something for it: data first, then how it ended.
 bool KernelStream::TakeReceived(RecvOp& op) {
-  if (!op.plain()) [[unlikely]] return TakeIntoMemory(op);
+  if (op.with_flags) [[unlikely]] return TakeIntoMemory(op);
   if (queue_.empty()) {
     if (recv_error_ != 0) {
       op.status = ErrnoStatus(recv_error_, "Recvmsg");
@@ -185,14 +191,14 @@ bool KernelStream::TakeReceived(RecvOp& op) {
 
 // The same with flags. What was copied counts, whatever came after it.
 bool KernelStream::TakeIntoMemory(RecvOp& op) {
-  if (op.flags.peek) {
+  if (op.reader.peek) {
     op.reader.copied = PeekReceived(op.reader.into);
     stack_.stats().copied_bytes += op.reader.copied;
   } else {
     op.reader.copied += CopyReceived(op.reader.into, op.reader.copied);
   }
   const bool ended = eof_ || recv_error_ != 0;
-  if (!ended && (op.flags.wait_all ? !op.full() : op.reader.copied == 0)) return false;
+  if (!ended && (op.wait_all ? !op.full() : op.reader.copied == 0)) return false;
   if (op.reader.copied == 0 && recv_error_ != 0) op.status = ErrnoStatus(recv_error_, "Recvmsg");
   return true;
 }

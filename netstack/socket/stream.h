@@ -44,8 +44,7 @@ struct StreamRecvIntoTraits : StreamRecvTraits {
   std::span<const iovec> into;
   RecvFlags flags;
   void Fill(Op& op) {
-    op.reader.into = into;
-    op.flags = flags;
+    op.SetReader(into, flags);
   }
   // recvmsg(2) into no memory gives 0 at once; to the backend an empty span means: give the frames.
   static bool Start(Backend& backend, Op& op) { return op.full() || backend.StartRecv(op); }

@@ -23,7 +23,7 @@ uint32_t MaxOfoFrames(const TcpSock& sock) { return std::max<uint32_t>(362, sock
 
 // Copies what fits from the front of `frame` to the reader's memory (the kernel's direct copy to the reader).
 void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
-  if (sock.reader == nullptr) return;
+  if (sock.reader == nullptr || sock.reader->peek) return;
   size_t skip = sock.reader->copied;
   for (const iovec& to : sock.reader->into) {
     if (frame.len == 0) return;

@@ -14,6 +14,7 @@ struct TcpReader {
   // and never enter the receive queue (the kernel's direct copy to the reader).
   std::span<const iovec> into;
   size_t copied = 0;
+  bool peek = false;  // what comes enters the queue all the same, and is copied from there
 };
 
 }  // namespace weir::netstack
