@@ -81,9 +81,9 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_time_wait_overflows_total", tcp.time_wait_overflows);
   page.Add("tcp_time_wait_reused_total", tcp.time_wait_reused);
   page.Add("tcp_direct_copied_bytes_total", tcp.direct_copied_bytes);
-  page.Add("tcp_sockets", inet.tcp.sockets);
+  page.Add("tcp_sockets", inet.tcp.connections());
   page.Add("tcp_orphans", inet.tcp.orphans);
-  page.Add("tcp_time_wait", inet.tcp.in_time_wait);
+  page.Add("tcp_time_wait", inet.tcp.time_wait.count());
   page.Add("copied_bytes_total", inet.ip.copied_bytes);
   page.Add("forwarded_packets_total", inet.ip.forwarded);
 }

@@ -75,12 +75,7 @@ struct RecvOp : runtime::Waiter {
     return *std::construct_at(&buffer);
   }
   RecvBuffer TakeBuffer() { return has_buffer ? std::move(buffer) : RecvBuffer(); }
-  // Of a call with memory, before it begins.
-  void SetReader(std::span<const iovec> into, RecvFlags flags) {
-    reader = {.into = into, .peek = flags.peek};
-    wait_all = flags.wait_all;
-    with_flags = flags.peek || flags.wait_all;
-  }
+  bool plain() const { return !flags.peek && !flags.wait_all; }
   // Of a call with memory.
   bool full() const {
     size_t room = 0;
@@ -89,8 +84,7 @@ struct RecvOp : runtime::Waiter {
   }
 
   bool has_buffer = false;
-  bool wait_all = false;
-  bool with_flags = false;  // peek or wait_all
+  RecvFlags flags;  // of a call with memory
   union {
     TcpReader reader = {};
     RecvBuffer buffer;
@@ -98,17 +92,23 @@ struct RecvOp : runtime::Waiter {
   absl::Status status;  // OK with nothing received: the peer's FIN
 
   void TakeArguments(RecvOp& from) {
-    reader = from.reader;
-    wait_all = from.wait_all;
-    with_flags = from.with_flags;
+    reader.into = from.reader.into;
+    flags = from.flags;
   }
+};
+
+// What a connection may wait for besides a receive: one of them at a time.
+struct OutputOp : runtime::Waiter {
+  enum class Kind : uint8_t { kConnect, kSend, kClose };
+  OutputOp(StopCallback::Function on_stop, Kind kind) : Waiter(on_stop), kind(kind) {}
+  const Kind kind;
 };
 
 // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel has
 // read) when the operation completes. Or, of a ScatterSendOp, first the one and then the other.
-struct SendOp : runtime::Waiter {
+struct SendOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp send";
-  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit SendOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kSend) {}
   ~SendOp() {
     if (has_frames) frames.~SendBuffer();
   }
@@ -180,9 +180,9 @@ inline bool SendOp::GoOnWithMemory() {
   return true;
 }
 
-struct ConnectOp : runtime::Waiter {
+struct ConnectOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp connect";
-  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit ConnectOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kConnect) {}
   Endpoint peer;
   TcpConnectOptions options;
   absl::Status status;
@@ -191,6 +191,14 @@ struct ConnectOp : runtime::Waiter {
     peer = from.peer;
     options = from.options;
   }
+};
+
+struct CloseOp : OutputOp {
+  static constexpr const char* kWaitsFor = "tcp close";
+  explicit CloseOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kClose) {}
+  absl::Status status;
+
+  void TakeArguments(CloseOp&) {}
 };
 
 struct AcceptOp : runtime::Waiter {
@@ -291,7 +299,8 @@ class TcpOptionsBackend {
   ~TcpOptionsBackend() = default;
 };
 
-// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the sockets check it).
+// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the
+// sockets check it).
 class StreamBackend : public TcpOptionsBackend {
  public:
   // First call on a stream from OpenTcp, and only there, with the same peer; it is usable when the operation ended with OK.
@@ -305,6 +314,9 @@ class StreamBackend : public TcpOptionsBackend {
   virtual absl::Status ShutdownWrite() = 0;
   // RST, whatever is queued; the operations under way end with kAborted.
   virtual void Reset() = 0;
+  // The same as Close for the peer, with nothing else under way; ends when it has acknowledged all, and Close follows.
+  virtual bool StartClose(CloseOp& op) = 0;
+  virtual void CancelClose(CloseOp& op) = 0;
   // Called last: orderly close in the background, then frees the backend.
   virtual void Close() = 0;
   virtual Endpoint local() const = 0;

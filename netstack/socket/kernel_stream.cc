@@ -1,6 +1,8 @@
 #include "netstack/socket/kernel_stream.h"
 
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -36,6 +38,17 @@ int BindToConnect(int fd, const Endpoint& local, const Endpoint& peer) {
 }
 
 }  // namespace
+
+// The kernel tells nobody that a FIN was acknowledged (no event of poll(2) changes), so it is asked: after kFirst, and
+// then at intervals that grow by half, up to kMost.
+struct KernelStream::Lingering : runtime::Timer, runtime::Recycled {
+  static constexpr Nanos kFirst = kMillisecond / 4, kMost = 32 * kMillisecond;
+
+  Lingering(KernelStream& stream, CloseOp& op) : Timer(&OnLinger), stream(stream), op(op) {}
+  KernelStream& stream;
+  CloseOp& op;
+  Nanos interval_ns = kFirst;
+};
 
 KernelStream::KernelStream(KernelStack& stack, int fd) : stack_(stack), fd_(fd), send_file_(fd) { ++stack_.stats().sockets; }
 
@@ -169,7 +182,7 @@ void KernelStream::Queue(Frame* frame) {
 
 // Completes `op` if there is something for it: data first, then how it ended.
 bool KernelStream::TakeReceived(RecvOp& op) {
-  if (op.with_flags) [[unlikely]] return TakeIntoMemory(op);
+  if (!op.plain()) [[unlikely]] return TakeIntoMemory(op);
   if (queue_.empty()) {
     if (recv_error_ != 0) {
       op.status = ErrnoStatus(recv_error_, "Recvmsg");
@@ -191,14 +204,14 @@ bool KernelStream::TakeReceived(RecvOp& op) {
 
 // The same with flags. What was copied counts, whatever came after it.
 bool KernelStream::TakeIntoMemory(RecvOp& op) {
-  if (op.reader.peek) {
+  if (op.flags.peek) {
     op.reader.copied = PeekReceived(op.reader.into);
     stack_.stats().copied_bytes += op.reader.copied;
   } else {
     op.reader.copied += CopyReceived(op.reader.into, op.reader.copied);
   }
   const bool ended = eof_ || recv_error_ != 0;
-  if (!ended && (op.wait_all ? !op.full() : op.reader.copied == 0)) return false;
+  if (!ended && (op.flags.wait_all ? !op.full() : op.reader.copied == 0)) return false;
   if (op.reader.copied == 0 && recv_error_ != 0) op.status = ErrnoStatus(recv_error_, "Recvmsg");
   return true;
 }
@@ -390,8 +403,55 @@ void KernelStream::Reset() {
   MaybeFree();
 }
 
+// close(2) of a socket with SO_LINGER would keep the whole shard waiting; this is what it does (__tcp_close), in steps.
+bool KernelStream::StartClose(CloseOp& op) {
+  WEIR_CHECK(recv_op_ == nullptr && send_op_ == nullptr && connect_op_ == nullptr && lingering_ == nullptr);
+  int unread = 0;
+  if (!reset_ && (!queue_.empty() || (ioctl(fd_, SIOCINQ, &unread) == 0 && unread > 0))) Reset();
+  if (reset_) {
+    op.status = ResetStatus();
+    return true;
+  }
+  if (linked()) Unlink();
+  write_shut_ = true;
+  shutdown(fd_, SHUT_RDWR);  // ENOTCONN: it is over already
+  if (TryClose(op)) return true;
+  lingering_ = std::make_unique<Lingering>(*this, op);
+  stack_.scheduler().timers().Arm(*lingering_, SaturatingAdd(stack_.scheduler().now_ns(), Lingering::kFirst));
+  return false;
+}
+
+bool KernelStream::TryClose(CloseOp& op) {
+  const absl::StatusOr<TcpInfo> info = KernelTcpInfo(fd_);
+  if (info.ok() && (info->state == TcpState::kFinWait1 || info->state == TcpState::kClosing ||
+                    info->state == TcpState::kLastAck)) {
+    return false;
+  }
+  op.status = info.ok() ? TakeError() : info.status();
+  return true;
+}
+
+void KernelStream::OnLinger(runtime::Timer& timer, Nanos now_ns) {
+  auto& lingering = static_cast<Lingering&>(timer);
+  KernelStream& self = lingering.stream;
+  if (!self.TryClose(lingering.op)) {
+    lingering.interval_ns = std::min(lingering.interval_ns * 3 / 2, Lingering::kMost);
+    return self.stack_.scheduler().timers().Arm(timer, SaturatingAdd(now_ns, lingering.interval_ns));
+  }
+  CloseOp& op = lingering.op;
+  self.lingering_.reset();
+  op.Wake();
+}
+
+void KernelStream::CancelClose(CloseOp& op) {
+  stack_.scheduler().timers().Cancel(*lingering_);
+  lingering_.reset();
+  op.status = absl::CancelledError("close cancelled");
+  op.Wake();
+}
+
 void KernelStream::Close() {
-  WEIR_CHECK(recv_op_ == nullptr && send_op_ == nullptr && connect_op_ == nullptr);
+  WEIR_CHECK(recv_op_ == nullptr && send_op_ == nullptr && connect_op_ == nullptr && lingering_ == nullptr);
   closing_ = true;
   if (linked()) Unlink();
   // The kernel resets when its own receive queue is not empty at close (RFC 9293 §3.6.1); part of that queue is here.

@@ -44,7 +44,8 @@ struct StreamRecvIntoTraits : StreamRecvTraits {
   std::span<const iovec> into;
   RecvFlags flags;
   void Fill(Op& op) {
-    op.SetReader(into, flags);
+    op.reader.into = into;
+    op.flags = flags;
   }
   // recvmsg(2) into no memory gives 0 at once; to the backend an empty span means: give the frames.
   static bool Start(Backend& backend, Op& op) { return op.full() || backend.StartRecv(op); }
@@ -130,6 +131,7 @@ class Stream {
 
  protected:
   netstack::StreamBackend& backend() const { return *backend_; }
+  netstack::StreamBackendPtr TakeBackend() { return std::move(backend_); }
 
  private:
   netstack::Operation<netstack::StreamSendTraits> SendFrames(runtime::FrameChain&& frames) {

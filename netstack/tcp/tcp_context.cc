@@ -1,5 +1,6 @@
 #include "netstack/tcp/tcp_context.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "netstack/tcp/tcp_fast_open.h"
@@ -25,7 +26,7 @@ void Unlink(TcpSock& sock) {
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : Timer(&TcpTimerFired), context(context) {
+    : TcpSockFront(context), Timer(&TcpTimerFired) {
   congestion.Use(context.settings.congestion_control);
   rcv.buffer = context.settings.receive_buffer;
   snd.buffer = context.settings.send_buffer;
@@ -35,6 +36,7 @@ TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
     : ip(ip),
       settings(settings),
       demux(ip.secret, settings.max_sockets),
+      time_wait(ip.timers, std::clamp(settings.max_tw_buckets, 1u, settings.max_sockets)),
       fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {}
 
 TcpContext::~TcpContext() {
@@ -43,11 +45,9 @@ TcpContext::~TcpContext() {
 }
 
 TcpSock* TcpContext::Alloc() {
-  if (sockets >= settings.max_sockets) {
-    if (time_wait.empty()) return nullptr;
+  if (connections() >= settings.max_sockets) {
+    if (!time_wait.RemoveOldest()) return nullptr;
     ++counters.time_wait_recycled;
-    Free(time_wait.front());
-    FreeDead();
   }
   ++sockets;
   return new TcpSock(*this);
@@ -61,7 +61,9 @@ bool TcpContext::AddOrphan(TcpSock& sock) {
 }
 
 void TcpContext::NoOrphan(TcpSock& sock) {
-  if (std::exchange(sock.counted_as_orphan, false)) --orphans;
+  if (!sock.counted_as_orphan) return;
+  sock.counted_as_orphan = false;
+  --orphans;
 }
 
 void TcpContext::Free(TcpSock& sock) {
@@ -71,7 +73,6 @@ void TcpContext::Free(TcpSock& sock) {
   NoOrphan(sock);
   demux.Remove(sock);
   Unlink(sock);
-  if (sock.state == TcpState::kTimeWait) --in_time_wait;
   sock.state = TcpState::kClosed;
   dead.PushBack(sock);
 }

@@ -67,7 +67,7 @@ void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_
   silence.count = count;
   silence.probes = 0;
   TcpStopKeepAlive(sock);
-  if (idle_s == 0 || sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return;
+  if (idle_s == 0 || sock.state == TcpState::kClosed) return;
   const Nanos heard_ns = sock.heard_ns != 0 ? sock.heard_ns : now_ns;
   sock.context.ip.timers.Arm(silence.timer, std::max(heard_ns + silence.idle_ns, now_ns + 1));
 }
@@ -107,6 +107,11 @@ void TcpSetSynCount(TcpSock& sock, uint8_t count) { TcpGetSilence(sock).syn_coun
 void TcpSetWindowClamp(TcpSock& sock, uint32_t bytes) {
   TcpGetSilence(sock).window_clamp = bytes;
   sock.rcv.clamped = true;
+}
+
+void TcpSetMinTtl(TcpSock& sock, uint8_t ttl) {
+  sock.rcv.guarded = ttl != 0;
+  if (ttl != 0) TcpGetSilence(sock).min_ttl = ttl;
 }
 
 bool TcpRetriesOver(TcpSock& sock, uint8_t limit, Nanos now_ns) {

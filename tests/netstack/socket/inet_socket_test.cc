@@ -29,12 +29,12 @@ class InetSocketTest : public testing::InetFixture {
 
   void TearDown() override {
     // What the tests closed says goodbye; TIME-WAIT passes in virtual time.
-    RunUntil([this] { return client_.inet.tcp.sockets == 0 && server_.inet.tcp.sockets == 0; });
+    RunUntil([this] { return client_.inet.tcp.connections() == 0 && server_.inet.tcp.connections() == 0; });
     RunUntil([] { return false; });
     EXPECT_EQ(client_.frames_out(), 0u);
     EXPECT_EQ(server_.frames_out(), 0u);
-    EXPECT_EQ(client_.inet.tcp.sockets, 0u);
-    EXPECT_EQ(server_.inet.tcp.sockets, 0u);
+    EXPECT_EQ(client_.inet.tcp.connections(), 0u);
+    EXPECT_EQ(server_.inet.tcp.connections(), 0u);
   }
 
   TcpListener Listen(uint16_t port = 7) { return *TcpListener::Listen(server_.stack, {.port = port}); }
