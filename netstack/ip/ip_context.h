@@ -37,6 +37,12 @@ struct ReadySock : runtime::ListNode<ReadySock> {
   void (*on_ready)(ReadySock& sock, uint8_t events) = nullptr;
   void* owner = nullptr;
   uint8_t events = 0;
+  // Nobody holds the socket any more but the frames that count against it.
+  bool leftover = false;
+  // It has held some, and given all of them back.
+  bool gives_back = false;
+  // Frames in RecvBuffers of the program (sk_rmem_alloc): FramePool::Charge.
+  uint32_t held = 0;
 };
 
 struct InterfaceOptions {
@@ -129,6 +135,13 @@ struct IpContext {
   // A number that nobody foresees who does not know the secret: for delays.
   uint64_t Draw();
 
+  // A frame of memory that is no device's, for data that waits for a program, or is kept by one, while `pool` runs short;
+  // as many as `pool` has, made when the first is asked for. nullptr: none left.
+  runtime::Frame* AllocHeapFrame();
+  const runtime::FramePool* heap() const { return heap_.get(); }
+  // The sockets are gone, but not all that they gave to programs.
+  void ForgetHolders();
+
   runtime::FramePool& pool;
   runtime::TimerWheel& timers;
   runtime::SipKey secret;
@@ -150,9 +163,13 @@ struct IpContext {
   uint64_t forwarded = 0;     // packets passed on to another host
   uint64_t draws = 0;
   uint64_t copied_bytes = 0;  // payload copied by the stack because it could not be passed on in place
+  uint64_t copied_out_bytes = 0;  // of these, to heap frames
 
  private:
   void GroupChanged(Interface& interface, MulticastGroup& group, bool was_joined);
+
+  runtime::FramePool::Ptr heap_;
+  bool no_heap_ = false;  // there is no memory for it
 };
 
 }  // namespace weir::netstack

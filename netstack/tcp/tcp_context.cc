@@ -5,6 +5,7 @@
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
@@ -35,11 +36,15 @@ TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
     : ip(ip),
       settings(settings),
       demux(ip.secret, settings.max_sockets),
-      fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {}
+      fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {
+  ip.pool.SetOnReturn(runtime::FramePool::Holder::kTcp, &TcpFrameBack);
+}
 
 TcpContext::~TcpContext() {
   demux.ForEach([this](TcpSock& sock) { Free(sock); });
   FreeDead();
+  ip.ForgetHolders();
+  while (!leftovers.empty()) FreeLeftover(leftovers.front());
 }
 
 TcpSock* TcpContext::Alloc() {
@@ -83,9 +88,19 @@ void TcpContext::FreeDead() {
     TcpFreeSilence(*sock);
     TcpFreeLoss(*sock);
     TcpFreeMtuProbe(*sock);
-    delete sock;
     --sockets;
+    if (sock->held > 0) {
+      sock->leftover = true;
+      leftovers.PushBack(*sock);
+    } else {
+      delete sock;
+    }
   }
+}
+
+void TcpContext::FreeLeftover(TcpSock& sock) {
+  static_cast<QueueNode&>(sock).Unlink();
+  delete &sock;
 }
 
 }  // namespace weir::netstack

@@ -87,6 +87,8 @@ struct TcpContext {
   // Takes `sock` out of everything and frees it at the end of the turn, when no caller can hold it any more.
   void Free(TcpSock& sock);
   void FreeDead();
+  // A control block of which programs keep frames is there until those come back: it is in `leftovers` then.
+  void FreeLeftover(TcpSock& sock);
 
   // Connections that no program holds, and that are not in TIME-WAIT: at most tcp_max_orphans. False: one too many.
   bool AddOrphan(TcpSock& sock);
@@ -125,6 +127,8 @@ struct TcpContext {
   runtime::List<TcpLoss, TcpOfoTag> ofo_holders;
   runtime::List<TcpSock, TcpQueueTag> time_wait;
   runtime::List<TcpSock, TcpQueueTag> dead;
+  runtime::List<TcpSock, TcpQueueTag> leftovers;
+  uint32_t reclaim_at_once = 0;  // TcpReclaim
 };
 
 }  // namespace weir::netstack

@@ -69,6 +69,18 @@ class TcpDemux {
     }
   }
 
+  // The same on the next `count` of them or a few more, round and round, with a bound on the buckets that are looked
+  // into, most of which may be empty. `fn` leaves the table as it is.
+  template <typename Fn>
+  void ForSome(size_t count, Fn&& fn) {
+    constexpr size_t kMaxBuckets = 4096;
+    size_t seen = 0;
+    for (size_t looks = std::min(kMaxBuckets, buckets_.size()); looks > 0 && seen < count; --looks) {
+      some_ = (some_ + 1) & mask_;
+      for (TcpSock* sock = buckets_[some_]; sock != nullptr; sock = sock->hash_next, ++seen) fn(*sock);
+    }
+  }
+
  private:
   static constexpr size_t kListenBuckets = 256;
 
@@ -82,6 +94,7 @@ class TcpDemux {
 
   runtime::SipKey key_;
   uint32_t mask_;
+  uint32_t some_ = 0;  // the bucket that ForSome was at
   TcpSock* last_ = nullptr;
   std::vector<TcpSock*> buckets_;
   std::array<TcpListenSock*, kListenBuckets> listeners_{};

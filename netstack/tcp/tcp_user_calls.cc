@@ -234,6 +234,7 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     if (!crowded && SendableInPlace(sock, *chain.front_frame(), bytes)) {
       std::span<std::byte> moved;
       runtime::Frame* frame = chain.PopFront(&moved);
+      runtime::Discharge(frame);
       AppendToSendQueue(sock, frame, moved);
       continue;
     }
@@ -249,9 +250,11 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
 }
 
 void TcpRecvmsg(TcpSock& sock, runtime::FrameChain& out) {
+  TcpBeforeHandOver(sock);
   while (!sock.receive_queue.empty() && !out.full()) {
     runtime::Frame* frame = sock.receive_queue.PopFront();
     sock.rcv.queued -= frame->len;
+    TcpHandOver(sock, frame);
     out.Append(frame, frame->bytes());
   }
 }

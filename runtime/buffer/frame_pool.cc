@@ -5,6 +5,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/errno_status.h"
@@ -26,10 +27,11 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
   const size_t wanted = size_t{options.frames} * options.frame_size;
   const size_t mapped = (wanted + kHugePage - 1) / kHugePage * kHugePage;
   constexpr int kProtection = PROT_READ | PROT_WRITE;
-  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
-  void* memory = mmap(nullptr, mapped, kProtection, kFlags | MAP_HUGETLB, -1, 0);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (options.populate ? MAP_POPULATE : 0);
+  void* memory = MAP_FAILED;
+  if (options.populate) memory = mmap(nullptr, mapped, kProtection, flags | MAP_HUGETLB, -1, 0);
   pool->huge_pages_ = memory != MAP_FAILED;
-  if (memory == MAP_FAILED) memory = mmap(nullptr, mapped, kProtection, kFlags, -1, 0);
+  if (memory == MAP_FAILED) memory = mmap(nullptr, mapped, kProtection, flags, -1, 0);
   if (memory == MAP_FAILED) {
     return ErrnoStatus(errno, absl::StrCat("cannot map ", mapped >> 20, " MiB for frames"));
   }
@@ -54,7 +56,26 @@ FramePool::~FramePool() {
   if (memory_ != nullptr) munmap(memory_, mapped_);
 }
 
+void FramePool::DischargeCharged(Frame* frame) {
+  const auto bits = reinterpret_cast<uintptr_t>(std::exchange(frame->next, nullptr));
+  --charged_;
+  const OnReturn on_return = on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0];
+  on_return(reinterpret_cast<void*>(bits & ~(Frame::kCharged | Frame::kOtherKind)));
+}
+
+void FramePool::ForgetHolders() {
+  if (charged_ == 0) return;
+  for (Frame& frame : frames_) {
+    if (frame.charged()) frame.next = nullptr;
+  }
+  charged_ = 0;
+}
+
 void FramePool::FreeUnusual(Frame* frame) {
+  if (frame->charged()) {
+    DischargeCharged(frame);
+    if ((frame->tx_pending | released_) == 0) return PutBack(frame);
+  }
   if (frame->tx_pending != 0) {
     ++retired_;
   } else {

@@ -23,7 +23,12 @@ class FramePool {
   struct Options {
     uint32_t frame_size = 2048;  // 2048 or 4096 (an AF_XDP chunk)
     uint32_t frames = 16384;
+    // The memory is there from the start, in huge pages if there are any; else when it is first used.
+    bool populate = true;
   };
+  // Whom a frame may count against that a program keeps.
+  enum class Holder : uint8_t { kTcp, kUdp };
+  using OnReturn = void (*)(void* holder);
   struct Deleter {
     void operator()(FramePool* pool) const { pool->Release(); }
   };
@@ -54,9 +59,24 @@ class FramePool {
   // retired: never handed out nor written to again, for nobody will say when the reading ends.
   void Free(Frame* frame) {
     WEIR_DCHECK(frame->pool == this && frame->refs == 0);
-    if ((frame->tx_pending | released_) != 0) [[unlikely]] return FreeUnusual(frame);
+    if ((frame->tx_pending | released_) != 0 || frame->charged()) [[unlikely]] return FreeUnusual(frame);
     PutBack(frame);
   }
+
+  // From now on `frame`, which is in no queue, counts against `holder`, an aligned object, until it comes back to the pool
+  // or is discharged; then its kind's function is called (skb->destructor, sock_rfree).
+  void Charge(Frame* frame, Holder kind, void* holder) {
+    WEIR_DCHECK(!frame->charged());
+    const uintptr_t bits = Frame::kCharged | (kind == Holder::kTcp ? 0 : Frame::kOtherKind);
+    frame->next = reinterpret_cast<Frame*>(reinterpret_cast<uintptr_t>(holder) | bits);
+    ++charged_;
+  }
+  void SetOnReturn(Holder kind, OnReturn on_return) { on_return_[static_cast<size_t>(kind)] = on_return; }
+  OnReturn on_return(Holder kind) const { return on_return_[static_cast<size_t>(kind)]; }
+  // Whoever they counted against is gone.
+  void ForgetHolders();
+  // Frames that count against somebody.
+  uint32_t charged() const { return charged_; }
 
   std::span<std::byte> memory() const { return {memory_, size_t{size()} * frame_size_}; }
   uint32_t frame_size() const { return frame_size_; }
@@ -88,6 +108,8 @@ class FramePool {
     free_ = frame;
     ++free_count_;
   }
+  friend void Discharge(Frame* frame);
+  void DischargeCharged(Frame* frame);
   void FreeUnusual(Frame* frame);
   void Release();
   void MaybeDelete();
@@ -100,9 +122,11 @@ class FramePool {
   uint32_t free_count_ = 0;
   uint32_t last_frames_ = 0;  // a sixteenth of all
   uint32_t retired_ = 0;
+  uint32_t charged_ = 0;
   bool huge_pages_ = false;
   bool released_ = false;
   uint64_t exhausted_ = 0;
+  OnReturn on_return_[2] = {};
   Frame* free_ = nullptr;
   std::vector<Frame> frames_;
 };
@@ -116,6 +140,11 @@ inline void Ref(Frame* frame) {
 inline void Unref(Frame* frame) {
   WEIR_DCHECK(frame->refs > 0);
   if (--frame->refs == 0) frame->pool->Free(frame);
+}
+
+// Before a frame that a program kept goes into a queue of the stack.
+inline void Discharge(Frame* frame) {
+  if (frame->charged()) frame->pool->DischargeCharged(frame);
 }
 
 inline uint32_t Frame::tailroom() const {
