@@ -28,6 +28,8 @@ Shard::~Shard() {
   }
   xdp_.reset();
   kernel_.reset();
+  unix_frame_returns_.reset();
+  frame_returns_.reset();
   mailbox_.reset();
   reactor_.reset();
 }
@@ -61,6 +63,7 @@ absl::Status Shard::BringUp() {
   absl::StatusOr<std::unique_ptr<runtime::Mailbox>> mailbox = runtime::Mailbox::Create(*reactor_);
   if (!mailbox.ok()) return mailbox.status();
   mailbox_ = *std::move(mailbox);
+  frame_returns_ = std::make_unique<runtime::FrameReturns>(*pool_, *mailbox_);
   if (xdp) {
     absl::StatusOr<std::unique_ptr<XdpStack>> stack = XdpStack::Create(options, *pool_, scheduler_);
     if (!stack.ok()) return stack.status();
@@ -73,6 +76,7 @@ absl::Status Shard::BringUp() {
     pool = runtime::FramePool::Create({.frames = kUnixFrames});
     if (!pool.ok()) return pool.status();
     unix_pool_ = *std::move(pool);
+    unix_frame_returns_ = std::make_unique<runtime::FrameReturns>(*unix_pool_, *mailbox_);
   }
   absl::StatusOr<std::unique_ptr<netstack::KernelStack>> kernel = netstack::KernelStack::Create(
       *reactor_, xdp ? *unix_pool_ : *pool_, scheduler_, {.reuse_port = options.shards > 1});

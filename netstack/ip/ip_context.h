@@ -27,23 +27,20 @@ namespace weir::netstack {
 
 // A socket that something happened to. Protocol input puts it on IpContext::ready and sets event bits; after the burst
 // the socket layer takes the list and wakes the coroutines. This is all that protocol code knows of waiting.
-struct ReadySock : runtime::ListNode<ReadySock> {
+struct ReadySock : runtime::ListNode<ReadySock>, runtime::FrameHolder {
   static constexpr uint8_t kReadable = 1;
   static constexpr uint8_t kWritable = 2;
   static constexpr uint8_t kConnected = 4;  // or failed to
   static constexpr uint8_t kError = 8;
 
-  // What the socket layer registered; nullptr when no program holds the socket.
-  void (*on_ready)(ReadySock& sock, uint8_t events) = nullptr;
-  void* owner = nullptr;
   uint8_t events = 0;
   // Nobody holds the socket any more but the frames that count against it.
   bool leftover = false;
-  // It has held some, and given all of them back.
-  bool gives_back = false;
-  // Frames in RecvBuffers of the program (sk_rmem_alloc): FramePool::Charge.
-  uint32_t held = 0;
+  // What the socket layer registered; nullptr when no program holds the socket.
+  void (*on_ready)(ReadySock& sock, uint8_t events) = nullptr;
+  void* owner = nullptr;
 };
+static_assert(sizeof(ReadySock) == 40);  // `events` lies in the padding of FrameHolder
 
 struct InterfaceOptions {
   NetDeviceOptions device;
@@ -139,6 +136,10 @@ struct IpContext {
   // as many as `pool` has, made when the first is asked for. nullptr: none left.
   runtime::Frame* AllocHeapFrame();
   const runtime::FramePool* heap() const { return heap_.get(); }
+  // Once a turn: what other threads gave back of them.
+  void TakeReturnedHeapFrames() {
+    if (heap_ != nullptr && heap_->outstanding() > 0) heap_->TakeReturned();
+  }
   // The sockets are gone, but not all that they gave to programs.
   void ForgetHolders();
 

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -53,32 +54,69 @@ using ListenerBackendPtr = std::unique_ptr<ListenerBackend, CloseBackend>;
 using UdpBackendPtr = std::unique_ptr<UdpBackend, CloseBackend>;
 using UnixDatagramBackendPtr = std::unique_ptr<UnixDatagramBackend, CloseBackend>;
 
-// TcpReader: the caller's memory; where there is none, `buffer` is filled without a copy.
-struct RecvOp : runtime::Waiter, TcpReader {
-  explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp receive") {}
-  RecvBuffer buffer;
+// A call into the caller's memory (TcpReader), or for the frames as they lie. Every connection has room for one in its
+// coroutine's frame, so what only the one or the other needs shares its place.
+struct RecvOp : runtime::Waiter {
+  static constexpr const char* kWaitsFor = "tcp receive";
+  explicit RecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  ~RecvOp() {
+    if (has_buffer) buffer.~RecvBuffer();
+  }
+
+  // Where the frames go, once some are there; then there is no reader any more. Not for calls with memory.
+  RecvBuffer& MakeBuffer() {
+    has_buffer = true;
+    return *std::construct_at(&buffer);
+  }
+  RecvBuffer TakeBuffer() { return has_buffer ? std::move(buffer) : RecvBuffer(); }
+
+  bool has_buffer = false;
+  union {
+    TcpReader reader = {};
+    RecvBuffer buffer;
+  };
   absl::Status status;  // OK with nothing received: the peer's FIN
 
-  void TakeArguments(RecvOp& from) { into = from.into; }
+  void TakeArguments(RecvOp& from) { reader.into = from.reader.into; }
 };
 
+// Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel has
+// read) when the operation completes.
 struct SendOp : runtime::Waiter {
-  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp send") {}
-  // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel
-  // has read) when the operation completes.
-  SendBuffer buffer;
-  std::span<const iovec> from;
-  size_t sent = 0;  // progress in `from`
+  static constexpr const char* kWaitsFor = "tcp send";
+  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  ~SendOp() {
+    if (has_frames) frames.~SendBuffer();
+  }
+
+  void SetFrames(runtime::FrameChain&& chain) {
+    has_frames = true;
+    static_cast<runtime::FrameChain&>(*std::construct_at(&frames)) = std::move(chain);
+  }
+
+  struct Memory {
+    std::span<const iovec> from;
+    size_t sent = 0;  // progress
+  };
+  bool has_frames = false;
+  union {
+    Memory memory = {};
+    SendBuffer frames;
+  };
   absl::Status status;
 
   void TakeArguments(SendOp& other) {
-    buffer = std::move(other.buffer);
-    from = other.from;
+    if (other.has_frames) {
+      SetFrames(std::move(other.frames));
+    } else {
+      memory = other.memory;
+    }
   }
 };
 
 struct ConnectOp : runtime::Waiter {
-  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp connect") {}
+  static constexpr const char* kWaitsFor = "tcp connect";
+  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   Endpoint peer;
   TcpConnectOptions options;
   absl::Status status;
@@ -90,7 +128,8 @@ struct ConnectOp : runtime::Waiter {
 };
 
 struct AcceptOp : runtime::Waiter {
-  explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop, "tcp accept") {}
+  static constexpr const char* kWaitsFor = "tcp accept";
+  explicit AcceptOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   StreamBackendPtr stream;
   absl::Status status;
 
@@ -98,7 +137,8 @@ struct AcceptOp : runtime::Waiter {
 };
 
 struct UdpRecvOp : runtime::Waiter {
-  explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "udp receive") {}
+  static constexpr const char* kWaitsFor = "udp receive";
+  explicit UdpRecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   Datagram datagram;
   std::span<Datagram> into;  // `datagram`, or the caller's
   size_t count = 0;          // of `into`, filled
@@ -110,7 +150,7 @@ struct UdpRecvOp : runtime::Waiter {
 };
 
 struct DatagramSendOp : runtime::Waiter {
-  explicit DatagramSendOp(StopCallback::Function on_stop, const char* waits_for) : Waiter(on_stop, waits_for) {}
+  explicit DatagramSendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   SendBuffer buffer;
   std::span<const iovec> from;
   absl::Status status;
@@ -129,7 +169,8 @@ struct UdpMessage {
 };
 
 struct UdpSendOp : DatagramSendOp {
-  explicit UdpSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "udp send") {}
+  static constexpr const char* kWaitsFor = "udp send";
+  explicit UdpSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop) {}
   Endpoint peer;
   UdpSendOptions options;
   std::span<UdpMessage> batch;  // instead of all of the above
@@ -149,7 +190,8 @@ struct UnixDatagram {
 };
 
 struct UnixRecvOp : runtime::Waiter {
-  explicit UnixRecvOp(StopCallback::Function on_stop) : Waiter(on_stop, "unix datagram receive") {}
+  static constexpr const char* kWaitsFor = "unix datagram receive";
+  explicit UnixRecvOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
   UnixDatagram datagram;
   absl::Status status;
 
@@ -157,7 +199,8 @@ struct UnixRecvOp : runtime::Waiter {
 };
 
 struct UnixSendOp : DatagramSendOp {
-  explicit UnixSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop, "unix datagram send") {}
+  static constexpr const char* kWaitsFor = "unix datagram send";
+  explicit UnixSendOp(StopCallback::Function on_stop) : DatagramSendOp(on_stop) {}
   UnixAddress peer;
 
   void TakeArguments(UnixSendOp& other) {
@@ -166,8 +209,22 @@ struct UnixSendOp : DatagramSendOp {
   }
 };
 
-// A connection of any kind. At most one receive and one send operation at a time (the sockets check it).
-class StreamBackend {
+// Options of TCP: of a connection, or of a listener, for the connections that it accepts from then on.
+class TcpOptionsBackend {
+ public:
+  virtual absl::Status SetTcpOption(TcpSockOption option, uint64_t value) = 0;
+  virtual absl::StatusOr<uint64_t> GetTcpOption(TcpSockOption option) const = 0;
+  virtual absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) = 0;
+  virtual absl::StatusOr<std::optional<TcpKeepAlive>> GetKeepAlive() const = 0;
+  virtual absl::Status SetCongestionControl(std::string_view name) = 0;
+  virtual absl::StatusOr<std::string> GetCongestionControl() const = 0;
+
+ protected:
+  ~TcpOptionsBackend() = default;
+};
+
+// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the sockets check it).
+class StreamBackend : public TcpOptionsBackend {
  public:
   // First call on a stream from OpenTcp, and only there, with the same peer; it is usable when the operation ended with OK.
   virtual bool StartConnect(ConnectOp& op) = 0;
@@ -186,10 +243,10 @@ class StreamBackend {
   virtual Endpoint peer() const = 0;
   virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
   // Of TCP alone.
-  virtual absl::Status SetTcpOption(TcpSockOption option, uint64_t value) = 0;
-  virtual absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) = 0;
-  virtual absl::Status SetCongestionControl(std::string_view name) = 0;
   virtual absl::StatusOr<TcpInfo> Info() const = 0;
+  virtual absl::StatusOr<TcpMemInfo> MemInfo() const = 0;
+  // What ended the connection, if nobody was told; nobody else is then (SO_ERROR).
+  virtual absl::Status TakeError() = 0;
   // The kernel's socket, for what it knows of the peer; -1 when there is none (any more).
   virtual int kernel_fd() const { return -1; }
 
@@ -197,16 +254,12 @@ class StreamBackend {
   ~StreamBackend() = default;
 };
 
-class ListenerBackend {
+class ListenerBackend : public TcpOptionsBackend {
  public:
   virtual bool StartAccept(AcceptOp& op) = 0;
   virtual void CancelAccept(AcceptOp& op) = 0;
   virtual void Close() = 0;
   virtual Endpoint local() const = 0;
-  // For the connections that are accepted from then on.
-  virtual absl::Status SetTcpOption(TcpSockOption option, uint64_t value) = 0;
-  virtual absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) = 0;
-  virtual absl::Status SetCongestionControl(std::string_view name) = 0;
 
  protected:
   ~ListenerBackend() = default;

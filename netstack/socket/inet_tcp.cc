@@ -45,7 +45,7 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
 
 bool InetTcp::StartConnect(ConnectOp& op) {
   int error = 0;
-  TcpSock* sock = TcpConnect(tcp_, op.peer, scheduler_.now_ns(), &error, op.options.fast_open);
+  TcpSock* sock = TcpConnect(tcp_, op.peer, scheduler_.now_ns(), &error, op.options);
   if (sock == nullptr) {
     op.status = runtime::ErrnoStatus(error, absl::StrCat("cannot connect to ", op.peer.ToString()));
     return true;
@@ -72,20 +72,20 @@ bool InetTcp::StartRecv(RecvOp& op) {
   WEIR_CHECK(recv_ == nullptr);
   if (TryRecv(op)) return true;
   recv_ = &op;
-  sock_->reader = &op;
+  sock_->reader = &op.reader;
   if (sock_->fast_open.deferred) tcp_.WantOutput(*sock_);  // nothing will come before the SYN
   return false;
 }
 
 // Data before errors, errors before the FIN: as tcp_recvmsg.
 bool InetTcp::TryRecv(RecvOp& op) {
-  if (op.copied > 0) {
+  if (op.reader.copied > 0) {
     // Straight to the caller's memory, while it waited.
   } else if (!sock_->receive_queue.empty()) {
-    if (op.into.empty()) {
-      TcpRecvmsg(*sock_, op.buffer);
+    if (op.reader.into.empty()) {
+      TcpRecvmsg(*sock_, op.MakeBuffer());
     } else {
-      op.copied = TcpRecvmsg(*sock_, op.into);
+      op.reader.copied = TcpRecvmsg(*sock_, op.reader.into);
     }
   } else if (sock_->error != 0) {
     op.status = Error();
@@ -100,7 +100,7 @@ bool InetTcp::TryRecv(RecvOp& op) {
 void InetTcp::CancelRecv(RecvOp& op) {
   recv_ = nullptr;
   // What was copied to the reader's memory is received, stop or not.
-  if (op.copied == 0) op.status = absl::CancelledError("receive cancelled");
+  if (op.reader.copied == 0) op.status = absl::CancelledError("receive cancelled");
   sock_->reader = nullptr;
   op.Wake();
 }
@@ -121,7 +121,8 @@ bool InetTcp::TrySend(SendOp& op) {
     op.status = runtime::ErrnoStatus(EPIPE, absl::StrCat("connection with ", peer().ToString()));
     return true;
   }
-  return TcpSendFrames(*sock_, op.buffer) && TcpSendmsg(*sock_, op.from, &op.sent);
+  if (op.has_frames) return TcpSendFrames(*sock_, op.frames);
+  return TcpSendmsg(*sock_, op.memory.from, &op.memory.sent);
 }
 
 void InetTcp::CancelSend(SendOp& op) {
@@ -169,12 +170,43 @@ absl::Status InetTcp::SetCongestionControl(std::string_view name) {
   return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
 }
 
+absl::StatusOr<uint64_t> InetTcp::GetTcpOption(TcpSockOption option) const { return TcpGetOption(*sock_, option); }
+
+absl::StatusOr<std::optional<TcpKeepAlive>> InetTcp::GetKeepAlive() const { return TcpGetKeepAlive(*sock_); }
+
+absl::StatusOr<std::string> InetTcp::GetCongestionControl() const {
+  return std::string(TcpCongestionControlName(sock_->congestion.control()));
+}
+
 absl::StatusOr<TcpInfo> InetTcp::Info() const { return TcpGetInfo(*sock_); }
+
+absl::StatusOr<TcpMemInfo> InetTcp::MemInfo() const { return TcpGetMemInfo(*sock_); }
+
+// What this side did itself stays what it is.
+absl::Status InetTcp::TakeError() {
+  if (sock_->error == ECONNABORTED) return Error();
+  int error = std::exchange(sock_->error, int16_t{0});
+  if (error == 0) error = std::exchange(sock_->soft_error, int16_t{0});
+  if (error == 0) return absl::OkStatus();
+  return runtime::ErrnoStatus(error, absl::StrCat("connection with ", peer().ToString()));
+}
 
 absl::Status InetListener::SetTcpOption(TcpSockOption option, uint64_t value) {
   if (!TcpOptionValid(option, value)) return CannotSet(EINVAL, value);
-  sock_.inherited.options[static_cast<size_t>(option)] = value;
+  if (option == TcpSockOption::kDeferAccept) {
+    sock_.defer_accept = TcpSecsToRetrans(value);
+  } else {
+    sock_.inherited.options[static_cast<size_t>(option)] = TcpOptionValue(tcp_.settings, option, value);
+  }
   return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> InetListener::GetTcpOption(TcpSockOption option) const {
+  if (option == TcpSockOption::kDeferAccept) return TcpRetransToSecs(sock_.defer_accept);
+  const std::optional<uint64_t>& set = sock_.inherited.options[static_cast<size_t>(option)];
+  const bool hosts = set == 0 && (option == TcpSockOption::kTtl || option == TcpSockOption::kFinTimeout ||
+                                  option == TcpSockOption::kMaxSegment);
+  return set.has_value() && !hosts ? *set : TcpGetOption(TcpSock(tcp_), option);
 }
 
 absl::Status InetListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
@@ -183,11 +215,17 @@ absl::Status InetListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::optional<TcpKeepAlive>> InetListener::GetKeepAlive() const { return sock_.inherited.keepalive; }
+
 absl::Status InetListener::SetCongestionControl(std::string_view name) {
   const std::optional<TcpCongestionControl> control = TcpCongestionControlByName(name);
   if (!control.has_value()) return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
   sock_.inherited.congestion = control;
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> InetListener::GetCongestionControl() const {
+  return std::string(TcpCongestionControlName(sock_.inherited.congestion.value_or(tcp_.settings.congestion_control)));
 }
 
 int InetListener::Listen(const Endpoint& local, const TcpListenOptions& options) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/socket/kernel_tcp_options.h"
 #include "runtime/base/check.h"
 #include "runtime/base/errno_status.h"
 
@@ -22,6 +23,16 @@ size_t Bytes(std::span<const iovec> slices) {
   size_t bytes = 0;
   for (const iovec& slice : slices) bytes += slice.iov_len;
   return bytes;
+}
+
+// As TcpConnectOptions::local says. 0 or an errno.
+int BindToConnect(int fd, const Endpoint& local, const Endpoint& peer) {
+  if (local.ip.is_any() && local.port == 0) return 0;
+  if (local.ip != IpAddress() && local.ip.is_v4() != peer.ip.is_v4()) return EINVAL;
+  const SocketAddress address(local, FamilyOf(peer.ip));
+  const bool set = local.port != 0 ? SetSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
+                                   : SetSocketOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  return set && bind(fd, &address.base, address.length) == 0 ? 0 : errno;
 }
 
 }  // namespace
@@ -51,6 +62,15 @@ bool KernelStream::StartConnect(ConnectOp& op) {
     op.status = ErrnoStatus(errno, "cannot set TCP_FASTOPEN_CONNECT");  // EOPNOTSUPP: tcp_fastopen is off
     return true;
   }
+  const auto set = [&](TcpSockOption option, uint64_t value) {
+    op.status = SetKernelTcpOption(fd_, option, value);
+    return op.status.ok();
+  };
+  if (!op.options.ForEachOption(set)) return true;
+  if (const int error = BindToConnect(fd_, op.options.local, peer_); error != 0) {
+    op.status = ErrnoStatus(error, absl::StrCat("cannot connect from ", op.options.local.ToString()));
+    return true;
+  }
   connect_op_ = &op;
   connect_address_ = SocketAddress(peer_, FamilyOf(peer_.ip));
   io_uring_prep_connect(stack_.reactor().Prepare(connect_), fd_, &connect_address_.base, connect_address_.length);
@@ -64,7 +84,9 @@ void KernelStream::OnConnect(int32_t result, uint32_t) {
   if (reset_) {
     op->status = ResetStatus();
   } else if (result < 0) {
-    op->status = ErrnoStatus(-result, absl::StrCat("cannot connect to ", peer_.ToString()));
+    // What bind(2) took can only be unavailable because a connection has it.
+    const bool taken = result == -EADDRNOTAVAIL && op->options.local.port != 0;
+    op->status = ErrnoStatus(taken ? EADDRINUSE : -result, absl::StrCat("cannot connect to ", peer_.ToString()));
   }
   op->Wake();
   MaybeFree();
@@ -153,13 +175,14 @@ bool KernelStream::TakeReceived(RecvOp& op) {
     }
     return eof_;
   }
-  if (!op.into.empty()) {
-    op.copied = CopyReceived(op.into);
+  if (!op.reader.into.empty()) {
+    op.reader.copied = CopyReceived(op.reader.into);
     return true;
   }
-  while (!queue_.empty() && !op.buffer.full()) {
+  RecvBuffer& buffer = op.MakeBuffer();
+  while (!queue_.empty() && !buffer.full()) {
     Frame* frame = queue_.PopFront();
-    op.buffer.Append(frame, frame->bytes());
+    buffer.Append(frame, frame->bytes());
   }
   return true;
 }
@@ -185,7 +208,7 @@ size_t KernelStream::CopyReceived(std::span<const iovec> into) {
 
 bool KernelStream::StartSend(SendOp& op) {
   WEIR_CHECK(send_op_ == nullptr && !closing_);
-  const size_t bytes = op.buffer.size() + Bytes(op.from);
+  const size_t bytes = op.has_frames ? op.frames.size() : Bytes(op.memory.from);
   if (reset_) {
     op.status = ResetStatus();
   } else if (write_shut_ || shutdown_wanted_) {
@@ -200,8 +223,7 @@ bool KernelStream::StartSend(SendOp& op) {
 
 // Sends what is left: frames as they lie in the operation's chain, or the next slices of the caller's memory.
 void KernelStream::SubmitSend() {
-  std::span<const iovec> slices = send_op_->buffer.buffers();
-  if (slices.empty()) slices = CallersSlices();
+  const std::span<const iovec> slices = send_op_->has_frames ? send_op_->frames.buffers() : CallersSlices();
   // WAITALL: the kernel itself goes on after a short write, as room comes.
   constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
   send_file_.Use(stack_.reactor().fixed_files());
@@ -225,10 +247,11 @@ void KernelStream::SubmitSend() {
 
 // What is left of the caller's memory, as much as one sendmsg takes.
 std::span<const iovec> KernelStream::CallersSlices() {
-  if (send_op_->from.size() == 1 && send_op_->sent == 0) return send_op_->from;
-  size_t skip = send_op_->sent;
+  const SendOp::Memory& memory = send_op_->memory;
+  if (memory.from.size() == 1 && memory.sent == 0) return memory.from;
+  size_t skip = memory.sent;
   size_t count = 0;
-  for (const iovec& slice : send_op_->from) {
+  for (const iovec& slice : memory.from) {
     if (skip >= slice.iov_len) {
       skip -= slice.iov_len;
       continue;
@@ -249,10 +272,10 @@ void KernelStream::CancelSend(SendOp& op) {
 void KernelStream::OnSend(int32_t result, uint32_t) {
   if (result > 0) {
     const auto n = static_cast<size_t>(result);
-    if (!send_op_->buffer.empty()) {
-      send_op_->buffer.Consume(n);
+    if (send_op_->has_frames) {
+      send_op_->frames.Consume(n);
     } else {
-      send_op_->sent += n;
+      send_op_->memory.sent += n;
     }
   }
   GoOnSending(result);
@@ -260,7 +283,9 @@ void KernelStream::OnSend(int32_t result, uint32_t) {
 
 // After a send that gave `result`, with what it sent taken off the operation.
 void KernelStream::GoOnSending(int32_t result) {
-  if (send_op_->buffer.empty() && send_op_->sent == Bytes(send_op_->from)) return FinishSend(absl::OkStatus());
+  const SendOp& op = *send_op_;
+  const bool done = op.has_frames ? op.frames.empty() : op.memory.sent == Bytes(op.memory.from);
+  if (done) return FinishSend(absl::OkStatus());
   if (reset_) return FinishSend(ResetStatus());
   if (send_cancelled_) return FinishSend(absl::CancelledError("Sendmsg cancelled"));
   if (result >= 0 || result == -EINTR || result == -EAGAIN ||

@@ -31,7 +31,7 @@ class KernelStream::ZeroCopySend : public runtime::ListNode<ZeroCopySend>, publi
     auto& self = static_cast<ZeroCopySend&>(op);
     if ((flags & IORING_CQE_F_NOTIF) != 0) return self.OnNotification(result);
     KernelStream& stream = *self.stream_;
-    self.frames_ = stream.send_op_->buffer.Split(static_cast<size_t>(std::max(result, 0)));
+    self.frames_ = stream.send_op_->frames.Split(static_cast<size_t>(std::max(result, 0)));
     // A send that failed is notified as copied.
     if (result <= 0) self.Leave();
     if ((flags & IORING_CQE_F_MORE) != 0) {
@@ -72,7 +72,8 @@ class KernelStream::ZeroCopySend : public runtime::ListNode<ZeroCopySend>, publi
 // Whether what is left is to be sent by reference. Half of the pool stays for everything else: frames that wait for
 // acknowledgement are bounded by what peers leave in the send buffers, which may be megabytes a connection.
 bool KernelStream::ZeroCopyPays() {
-  const SendBuffer& buffer = send_op_->buffer;
+  if (!send_op_->has_frames) return false;
+  const SendBuffer& buffer = send_op_->frames;
   if (buffer.size() < kLeastZeroCopy || !stack_.reactor().features().send_zc_report) return false;
   if (copies_left_ > 0) {
     --copies_left_;

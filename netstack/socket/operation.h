@@ -15,7 +15,8 @@
 namespace weir::netstack {
 
 // Traits: `Backend`, `Op`; void Fill(Op&) moves the arguments in; static bool Start(Backend&, Op&);
-// static void Cancel(Backend&, Op&); static Result Take(Op&). Op: void TakeArguments(Op&) moves them from another.
+// static void Cancel(Backend&, Op&); static Result Take(Op&). Op: kWaitsFor, for DumpTasks; void TakeArguments(Op&)
+// moves them from another.
 template <typename Traits>
 class Operation : Traits::Op {
  public:
@@ -41,7 +42,7 @@ class Operation : Traits::Op {
       return false;
     }
     if (Traits::Start(*backend_, op())) return false;
-    this->Listen(self);
+    this->Listen(self, Op::kWaitsFor);
     return true;
   }
   auto await_resume() { return Traits::Take(op()); }

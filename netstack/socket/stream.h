@@ -28,33 +28,31 @@ struct StreamRecvTraits {
   static void Cancel(Backend& backend, Op& op) { backend.CancelRecv(op); }
   static absl::StatusOr<RecvBuffer> Take(Op& op) {
     if (!op.status.ok()) return std::move(op.status);
-    return std::move(op.buffer);
+    return op.TakeBuffer();
   }
 };
 
 struct StreamRecvIntoTraits : StreamRecvTraits {
   std::span<const iovec> into;
-  void Fill(Op& op) { op.into = into; }
+  void Fill(Op& op) { op.reader.into = into; }
   // recvmsg(2) into no memory gives 0 at once; to the backend an empty span means: give the frames.
   static bool Start(Backend& backend, Op& op) {
-    for (const iovec& piece : op.into) {
+    for (const iovec& piece : op.reader.into) {
       if (piece.iov_len > 0) return backend.StartRecv(op);
     }
     return true;
   }
   static absl::StatusOr<size_t> Take(Op& op) {
     if (!op.status.ok()) return std::move(op.status);
-    return op.copied;
+    return op.reader.copied;
   }
 };
 
 struct StreamSendTraits {
   using Backend = StreamBackend;
   using Op = SendOp;
-  static void Fill(Op& op, runtime::FrameChain&& frames) {
-    static_cast<runtime::FrameChain&>(op.buffer) = std::move(frames);
-  }
-  static void Fill(Op& op, const std::span<const iovec>& from) { op.from = from; }
+  static void Fill(Op& op, runtime::FrameChain&& frames) { op.SetFrames(std::move(frames)); }
+  static void Fill(Op& op, const std::span<const iovec>& from) { op.memory.from = from; }
   static bool Start(Backend& backend, Op& op) { return backend.StartSend(op); }
   static void Cancel(Backend& backend, Op& op) { backend.CancelSend(op); }
   static absl::Status Take(Op& op) { return std::move(op.status); }

@@ -37,7 +37,7 @@ TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
       settings(settings),
       demux(ip.secret, settings.max_sockets),
       fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {
-  ip.pool.SetOnReturn(runtime::FramePool::Holder::kTcp, &TcpFrameBack);
+  ip.pool.SetOnReturn(runtime::FramePool::HolderKind::kTcp, &TcpFrameBack);
 }
 
 TcpContext::~TcpContext() {
@@ -90,7 +90,11 @@ void TcpContext::FreeDead() {
     TcpFreeMtuProbe(*sock);
     --sockets;
     if (sock->held > 0) {
-      sock->leftover = true;
+      // With nothing in its queues: it may be freed where no frame may be given back.
+      sock->receive_queue.Clear();
+      sock->ofo_queue.Clear();
+      sock->send_queue.Clear();
+      sock->leftover = sock->tell = true;
       leftovers.PushBack(*sock);
     } else {
       delete sock;

@@ -77,6 +77,13 @@ struct TcpBurst {
   }
 };
 
+// Of TcpReclaim (tcp_memory.h).
+struct TcpReclaimState {
+  bool found = false;     // something, the last time
+  size_t buckets = 0;     // looked into since then
+  uint32_t rests_above = ~0u;  // free frames
+};
+
 struct TcpContext {
   TcpContext(IpContext& ip, const TcpSettings& settings);
   ~TcpContext();
@@ -128,7 +135,7 @@ struct TcpContext {
   runtime::List<TcpSock, TcpQueueTag> time_wait;
   runtime::List<TcpSock, TcpQueueTag> dead;
   runtime::List<TcpSock, TcpQueueTag> leftovers;
-  uint32_t reclaim_at_once = 0;  // TcpReclaim
+  TcpReclaimState reclaim;
 };
 
 }  // namespace weir::netstack

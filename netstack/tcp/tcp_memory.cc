@@ -110,15 +110,25 @@ void TcpCopyOut(TcpSock& sock) {
 }
 
 void TcpReclaim(TcpContext& context) {
-  if (!TcpShareFrames(context.ip.pool)) {
-    context.reclaim_at_once = kFew;
+  context.ip.TakeReturnedHeapFrames();
+  const runtime::FramePool& pool = context.ip.pool;
+  TcpReclaimState& state = context.reclaim;
+  if (!TcpShareFrames(pool)) {
+    state = {};
     return;
   }
+  if (pool.free_count() > state.rests_above) return;
   const uint64_t before = context.ip.copied_out_bytes;
-  context.demux.ForSome(context.reclaim_at_once, [](TcpSock& sock) {
+  state.buckets += context.demux.ForSome(state.found ? kMany : kFew, [](TcpSock& sock) {
     if (sock.reader == nullptr && !sock.receive_queue.empty()) TcpCopyOut(sock);
   });
-  context.reclaim_at_once = context.ip.copied_out_bytes != before ? kMany : kFew;
+  state.found = context.ip.copied_out_bytes != before;
+  if (state.found) state.buckets = 0;
+  if (state.buckets < context.demux.buckets()) return;
+  // Nothing anywhere: others have the frames. So it stays until there are fewer still.
+  state.buckets = 0;
+  const uint32_t step = pool.size() / 64 + 1;
+  state.rests_above = pool.free_count() > step ? pool.free_count() - step : 0;
 }
 
 void TcpBeforeHandOver(TcpSock& sock) {
@@ -128,13 +138,10 @@ void TcpBeforeHandOver(TcpSock& sock) {
   if (!trusted || pool.free_count() <= TcpSendReserve(pool)) TcpCopyOut(sock);
 }
 
-void TcpFrameBack(void* holder) {
-  auto& sock = static_cast<TcpSock&>(*static_cast<ReadySock*>(holder));
-  if (--sock.held == 0) {
-    sock.gives_back = true;
-    if (sock.leftover) [[unlikely]] return sock.context.FreeLeftover(sock);
-  }
-  TcpCleanupRbuf(sock);
+void TcpFrameBack(runtime::FrameHolder& holder) {
+  auto& sock = static_cast<TcpSock&>(static_cast<ReadySock&>(holder));
+  if (!sock.leftover) return TcpCleanupRbuf(sock);
+  if (sock.held == 0) sock.context.FreeLeftover(sock);
 }
 
 bool TcpMakeRoom(TcpContext& context, TcpSock* sock, uint32_t reserve) {

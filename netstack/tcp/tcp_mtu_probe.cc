@@ -1,7 +1,6 @@
 #include "netstack/tcp/tcp_mtu_probe.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "netstack/ip/ip_output.h"
@@ -78,26 +77,12 @@ uint32_t NextSize(TcpSock& sock, TcpMtuProbe& probe, Nanos now_ns) {
 // it cannot be touched, or has no room.
 bool Fit(TcpSock& sock, uint32_t bytes) {
   Frame* frame = sock.send_head;
-  auto& cb = frame->Cb<TcpTxCb>();
+  const auto& cb = frame->Cb<TcpTxCb>();
   if (cb.length > bytes) return TcpFragment(sock, frame, static_cast<uint16_t>(bytes));
-  if (frame->refs != 1 || frame->tx_pending != 0) return false;
-  const uint32_t size = sock.context.ip.pool.frame_size();
-  if (bytes > size - runtime::kTxHeadroom) return false;
-  if (cb.offset + bytes > size) {
-    std::memmove(frame->base + runtime::kTxHeadroom, frame->base + cb.offset, cb.length);
-    cb.offset = runtime::kTxHeadroom;
-  }
+  if (!TcpMakeTailroom(sock, frame, bytes)) return false;
   while (cb.length < bytes) {
-    Frame* next = frame->next;
-    auto& next_cb = next->Cb<TcpTxCb>();
-    const auto n = static_cast<uint16_t>(std::min<uint32_t>(bytes - cb.length, next_cb.length));
-    std::memcpy(frame->base + cb.offset + cb.length, next->base + next_cb.offset, n);
-    sock.context.ip.copied_bytes += n;
-    cb.length = static_cast<uint16_t>(cb.length + n);
-    next_cb.seq += n;
-    next_cb.offset = static_cast<uint16_t>(next_cb.offset + n);
-    next_cb.length = static_cast<uint16_t>(next_cb.length - n);
-    if (next_cb.length == 0) runtime::Unref(sock.send_queue.RemoveAfter(frame));
+    const auto& next_cb = frame->next->Cb<TcpTxCb>();
+    TcpTakeFromNext(sock, frame, static_cast<uint16_t>(std::min<uint32_t>(bytes - cb.length, next_cb.length)));
   }
   return true;
 }

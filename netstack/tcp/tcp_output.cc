@@ -107,8 +107,14 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
   sum += header.Emit(frame->Push(TcpHeader::kMinSize));
   Finish(*frame, sum, sock.local.ip, sock.remote.ip);
   ++context.counters.segments_out;
-  const IpFlow flow{
-      .source = sock.local.ip, .destination = sock.remote.ip, .protocol = kProtocolTcp, .tos = ecn, .out = nullptr};
+  const bool may_cut = sock.mtu_discover == TcpMtuDiscover::kDont;
+  const IpFlow flow{.source = sock.local.ip,
+                    .destination = sock.remote.ip,
+                    .protocol = kProtocolTcp,
+                    .tos = static_cast<uint8_t>(sock.dscp << 2 | ecn),
+                    .ttl = sock.ttl,
+                    .pmtu_discovery = may_cut ? PmtuDiscovery::kDont : PmtuDiscovery::kDo,
+                    .out = nullptr};
   context.ip.CountFailure(IpQueueXmit(context.ip, frame, flow, sock.remote.scope_id, sock.dst, now_ns));
 }
 
@@ -206,29 +212,30 @@ void FlushSock(TcpSock& sock, Nanos now_ns) {
 
 }  // namespace
 
-bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
+bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns, uint16_t most) {
   if (frame->tx_pending > 0) return false;
   auto& cb = frame->Cb<TcpTxCb>();
+  const uint16_t length = std::min(cb.length, most);
   if (cb.sent_ns != 0) {
     if (cb.retransmits < 255) ++cb.retransmits;
     ++sock.stats.total_retrans;
-    sock.stats.bytes_retrans += cb.length;
+    sock.stats.bytes_retrans += length;
     ++sock.context.counters.retransmits;
   }
   cb.sent_ns = now_ns;
   uint8_t flags = kTcpAck;
   // The end of what there is to send; a FIN by itself may be behind it.
   if (cb.length > 0 && (frame->next == nullptr || frame->next->Cb<TcpTxCb>().length == 0)) flags |= kTcpPsh;
-  if (cb.has(TcpTxCb::kFin)) flags |= kTcpFin;
+  if (cb.has(TcpTxCb::kFin) && length == cb.length) flags |= kTcpFin;
   frame->data = frame->base + cb.offset;
-  frame->len = cb.length;
+  frame->len = length;
   runtime::Ref(frame);
   if (sock.state == TcpState::kSynSent) [[unlikely]] {
     Transmit(sock, frame, sock.snd.iss, kTcpSyn, now_ns);  // RFC 7413 §4.2.2: with the SYN
   } else {
     Transmit(sock, frame, cb.seq, flags, now_ns);
   }
-  TcpPacingSent(sock, cb.length, now_ns);
+  TcpPacingSent(sock, length, now_ns);
   return true;
 }
 
@@ -255,6 +262,31 @@ bool TcpFragment(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
 
 bool TcpFitToMss(TcpSock& sock, runtime::Frame* frame) {
   return frame->Cb<TcpTxCb>().length <= sock.snd.mss || TcpFragment(sock, frame, sock.snd.mss);
+}
+
+bool TcpMakeTailroom(const TcpSock& sock, runtime::Frame* frame, uint32_t length) {
+  if (frame->refs != 1 || frame->tx_pending != 0) return false;
+  const uint32_t size = sock.context.ip.pool.frame_size();
+  if (length > size - runtime::kTxHeadroom) return false;
+  auto& cb = frame->Cb<TcpTxCb>();
+  if (cb.offset + length > size) {
+    std::memmove(frame->base + runtime::kTxHeadroom, frame->base + cb.offset, cb.length);
+    cb.offset = runtime::kTxHeadroom;
+  }
+  return true;
+}
+
+void TcpTakeFromNext(TcpSock& sock, runtime::Frame* frame, uint16_t n) {
+  auto& cb = frame->Cb<TcpTxCb>();
+  runtime::Frame* next = frame->next;
+  auto& next_cb = next->Cb<TcpTxCb>();
+  std::memcpy(frame->base + cb.offset + cb.length, next->base + next_cb.offset, n);
+  sock.context.ip.copied_bytes += n;
+  cb.length = static_cast<uint16_t>(cb.length + n);
+  next_cb.seq += n;
+  next_cb.offset = static_cast<uint16_t>(next_cb.offset + n);
+  next_cb.length = static_cast<uint16_t>(next_cb.length - n);
+  if (next_cb.length == 0) runtime::Unref(sock.send_queue.RemoveAfter(frame));
 }
 
 void TcpFlush(TcpContext& context, Nanos now_ns) {
@@ -317,6 +349,7 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   free_bytes = static_cast<uint32_t>(std::min<uint64_t>(free_bytes, pool_bytes));
   // RFC 9293 §3.8.6.2.2: no small openings.
   if (free_bytes < std::min<uint32_t>(limit / 2, sock.rcv.advmss)) free_bytes = 0;
+  if (sock.rcv.clamped) [[unlikely]] free_bytes = std::min(free_bytes, sock.silence->window_clamp);
   // The field cannot say the bits below the scale: an opening is rounded down, but an edge that was promised is rounded
   // up, so that it does not move left.
   const uint32_t below = (1u << sock.rcv.wscale) - 1;

@@ -28,9 +28,9 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout = false);
 // The next new segment, whatever the congestion window says, for a loss probe. False when there is none.
 bool TcpSendOneNew(TcpSock& sock, Nanos now_ns);
 
-// One frame of the send queue. It stays there; it is not touched while the device still reads it from an earlier
-// transmission, and then false is returned (tcp_transmit_skb).
-bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns);
+// One frame of the send queue, or its first `most` bytes. It stays there; it is not touched while the device still reads
+// it from an earlier transmission, and then false is returned (tcp_transmit_skb).
+bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns, uint16_t most = UINT16_MAX);
 
 // Makes two frames of one: the first keeps `length` bytes. Their bits are the same, so the scoreboard's sums stay as
 // they are. False when the device still reads it, or frames are short (tcp_fragment).
@@ -38,6 +38,12 @@ bool TcpFragment(TcpSock& sock, runtime::Frame* frame, uint16_t length);
 
 // Cuts a frame that was filled when the path was wider, or seemed so; false when that is not possible now.
 bool TcpFitToMss(TcpSock& sock, runtime::Frame* frame);
+
+// The other way. Whether a frame of the send queue may be written to, and has or can be given room for `length` bytes of
+// payload; and the first `n` bytes of the frame behind it, for which there is room, go to its end (tcp_skb_shift). When
+// that leaves no bytes in the other one, it is dropped; bits and sums are the caller's business.
+bool TcpMakeTailroom(const TcpSock& sock, runtime::Frame* frame, uint32_t length);
+void TcpTakeFromNext(TcpSock& sock, runtime::Frame* frame, uint16_t n);
 
 // <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> (tcp_send_ack).
 void TcpSendAck(TcpSock& sock, Nanos now_ns);

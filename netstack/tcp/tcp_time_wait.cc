@@ -65,12 +65,13 @@ void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
   TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpTimeWait);
 }
 
-bool TcpTimeWaitReusable(const TcpSock& sock, Nanos now_ns) {
+bool TcpTimeWaitReusable(const TcpSock& sock, bool by_name, Nanos now_ns) {
+  if (sock.state != TcpState::kTimeWait || sock.owner != nullptr || !sock.ts.ok) return false;
+  if (by_name) return true;
   const uint8_t reuse = sock.context.settings.tw_reuse;
   // A connection of the host with itself; RFC 1122 §3.2.1.3 keeps 127/8 for those.
   const bool loopback = sock.local.ip == sock.remote.ip || sock.remote.ip.is_loopback();
-  return sock.state == TcpState::kTimeWait && sock.owner == nullptr && sock.ts.ok &&
-         (reuse == 1 || (reuse == 2 && loopback)) && static_cast<uint32_t>(now_ns / kSecond) > sock.ts.recent_s;
+  return (reuse == 1 || (reuse == 2 && loopback)) && static_cast<uint32_t>(now_ns / kSecond) > sock.ts.recent_s;
 }
 
 }  // namespace weir::netstack

@@ -116,6 +116,36 @@ bool ResetsAtClose(TcpSock& sock, bool unread) {
   return true;
 }
 
+// The address that a connection to `remote` comes from: `bound`, or by the route. 0 or an errno.
+int ChooseAddress(TcpContext& context, const Endpoint& remote, const Endpoint& bound, IpAddress* ip) {
+  if (remote.ip.is_any() || remote.ip.is_multicast()) return ENETUNREACH;
+  // "::" stands for either version.
+  if (bound.ip != IpAddress() && bound.ip.is_v4() != remote.ip.is_v4()) return EINVAL;
+  if (!bound.ip.is_any() && !context.ip.IsLocal(bound.ip)) return EADDRNOTAVAIL;
+  Interface* out = context.ip.FindInterface(remote.scope_id);
+  if (!SelectSource(context.ip, remote.ip, out, ip)) return ENETUNREACH;
+  if (!bound.ip.is_any()) *ip = bound.ip;
+  return 0;
+}
+
+// The port: `bound`, or when that is 0 one that no connection from local->ip to `remote` has. 0 or an errno.
+int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nanos now_ns, Endpoint* local) {
+  if (bound != 0) {
+    local->port = bound;
+    if (context.demux.ListenerOverlaps(*local)) return EADDRINUSE;
+    const TcpSock* old = context.demux.Find(*local, remote);
+    return old == nullptr || TcpTimeWaitReusable(*old, /*by_name=*/true, now_ns) ? 0 : EADDRINUSE;
+  }
+  // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
+  const uint32_t start = context.demux.Hash(*local, remote) + static_cast<uint32_t>(context.port_draws++);
+  for (uint32_t tries = 0; tries < kPorts; ++tries) {
+    local->port = static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts);
+    const TcpSock* old = context.demux.Find(*local, remote);
+    if (old == nullptr || TcpTimeWaitReusable(*old, /*by_name=*/false, now_ns)) return 0;
+  }
+  return EADDRNOTAVAIL;
+}
+
 }  // namespace
 
 int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int backlog) {
@@ -161,29 +191,28 @@ TcpSock* TcpAccept(TcpListenSock& listener) {
   return sock;
 }
 
-TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error, bool fast_open) {
-  *error = ENETUNREACH;
-  if (remote.ip.is_any() || remote.ip.is_multicast()) return nullptr;
+TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error,
+                    const TcpConnectOptions& options) {
   Endpoint local;
-  if (!SelectSource(context.ip, remote.ip, context.ip.FindInterface(remote.scope_id), &local.ip)) return nullptr;
-  // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
-  const uint32_t start = context.demux.Hash(local, remote) + static_cast<uint32_t>(context.port_draws++);
-  *error = EADDRNOTAVAIL;
-  TcpSock* old = nullptr;
-  for (uint32_t tries = 0; tries < kPorts; ++tries) {
-    local.port = static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts);
-    old = context.demux.Find(local, remote);
-    if (old == nullptr || TcpTimeWaitReusable(*old, now_ns)) break;
-    if (tries + 1 == kPorts) return nullptr;
-  }
+  *error = ChooseAddress(context, remote, options.local, &local.ip);
+  if (*error == 0) *error = ChoosePort(context, remote, options.local.port, now_ns, &local);
+  if (*error != 0) return nullptr;
   *error = ENOBUFS;
   TcpSock* sock = context.Alloc();
   if (sock == nullptr) return nullptr;
-  old = context.demux.Find(local, remote);  // it may have made room for this one
+  TcpSock* old = context.demux.Find(local, remote);  // unless it made room for this one
   sock->local = local;
   sock->remote = remote;
   sock->rcv.advmss = TcpMss(*sock);
   sock->state = TcpState::kSynSent;
+  const auto set = [&](TcpSockOption option, uint64_t value) {
+    *error = TcpSetOption(*sock, option, value);
+    return *error == 0;
+  };
+  if (!options.ForEachOption(set)) {
+    context.Free(*sock);
+    return nullptr;
+  }
   TcpOfferOptions(*sock);
   TcpInitTimestamps(*sock);
   sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled
@@ -196,7 +225,7 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
     TcpInitSend(*sock, now_ns);
   }
   context.demux.Insert(*sock, context.demux.Hash(local, remote));
-  if (fast_open && TcpFastOpenConnect(*sock, now_ns)) return sock;
+  if (options.fast_open && TcpFastOpenConnect(*sock, now_ns)) return sock;
   TcpSendSyn(*sock, now_ns);
   TcpRearmRetransmit(*sock, now_ns);
   return sock;
@@ -287,8 +316,10 @@ void TcpCleanupRbuf(TcpSock& sock) {
   }
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
-  // As Linux: an update is worth a segment when it doubles the window.
-  if (2 * current > sock.rcv.buffer) return;
+  // As Linux: an update is worth a segment when it doubles the window. What comes back of what the program keeps matters
+  // to nothing else; and the window does not close before something else is read, and this looked at again.
+  sock.tell = 2 * current <= sock.rcv.buffer;
+  if (!sock.tell) return;
   const uint32_t window = TcpSelectWindow(sock);
   if (window == 0 || window < 2 * current) return;
   sock.context.WantAck(sock);

@@ -20,9 +20,10 @@ void TcpUnlisten(TcpContext& context, TcpListenSock& listener, Nanos now_ns);
 // The oldest established connection that nobody accepted, or nullptr.
 TcpSock* TcpAccept(TcpListenSock& listener);
 
-// Active OPEN: sends SYN. `*error` is ENETUNREACH, EADDRNOTAVAIL (no free port) or ENOBUFS when nullptr is returned.
-// `fast_open`: data may go with the SYN (tcp_fast_open.h); then that waits for some while fast_open.deferred.
-TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error, bool fast_open = false);
+// Active OPEN: sends SYN. `*error` is ENETUNREACH, ENOBUFS, or one of options.local when nullptr is returned.
+// options.fast_open: data may go with the SYN (tcp_fast_open.h); then that waits for some while fast_open.deferred.
+TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error,
+                    const TcpConnectOptions& options = {});
 
 // SEND. What the send buffer takes of `from`, starting at byte `*sent`, is copied into frames; advances `*sent`. True
 // when all is taken.

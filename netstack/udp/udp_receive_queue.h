@@ -85,8 +85,7 @@ class UdpReceiveQueue {
   // that keeps it must not use up the room of the others.
   void HandOver(runtime::Frame* frame) {
     if (frame->refs != 1 || frame->charged()) [[unlikely]] return;
-    frame->pool->Charge(frame, runtime::FramePool::Holder::kUdp, &sock_);
-    ++sock_.held;
+    frame->pool->Charge(frame, runtime::FramePool::HolderKind::kUdp, sock_);
   }
 
   ReadySock& sock_;

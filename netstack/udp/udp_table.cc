@@ -31,9 +31,9 @@ UdpTable::~UdpTable() {
   }
 }
 
-void UdpTable::FrameBack(void* holder) {
-  auto& sock = *static_cast<ReadySock*>(holder);
-  if (--sock.held > 0 || !sock.leftover) return;
+void UdpTable::FrameBack(runtime::FrameHolder& holder) {
+  auto& sock = static_cast<ReadySock&>(holder);
+  if (sock.held > 0) return;
   sock.Unlink();
   sock.on_ready(sock, 0);
 }

@@ -52,7 +52,7 @@ struct UdpSock : ReadySock {
 class UdpTable {
  public:
   explicit UdpTable(IpContext& ip) : ip_(ip) {
-    ip.pool.SetOnReturn(runtime::FramePool::Holder::kUdp, &FrameBack);
+    ip.pool.SetOnReturn(runtime::FramePool::HolderKind::kUdp, &FrameBack);
   }
   ~UdpTable();
   UdpTable(const UdpTable&) = delete;
@@ -92,13 +92,13 @@ class UdpTable {
   // `sock` was unbound, and nobody holds it any more but the frames that a program keeps; when they have come back, its
   // on_ready is called once more, with nothing.
   void Leave(UdpSock& sock) {
-    sock.leftover = true;
+    sock.leftover = sock.tell = true;
     leftovers_.PushBack(sock);
   }
   IpContext& ip() { return ip_; }
 
  private:
-  static void FrameBack(void* holder);  // FramePool::OnReturn
+  static void FrameBack(runtime::FrameHolder& holder);  // FramePool::OnReturn
   static constexpr size_t kBuckets = 1024;
 
   // How much `sock` says about such a datagram; below 0: it is not for it.

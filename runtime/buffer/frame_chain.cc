@@ -8,22 +8,41 @@
 
 namespace weir::runtime {
 
-void FrameChain::FreeBlock() { Recycler::ThisThread().Free(std::exchange(head_.block, nullptr), sizeof(Block)); }
+void FrameChain::FreeBlock() {
+  Recycler::ThisThread().Free(block_, sizeof(Block));
+  head_.spilled = false;
+}
+
+void FrameChain::DropElsewhere(Frame* frame) { frame->pool->GiveBack({&frame, 1}, nullptr, 0); }
 
 void FrameChain::ReleaseMany() {
-  Frame** frame = frames();
-  for (uint32_t i = head_.first; i < head_.first + head_.count; ++i) Unref(frame[i]);
-  if (head_.block != nullptr) FreeBlock();
+  std::span<Frame* const> all(frames() + head_.first, head_.count);
+  if (!all.empty() && !all.front()->pool->here()) {
+    // The block goes with the last of them: the owner's Recycler would have to make a new one otherwise, each time.
+    while (!all.empty()) {
+      FramePool& pool = *all.front()->pool;
+      size_t n = 1;
+      while (n < all.size() && all[n]->pool == &pool) ++n;
+      const std::span<Frame* const> same = all.first(n);
+      all = all.subspan(n);
+      pool.GiveBack(same, all.empty() && head_.spilled ? block_ : nullptr, sizeof(Block));
+    }
+    head_.spilled = false;
+    return;
+  }
+  for (Frame* frame : all) Unref(frame);
+  if (head_.spilled) FreeBlock();
 }
 
 void FrameChain::Spill() {
   auto* block = static_cast<Block*>(Recycler::ThisThread().Alloc(sizeof(Block)));
   for (uint32_t i = 0; i < head_.count; ++i) {
-    block->iov[i] = inline_iov_[head_.first + i];
-    block->frames[i] = inline_frames_[head_.first + i];
+    block->iov[i] = inline_.iov[head_.first + i];
+    block->frames[i] = inline_.frames[head_.first + i];
   }
   head_.first = 0;
-  head_.block = block;
+  head_.spilled = true;
+  block_ = block;
 }
 
 void FrameChain::Compact() {
@@ -35,7 +54,7 @@ void FrameChain::Compact() {
 // For one more slice at the end.
 void FrameChain::MakeRoom() {
   WEIR_DCHECK(!full());
-  const uint32_t capacity = head_.block != nullptr ? kMaxSlices : kInlineSlices;
+  const uint32_t capacity = head_.spilled ? kMaxSlices : kInlineSlices;
   if (head_.first + head_.count < capacity) return;
   if (head_.count == capacity) {
     Spill();
@@ -66,7 +85,7 @@ Frame* FrameChain::PopFront(std::span<std::byte>* bytes) {
   const iovec& slice = iov()[head_.first];
   *bytes = {static_cast<std::byte*>(slice.iov_base), slice.iov_len};
   Frame* frame = frames()[head_.first];
-  head_.size -= bytes->size();
+  head_.size -= static_cast<uint32_t>(bytes->size());
   ++head_.first;
   --head_.count;
   return frame;
@@ -79,12 +98,12 @@ void FrameChain::Consume(size_t n) {
     if (n < slice.iov_len) {
       slice.iov_base = static_cast<std::byte*>(slice.iov_base) + n;
       slice.iov_len -= n;
-      head_.size -= n;
+      head_.size -= static_cast<uint32_t>(n);
       return;
     }
     n -= slice.iov_len;
     std::span<std::byte> gone;
-    Unref(PopFront(&gone));
+    Drop(PopFront(&gone));
   }
 }
 

@@ -2,7 +2,9 @@
 // the common body of RecvBuffer and SendBuffer.
 //
 // The first few slices lie inside the object; a longer chain moves to a recycled block of kMaxSlices. Move-only.
-// Belongs to the shard whose pool its frames come from.
+// Belongs to the shard whose pool its frames come from. It may be moved to another thread, which may read it (buffers,
+// CopyTo, Find, a RecvReader) and drop it, as a whole or from the front: the frames then go home by themselves
+// (FramePool::GiveBack). Everything else, Split, Share and sending among that, is for the shard's own thread.
 #ifndef RUNTIME_BUFFER_FRAME_CHAIN_H_
 #define RUNTIME_BUFFER_FRAME_CHAIN_H_
 
@@ -25,7 +27,7 @@ class FrameChain {
   // A receive call hands out at most this much, the same as one burst of the link.
   static constexpr size_t kMaxSlices = 64;
 
-  FrameChain() = default;
+  FrameChain() {}
   FrameChain(FrameChain&& other) noexcept { MoveFrom(other); }
   FrameChain& operator=(FrameChain&& other) noexcept {
     if (this != &other) {
@@ -44,11 +46,11 @@ class FrameChain {
 
   // Appends `bytes`, which lie in `frame`; the chain takes over one reference. Not to be called when full().
   void Append(Frame* frame, std::span<const std::byte> bytes) {
-    if (head_.block != nullptr || head_.first + head_.count == kInlineSlices) [[unlikely]] MakeRoom();
+    if (head_.spilled || head_.first + head_.count == kInlineSlices) [[unlikely]] MakeRoom();
     const uint32_t at = head_.first + head_.count++;
     iov()[at] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
     frames()[at] = frame;
-    head_.size += bytes.size();
+    head_.size += static_cast<uint32_t>(bytes.size());
   }
   // Moves slices from the front of `other` to the end until this chain is full.
   void Append(FrameChain&& other);
@@ -78,21 +80,25 @@ class FrameChain {
     Frame* frames[kMaxSlices];
   };
 
-  const iovec* iov() const { return head_.block != nullptr ? head_.block->iov : inline_iov_; }
-  iovec* iov() { return head_.block != nullptr ? head_.block->iov : inline_iov_; }
-  Frame* const* frames() const { return head_.block != nullptr ? head_.block->frames : inline_frames_; }
-  Frame** frames() { return head_.block != nullptr ? head_.block->frames : inline_frames_; }
+  const iovec* iov() const { return head_.spilled ? block_->iov : inline_.iov; }
+  iovec* iov() { return head_.spilled ? block_->iov : inline_.iov; }
+  Frame* const* frames() const { return head_.spilled ? block_->frames : inline_.frames; }
+  Frame** frames() { return head_.spilled ? block_->frames : inline_.frames; }
   void MoveFrom(FrameChain& other) noexcept {
     head_ = std::exchange(other.head_, Head());
     // All of them, used or not: less work than to see which.
-    std::memcpy(inline_iov_, other.inline_iov_, sizeof inline_iov_);
-    std::memcpy(inline_frames_, other.inline_frames_, sizeof inline_frames_);
+    std::memcpy(&inline_, &other.inline_, sizeof inline_);
   }
   // Gives the frames back. Most chains have one slice, or none.
   void Release() {
-    if (head_.block != nullptr || head_.count > 1) [[unlikely]] return ReleaseMany();
-    if (head_.count == 1) Unref(inline_frames_[head_.first]);
+    if (head_.spilled || head_.count > 1) [[unlikely]] return ReleaseMany();
+    if (head_.count == 1) Drop(inline_.frames[head_.first]);
   }
+  static void Drop(Frame* frame) {
+    if (frame->pool->here()) [[likely]] return Unref(frame);
+    DropElsewhere(frame);
+  }
+  static void DropElsewhere(Frame* frame);
   void ReleaseMany();
   void MakeRoom();
   void Spill();
@@ -101,14 +107,20 @@ class FrameChain {
 
   // Moved as one: a value that was written in pieces and is read whole makes a processor wait.
   struct Head {
-    size_t size = 0;
-    uint32_t first = 0;  // slices before it are consumed
-    uint32_t count = 0;
-    Block* block = nullptr;
+    uint32_t size = 0;  // of kMaxSlices frames at most
+    uint8_t first = 0;  // slices before it are consumed
+    uint8_t count = 0;
+    bool spilled = false;  // the slices lie in block_
+  };
+  struct Inline {
+    iovec iov[kInlineSlices];
+    Frame* frames[kInlineSlices];
   };
   Head head_;
-  iovec inline_iov_[kInlineSlices];
-  Frame* inline_frames_[kInlineSlices];
+  union {
+    Inline inline_;
+    Block* block_;
+  };
 };
 
 }  // namespace weir::runtime

@@ -10,10 +10,20 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/base/errno_status.h"
 
+#ifdef WEIR_RECYCLER_OFF
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, size) static_cast<void>(0)
+#define ASAN_UNPOISON_MEMORY_REGION(memory, size) static_cast<void>(0)
+#endif
+
 namespace weir::runtime {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+#ifndef NDEBUG
+constexpr int kPoison = 0xdb;  // in free frames
+#endif
 
 }  // namespace
 
@@ -46,6 +56,9 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
     frame.base = pool->memory_ + size_t{i} * options.frame_size;
     frame.next = pool->free_;
     pool->free_ = &frame;
+#ifdef WEIR_FRAMES_WATCHED
+    pool->Watch(&frame);
+#endif
   }
   pool->free_count_ = options.frames;
   pool->last_frames_ = options.frames / 16;
@@ -53,14 +66,9 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
 }
 
 FramePool::~FramePool() {
-  if (memory_ != nullptr) munmap(memory_, mapped_);
-}
-
-void FramePool::DischargeCharged(Frame* frame) {
-  const auto bits = reinterpret_cast<uintptr_t>(std::exchange(frame->next, nullptr));
-  --charged_;
-  const OnReturn on_return = on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0];
-  on_return(reinterpret_cast<void*>(bits & ~(Frame::kCharged | Frame::kOtherKind)));
+  if (memory_ == nullptr) return;
+  ASAN_UNPOISON_MEMORY_REGION(memory_, mapped_);
+  munmap(memory_, mapped_);
 }
 
 void FramePool::ForgetHolders() {
@@ -71,29 +79,111 @@ void FramePool::ForgetHolders() {
   charged_ = 0;
 }
 
+// What a program has kept, is retired, or came back when the pool had been given up.
 void FramePool::FreeUnusual(Frame* frame) {
   if (frame->charged()) {
     DischargeCharged(frame);
     if ((frame->tx_pending | released_) == 0) return PutBack(frame);
   }
+  bool last = false;
+  {
+    std::lock_guard lock(mutex_);
+    FreeLocked(frame);
+    last = released_ && AllBack();
+  }
+  if (last) delete this;
+}
+
+void FramePool::Release() {
+  bool last = false;
+  {
+    std::lock_guard lock(mutex_);
+    // Before it is given up: what comes back in here is no reason to delete it.
+    TakeReturnedLocked();
+    owner_.store(nullptr, std::memory_order_relaxed);
+    notify_ = nullptr;
+    released_ = true;
+    last = AllBack();
+  }
+  if (last) delete this;
+}
+
+void FramePool::GiveBack(std::span<Frame* const> frames, void* block, size_t block_size) {
+  bool last = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!released_) {
+      returned_.insert(returned_.end(), frames.begin(), frames.end());
+      if (block != nullptr) returned_blocks_.push_back({block, block_size});
+      if (notify_ == nullptr || std::exchange(notified_, true)) return;
+      return notify_(notify_argument_);
+    }
+    for (Frame* frame : frames) DropLocked(frame);
+    last = AllBack();
+  }
+  if (block != nullptr) Recycler::ThisThread().Free(block, block_size);
+  if (last) delete this;
+}
+
+size_t FramePool::TakeReturned() {
+  std::lock_guard lock(mutex_);
+  return TakeReturnedLocked();
+}
+
+size_t FramePool::TakeReturnedLocked() {
+  const size_t count = returned_.size();
+  for (Frame* frame : returned_) DropLocked(frame);
+  returned_.clear();
+  for (const Block& block : returned_blocks_) Recycler::ThisThread().Free(block.memory, block.size);
+  returned_blocks_.clear();
+  return count;
+}
+
+void FramePool::NotifyReturns(void (*notify)(void*), void* argument) {
+  std::lock_guard lock(mutex_);
+  notify_ = notify;
+  notify_argument_ = argument;
+  notified_ = false;
+}
+
+size_t FramePool::NoteReturned() {
+  std::lock_guard lock(mutex_);
+  notified_ = false;
+  return TakeReturnedLocked();
+}
+
+void FramePool::FreeLocked(Frame* frame) {
+  Discharge(frame);
   if (frame->tx_pending != 0) {
     ++retired_;
   } else {
     PutBack(frame);
   }
-  if (released_) MaybeDelete();
 }
 
-void FramePool::Release() {
-  released_ = true;
-  MaybeDelete();
+void FramePool::DropLocked(Frame* frame) {
+  WEIR_DCHECK(frame->refs > 0);
+  if (--frame->refs == 0) FreeLocked(frame);
 }
 
-void FramePool::MaybeDelete() {
-  if (free_count_ + retired_ == size()) delete this;
+void FramePool::Watch(Frame* frame) {
+  frame->data = nullptr;
+#ifndef NDEBUG
+  std::memset(frame->base, kPoison, frame_size_);
+#endif
+  ASAN_POISON_MEMORY_REGION(frame->base, frame_size_);
 }
 
-// Use after give-back shows at once in debug builds.
-void FramePool::Poison(Frame* frame) { std::memset(frame->base, 0xdb, frame_size_); }
+void FramePool::EndWatch(Frame* frame) {
+  ASAN_UNPOISON_MEMORY_REGION(frame->base, frame_size_);
+#ifndef NDEBUG
+  // The first byte is the poison, and each byte is as the one before it.
+  const bool untouched = frame->base[0] == std::byte{kPoison} &&
+                         std::memcmp(frame->base, frame->base + 1, frame_size_ - 1) == 0;
+  WEIR_CHECK(untouched && "a frame was written to after it was given back");
+#else
+  static_cast<void>(frame);
+#endif
+}
 
 }  // namespace weir::runtime

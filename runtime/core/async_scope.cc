@@ -44,7 +44,7 @@ void AsyncScope::Start(std::coroutine_handle<> handle, runtime::PromiseBase& chi
 
 void AsyncScope::ChildDone(runtime::PromiseBase& child, std::coroutine_handle<> handle, const absl::Status* status) {
   child.Unlink();
-  if (child.kept_) {
+  if (keeps_children_) {
     if (first_done_ == nullptr) {
       first_done_ = &child;
       if (stop_on_first_done_) stop_.RequestStop();

@@ -100,6 +100,7 @@ class AsyncScope : public runtime::ListNode<AsyncScope> {
   // For Gather: the first child to finish, and whether that stops the others.
   const runtime::PromiseBase* first_done_ = nullptr;
   bool stop_on_first_done_ = false;
+  bool keeps_children_ = false;  // Task objects own them, which still take the results
   const OnError on_error_;
   absl::Status status_;
   const std::source_location where_;

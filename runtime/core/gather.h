@@ -22,6 +22,7 @@ class Gather {
 
   // With kFirst, the others are asked to stop as soon as one has finished.
   Gather(const TaskContext& parent, Until until) : scope_(parent) {
+    scope_.keeps_children_ = true;
     scope_.stop_on_first_done_ = until == Until::kFirst;
   }
 
@@ -31,7 +32,6 @@ class Gather {
   void Start(Task<T>& task, std::source_location where = std::source_location::current()) {
     if (scope_.stop_on_first_done_ && scope_.first_done_ != nullptr) return;
     WEIR_CHECK(task.handle_ != nullptr);
-    task.handle_.promise().kept_ = true;
     scope_.Start(task.handle_, task.handle_.promise(), where);
   }
 

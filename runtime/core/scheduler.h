@@ -3,7 +3,6 @@
 #ifndef RUNTIME_CORE_SCHEDULER_H_
 #define RUNTIME_CORE_SCHEDULER_H_
 
-#include <coroutine>
 #include <cstdint>
 
 #include "runtime/base/intrusive_list.h"
@@ -16,11 +15,6 @@ namespace weir {
 class AsyncScope;
 
 namespace runtime {
-
-// A suspended coroutine's place in the ready queue; embedded in what it awaits.
-struct Resumable : ListNode<Resumable> {
-  std::coroutine_handle<> handle;
-};
 
 class Scheduler {
  public:

@@ -21,12 +21,12 @@ namespace runtime {
 
 class SleepAwaiter : Waiter, Timer {
  public:
-  explicit SleepAwaiter(Nanos delay_ns) : Waiter(&OnStop, "sleep"), Timer(&OnTimer), delay_ns_(delay_ns) {}
+  explicit SleepAwaiter(Nanos delay_ns) : Waiter(&OnStop), Timer(&OnTimer), delay_ns_(delay_ns) {}
 
   bool await_ready() const { return false; }
   template <typename Promise>
   bool await_suspend(std::coroutine_handle<Promise> self) {
-    if (!Suspend(self)) {
+    if (!Suspend(self, "sleep")) {
       cancelled_ = true;
       return false;
     }

@@ -4,9 +4,21 @@
 #ifndef RUNTIME_CORE_STOP_TOKEN_H_
 #define RUNTIME_CORE_STOP_TOKEN_H_
 
+#include <coroutine>
+
 #include "runtime/base/intrusive_list.h"
 
 namespace weir {
+
+namespace runtime {
+
+// A suspended coroutine and its place in a list: in the ready queue, or before that among what a stop would cancel. A
+// coroutine that waits leaves the one list when it is woken and enters the other, so one place does for both.
+struct Resumable : ListNode<Resumable> {
+  std::coroutine_handle<> handle;
+};
+
+}  // namespace runtime
 
 class StopSource;
 
@@ -25,7 +37,7 @@ class StopToken {
 };
 
 // Called at most once, from StopSource::RequestStop, when registered. Unregister before destruction.
-class StopCallback : public runtime::ListNode<StopCallback> {
+class StopCallback : public runtime::Resumable {
  public:
   using Function = void (*)(StopCallback& self);
 
@@ -55,13 +67,16 @@ class StopSource {
   void RequestStop() {
     if (requested_) return;
     requested_ = true;
-    while (StopCallback* callback = callbacks_.PopFront()) callback->function_(*callback);
+    while (!callbacks_.empty()) {
+      auto& callback = static_cast<StopCallback&>(*callbacks_.PopFront());
+      callback.function_(callback);
+    }
   }
 
  private:
   friend class StopCallback;
   bool requested_ = false;
-  runtime::List<StopCallback, StopCallback> callbacks_;
+  runtime::List<runtime::Resumable, runtime::Resumable> callbacks_;  // each a StopCallback
 };
 
 // A source that is stopped with its parent, or on its own.

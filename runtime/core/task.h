@@ -74,7 +74,7 @@ class PromiseBase : public ListNode<PromiseBase> {
     template <typename Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
       PromiseBase& promise = self.promise();
-      if (promise.scope_ != nullptr) [[unlikely]] {
+      if (promise.spawned_ == &promise) [[unlikely]] {
         const absl::Status* status = nullptr;
         if constexpr (std::is_same_v<Promise, runtime::Promise<absl::Status>>) {
           status = &*self.promise().result();
@@ -98,16 +98,19 @@ class PromiseBase : public ListNode<PromiseBase> {
   std::coroutine_handle<> LeaveScope(std::coroutine_handle<> self, const absl::Status* status) noexcept;
 
   const TaskContext* context_ = nullptr;
-  std::coroutine_handle<> continuation_ = std::noop_coroutine();
-  PromiseBase* spawned_ = nullptr;  // the spawned task that awaits this one, over however many others; or this
+  // The spawned task that awaits this one, over however many others; or this, when it is one. nullptr: not started.
+  PromiseBase* spawned_ = nullptr;
+  // Who goes on at its end: the coroutine that awaits it, or the scope that spawned it.
+  union {
+    std::coroutine_handle<> continuation_ = nullptr;
+    AsyncScope* scope_;
+  };
   std::source_location function_;
 
   // Of a spawned task.
-  AsyncScope* scope_ = nullptr;
   std::source_location spawned_at_;
   std::source_location waits_in_;
   const char* waits_for_ = nullptr;
-  bool kept_ = false;  // by a Task object, which still takes the result
 };
 
 template <typename T>

@@ -41,7 +41,7 @@ class QueuedWaiter : public Waiter, public ListNode<QueuedWaiter> {
   // `on_cancelled`: called after a stop took the waiter out of the line, when those behind it may be better off.
   using CancelledFn = void (*)(QueuedWaiter& waiter);
   explicit QueuedWaiter(const char* waits_for, CancelledFn on_cancelled = nullptr)
-      : Waiter(&OnStop, waits_for), on_cancelled_(on_cancelled) {}
+      : Waiter(&OnStop), waits_for_(waits_for), on_cancelled_(on_cancelled) {}
 
   // Under a stop the call ends here, before it takes anything: true, and cancelled.
   template <typename Promise>
@@ -53,7 +53,7 @@ class QueuedWaiter : public Waiter, public ListNode<QueuedWaiter> {
   // Suspends `self` at the end of the line. Only after StoppedBefore said no.
   template <typename Promise>
   void WaitIn(WaitQueue& queue, std::coroutine_handle<Promise> self) {
-    static_cast<void>(Suspend(self));
+    static_cast<void>(Suspend(self, waits_for_));
     queue.Push(*this);
   }
 
@@ -66,6 +66,7 @@ class QueuedWaiter : public Waiter, public ListNode<QueuedWaiter> {
     if (self.on_cancelled_ != nullptr) self.on_cancelled_(self);
   }
 
+  const char* const waits_for_;
   const CancelledFn on_cancelled_;
   bool cancelled_ = false;
 };

@@ -14,18 +14,16 @@
 
 namespace weir::runtime {
 
-class Waiter : public Resumable, public StopCallback {
+class Waiter : public StopCallback {
  public:
-  // `waits_for`: a string literal for DumpTasks, such as "tcp recv".
-  explicit Waiter(StopCallback::Function on_stop, const char* waits_for = "an event")
-      : StopCallback(on_stop), waits_for_(waits_for) {}
+  explicit Waiter(StopCallback::Function on_stop) : StopCallback(on_stop) {}
 
   // Takes `self` as the coroutine to resume. False when the stop was already requested: then nothing is registered
-  // and the awaiter must not suspend.
+  // and the awaiter must not suspend. `waits_for`: a string literal for DumpTasks, such as "tcp recv".
   template <typename Promise>
-  bool Suspend(std::coroutine_handle<Promise> self) {
+  bool Suspend(std::coroutine_handle<Promise> self, const char* waits_for) {
     if (!Prepare(self)) return false;
-    Listen(self);
+    Listen(self, waits_for);
     return true;
   }
   // The same in two steps, for what mostly completes at once: Prepare before it is begun, and Listen when it turned out
@@ -38,8 +36,8 @@ class Waiter : public Resumable, public StopCallback {
     return !context.stop.stop_requested();
   }
   template <typename Promise>
-  void Listen(std::coroutine_handle<Promise> self) {
-    self.promise().NoteWait(waits_for_);
+  void Listen(std::coroutine_handle<Promise> self, const char* waits_for) {
+    self.promise().NoteWait(waits_for);
     Register(self.promise().context()->stop);
   }
 
@@ -65,7 +63,6 @@ class Waiter : public Resumable, public StopCallback {
     for (int line = 0; line < 8; ++line) __builtin_prefetch(static_cast<const char*>(frame) + 64 * line, /*rw=*/1);
   }
 
-  const char* const waits_for_;
   Scheduler* scheduler_ = nullptr;
 };
 

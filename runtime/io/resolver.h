@@ -116,12 +116,12 @@ class Resolver {
 class Resolver::Awaiter : runtime::Waiter {
  public:
   Awaiter(Resolver& resolver, std::string host, ResolveOptions options)
-      : Waiter(&OnStop, "name resolution"), resolver_(resolver), host_(std::move(host)), options_(options) {}
+      : Waiter(&OnStop), resolver_(resolver), host_(std::move(host)), options_(options) {}
 
   bool await_ready() const { return false; }
   template <typename Promise>
   bool await_suspend(std::coroutine_handle<Promise> self) {
-    if (!Suspend(self)) {
+    if (!Suspend(self, "name resolution")) {
       status_ = absl::CancelledError("Resolve cancelled");
       return false;
     }

@@ -48,12 +48,12 @@ class [[nodiscard]] UringOperation {
   class Awaiter : Waiter, UringOp {
    public:
     Awaiter(Reactor& reactor, Call&& call)
-        : Waiter(&OnStop, WaitsForOf<Call>()), UringOp(&OnCqe), reactor_(reactor), call_(std::move(call)) {}
+        : Waiter(&OnStop), UringOp(&OnCqe), reactor_(reactor), call_(std::move(call)) {}
 
     bool await_ready() const { return false; }
     template <typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) {
-      if (!Suspend(self)) return false;  // result_ says cancelled
+      if (!Suspend(self, WaitsForOf<Call>())) return false;  // result_ says cancelled
       call_.Prepare(reactor_.Prepare(*this));
       return true;
     }
@@ -94,7 +94,7 @@ class [[nodiscard]] TimedUringOperation {
   class Awaiter : Waiter {
    public:
     Awaiter(Reactor& reactor, Call&& call, Nanos limit_ns)
-        : Waiter(&OnStop, WaitsForOf<Call>()),
+        : Waiter(&OnStop),
           reactor_(reactor),
           limit_{.tv_sec = limit_ns / kSecond, .tv_nsec = limit_ns % kSecond},
           call_(std::move(call)) {}
@@ -102,7 +102,7 @@ class [[nodiscard]] TimedUringOperation {
     bool await_ready() const { return false; }
     template <typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) {
-      if (!Suspend(self)) return false;  // result_ says cancelled
+      if (!Suspend(self, WaitsForOf<Call>())) return false;  // result_ says cancelled
       reactor_.uring().ReserveSqes(2);
       io_uring_sqe* sqe = reactor_.Prepare(operation_);
       call_.Prepare(sqe);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_user_calls.h"
+#include "tests/support/scoreboard_check.h"
 #include "tests/support/shortage.h"
 #include "tests/support/tcp_trace.h"
 
@@ -131,6 +132,22 @@ TEST(OutOfOrder, NeighboursShareFrames) {
   EXPECT_EQ(0u, t.host().counted(DropReason::kTcpOfoPruned));
   t.Drain();
   t.Read(1010);
+}
+
+// With no frame to cut it with, a segment that became too large for the path goes in part: without its acknowledgment no
+// frame may ever come back.
+TEST(Output, WhatCannotBeCutGoesInPart) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(1460);
+  t.Out(0, "PA 1:1461 ack 1");
+  Shortage shortage(t.host().pool(), 1);
+  for (double ms : {200, 600, 1400}) t.Out(ms, "PA 1:1461 ack 1");
+  t.Out(3000, "PA 1:1025 ack 1");  // a black hole (RFC 4821 §7.7), and tcp_base_mss
+  t.In (3100, "A 1:1 ack 1025 win 65535");
+  t.Out(6300, "PA 1025:1461 ack 1");
+  EXPECT_EQ("", ScoreboardProblem(t.sock()));
+  t.In (6400, "A 1:1 ack 1461 win 65535");
 }
 
 // What waits for a reader too (tcp_collapse).

@@ -56,7 +56,7 @@ TwoHosts::TwoHosts(const Options& options) : options_(options), random_(options.
   listener_.fast_open_max = 4;
   int error = 0;
   sides_[1].sock = TcpConnect(sides_[1].host->inet().tcp, {IpAddress::V4(kHostIp), 80}, kStart, &error,
-                              /*fast_open=*/true);
+                              {.fast_open = true});
   sides_[1].sock->owner = this;
 }
 
