@@ -85,6 +85,8 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_orphans", inet.tcp.orphans);
   page.Add("tcp_time_wait", inet.tcp.time_wait.count());
   page.Add("copied_bytes_total", inet.ip.copied_bytes);
+  page.Add("copied_out_bytes_total", inet.ip.copied_out_bytes);
+  page.Add("heap_frames_used", inet.ip.heap() != nullptr ? inet.ip.heap()->outstanding() : 0);
   page.Add("forwarded_packets_total", inet.ip.forwarded);
 }
 
@@ -150,6 +152,7 @@ std::string RenderMetrics(Shard& shard) {
   page.Add("frames", shard.pool().size());
   page.Add("frames_free", shard.pool().free_count());
   page.Add("frames_exhausted_total", shard.pool().exhausted());
+  page.Add("frames_held", shard.pool().charged());
   const runtime::Reactor::Stats reactor = shard.reactor().stats();
   page.Add("uring_syscalls_total", reactor.syscalls);
   page.Add("uring_sqes_total", reactor.sqes);

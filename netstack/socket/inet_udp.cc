@@ -23,6 +23,10 @@ int InetUdp::Bind(const Endpoint& local) {
 
 void InetUdp::OnReady(ReadySock& sock, uint8_t) {
   auto& self = *static_cast<InetUdp*>(sock.owner);
+  if (sock.leftover) [[unlikely]] {
+    delete &self;
+    return;
+  }
   if (self.recv_ == nullptr) return;
   UdpRecvOp* op = std::exchange(self.recv_, nullptr);
   if (self.StartRecv(*op)) op->Wake();
@@ -67,6 +71,7 @@ runtime::Frame* InetUdp::OneFrame(SendBuffer& buffer, std::span<const iovec> fro
         data - frame->base >= runtime::kTxHeadroom) {
       std::span<std::byte> bytes;
       buffer.PopFront(&bytes);
+      runtime::Discharge(frame);
       frame->data = bytes.data();
       frame->len = static_cast<uint32_t>(bytes.size());
       return frame;
@@ -184,7 +189,11 @@ absl::Status InetUdp::CallGroup(GroupCall call, const IpAddress& group, const Ip
 void InetUdp::Close() {
   WEIR_CHECK(recv_ == nullptr);
   if (bound_) udp_.Unbind(sock_);
-  delete this;
+  if (sock_.held == 0) {
+    delete this;
+  } else {
+    udp_.Leave(sock_);
+  }
 }
 
 SendBuffer InetUdp::NewSendBuffer(size_t bytes) {

@@ -6,6 +6,7 @@
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
@@ -37,11 +38,15 @@ TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
       settings(settings),
       demux(ip.secret, settings.max_sockets),
       time_wait(ip.timers, std::clamp(settings.max_tw_buckets, 1u, settings.max_sockets)),
-      fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {}
+      fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {
+  ip.pool.SetOnReturn(runtime::FramePool::HolderKind::kTcp, &TcpFrameBack);
+}
 
 TcpContext::~TcpContext() {
   demux.ForEach([this](TcpSock& sock) { Free(sock); });
   FreeDead();
+  ip.ForgetHolders();
+  while (!leftovers.empty()) FreeLeftover(leftovers.front());
 }
 
 TcpSock* TcpContext::Alloc() {
@@ -84,9 +89,23 @@ void TcpContext::FreeDead() {
     TcpFreeSilence(*sock);
     TcpFreeLoss(*sock);
     TcpFreeMtuProbe(*sock);
-    delete sock;
     --sockets;
+    if (sock->held > 0) {
+      // With nothing in its queues: it may be freed where no frame may be given back.
+      sock->receive_queue.Clear();
+      sock->ofo_queue.Clear();
+      sock->send_queue.Clear();
+      sock->leftover = sock->tell = true;
+      leftovers.PushBack(*sock);
+    } else {
+      delete sock;
+    }
   }
+}
+
+void TcpContext::FreeLeftover(TcpSock& sock) {
+  static_cast<QueueNode&>(sock).Unlink();
+  delete &sock;
 }
 
 }  // namespace weir::netstack

@@ -78,6 +78,13 @@ struct TcpBurst {
   }
 };
 
+// Of TcpReclaim (tcp_memory.h).
+struct TcpReclaimState {
+  bool found = false;     // something, the last time
+  size_t buckets = 0;     // looked into since then
+  uint32_t rests_above = ~0u;  // free frames
+};
+
 struct TcpContext {
   TcpContext(IpContext& ip, const TcpSettings& settings);
   ~TcpContext();
@@ -88,6 +95,8 @@ struct TcpContext {
   // Takes `sock` out of everything and frees it at the end of the turn, when no caller can hold it any more.
   void Free(TcpSock& sock);
   void FreeDead();
+  // A control block of which programs keep frames is there until those come back: it is in `leftovers` then.
+  void FreeLeftover(TcpSock& sock);
 
   // Connections that no program holds, and that are not in TIME-WAIT: at most tcp_max_orphans. False: one too many.
   bool AddOrphan(TcpSock& sock);
@@ -125,6 +134,8 @@ struct TcpContext {
   // Of those that may have something queued out of order, from the one whose holes are oldest: tcp_memory.h.
   runtime::List<TcpLoss, TcpOfoTag> ofo_holders;
   runtime::List<TcpSock, TcpQueueTag> dead;
+  runtime::List<TcpSock, TcpQueueTag> leftovers;
+  TcpReclaimState reclaim;
 };
 
 }  // namespace weir::netstack

@@ -313,6 +313,7 @@ void TcpFlush(TcpContext& context, Nanos now_ns) {
     TcpReleaseLoss(*sock);
   }
   context.FreeDead();
+  TcpReclaim(context);
   // A quarter of the pool's reserve is enough for one frame each; whoever finds none again waits again.
   if (!context.short_of_frames.empty() && context.ip.pool.free_count() > TcpSendReserve(context.ip.pool)) {
     runtime::List<TcpSock, TcpQueueTag> waiting;
@@ -351,15 +352,18 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
   const uint32_t limit = sock.rcv.buffer;
-  uint32_t free_bytes = limit > sock.rcv.queued ? limit - sock.rcv.queued : 0;
-  // Frames are shared by all connections: with the pool nearly used up, windows close (half a frame of data each).
+  const uint64_t used = sock.rcv.queued + TcpHeldBytes(sock);
+  uint32_t free_bytes = limit > used ? static_cast<uint32_t>(limit - used) : 0;
+  // Frames are shared by all connections: with the pool nearly used up, windows close (half a frame of data each). What a
+  // program keeps is no more than what is left for others, so that one that gives nothing back has half in the end.
   const runtime::FramePool& pool = context.ip.pool;
   const uint32_t reserve = TcpReceiveReserve(pool);
   const uint32_t free_frames = pool.free_count() > reserve ? pool.free_count() - reserve : 0;
-  uint64_t pool_bytes = uint64_t{free_frames} * pool.frame_size() / 2;
+  const uint32_t share = free_frames > sock.held ? free_frames - sock.held : 0;
+  uint64_t pool_bytes = uint64_t{share} * pool.frame_size() / 2;
   // One that holds nothing keeps one segment open all the same: else two hosts whose send queues took all the frames
   // would wait for each other for ever (Linux under memory pressure does not go below four).
-  if (sock.rcv.queued == 0) pool_bytes = std::max<uint64_t>(pool_bytes, sock.rcv.advmss);
+  if (used == 0) pool_bytes = std::max<uint64_t>(pool_bytes, sock.rcv.advmss);
   free_bytes = static_cast<uint32_t>(std::min<uint64_t>(free_bytes, pool_bytes));
   // RFC 9293 §3.8.6.2.2: no small openings.
   if (free_bytes < std::min<uint32_t>(limit / 2, sock.rcv.advmss)) free_bytes = 0;

@@ -272,6 +272,7 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     if (!crowded && SendableInPlace(sock, *chain.front_frame(), bytes)) {
       std::span<std::byte> moved;
       runtime::Frame* frame = chain.PopFront(&moved);
+      runtime::Discharge(frame);
       AppendToSendQueue(sock, frame, moved);
       continue;
     }
@@ -288,9 +289,11 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
 }
 
 void TcpRecvmsg(TcpSock& sock, runtime::FrameChain& out) {
+  TcpBeforeHandOver(sock);
   while (!sock.receive_queue.empty() && !out.full()) {
     runtime::Frame* frame = sock.receive_queue.PopFront();
     sock.rcv.queued -= frame->len;
+    TcpHandOver(sock, frame);
     out.Append(frame, frame->bytes());
   }
 }
@@ -342,8 +345,10 @@ void TcpCleanupRbuf(TcpSock& sock) {
   }
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
-  // As Linux: an update is worth a segment when it doubles the window.
-  if (2 * current > sock.rcv.buffer) return;
+  // As Linux: an update is worth a segment when it doubles the window. What comes back of what the program keeps matters
+  // to nothing else; and the window does not close before something else is read, and this looked at again.
+  sock.tell = 2 * current <= sock.rcv.buffer;
+  if (!sock.tell) return;
   const uint32_t window = TcpSelectWindow(sock);
   if (window == 0 || window < 2 * current) return;
   sock.context.WantAck(sock);

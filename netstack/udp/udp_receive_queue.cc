@@ -9,7 +9,7 @@ namespace weir::netstack {
 
 bool UdpReceiveQueue::Push(Datagram&& datagram) {
   const size_t frames = datagram.data.buffers().size();
-  if (frames_ + frames > ring_.capacity()) return false;
+  if (frames_ + sock_.held + frames > ring_.capacity()) return false;
   frames_ += frames;
   void* memory = runtime::Recycler::ThisThread().Alloc(sizeof(Datagram));
   *ring_.PushSlot() = reinterpret_cast<Slot>(new (memory) Datagram(std::move(datagram))) | kRecord;
@@ -28,7 +28,15 @@ Datagram UdpReceiveQueue::Peek() {
 
 void UdpReceiveQueue::Unpack(Datagram* record, Datagram& to) noexcept {
   frames_ -= record->data.buffers().size() - 1;  // PopTo took one off
+  RecvBuffer data;
+  for (size_t left = record->data.buffers().size(); left > 0; --left) {
+    std::span<std::byte> bytes;
+    runtime::Frame* frame = record->data.PopFront(&bytes);
+    HandOver(frame);
+    data.Append(frame, bytes);
+  }
   to = std::move(*record);
+  to.data = std::move(data);
   record->~Datagram();
   runtime::Recycler::ThisThread().Free(record, sizeof(Datagram));
 }

@@ -37,10 +37,11 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
   const size_t wanted = size_t{options.frames} * options.frame_size;
   const size_t mapped = (wanted + kHugePage - 1) / kHugePage * kHugePage;
   constexpr int kProtection = PROT_READ | PROT_WRITE;
-  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
-  void* memory = mmap(nullptr, mapped, kProtection, kFlags | MAP_HUGETLB, -1, 0);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (options.populate ? MAP_POPULATE : 0);
+  void* memory = MAP_FAILED;
+  if (options.populate) memory = mmap(nullptr, mapped, kProtection, flags | MAP_HUGETLB, -1, 0);
   pool->huge_pages_ = memory != MAP_FAILED;
-  if (memory == MAP_FAILED) memory = mmap(nullptr, mapped, kProtection, kFlags, -1, 0);
+  if (memory == MAP_FAILED) memory = mmap(nullptr, mapped, kProtection, flags, -1, 0);
   if (memory == MAP_FAILED) {
     return ErrnoStatus(errno, absl::StrCat("cannot map ", mapped >> 20, " MiB for frames"));
   }
@@ -70,8 +71,20 @@ FramePool::~FramePool() {
   munmap(memory_, mapped_);
 }
 
-// What is retired, or came back when the pool had been given up.
+void FramePool::ForgetHolders() {
+  if (charged_ == 0) return;
+  for (Frame& frame : frames_) {
+    if (frame.charged()) frame.next = nullptr;
+  }
+  charged_ = 0;
+}
+
+// What a program has kept, is retired, or came back when the pool had been given up.
 void FramePool::FreeUnusual(Frame* frame) {
+  if (frame->charged()) {
+    DischargeCharged(frame);
+    if ((frame->tx_pending | released_) == 0) return PutBack(frame);
+  }
   bool last = false;
   {
     std::lock_guard lock(mutex_);
@@ -140,6 +153,7 @@ size_t FramePool::NoteReturned() {
 }
 
 void FramePool::FreeLocked(Frame* frame) {
+  Discharge(frame);
   if (frame->tx_pending != 0) {
     ++retired_;
   } else {

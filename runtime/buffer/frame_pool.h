@@ -32,12 +32,23 @@
 
 namespace weir::runtime {
 
+// Whom frames count against that a program keeps: a socket (sk_rmem_alloc).
+struct FrameHolder {
+  uint32_t held = 0;        // frames
+  bool tell = false;        // of each that comes back
+  bool gives_back = false;  // it has held some, and all came back
+};
+
 class FramePool {
  public:
   struct Options {
     uint32_t frame_size = 2048;  // 2048 or 4096 (an AF_XDP chunk)
     uint32_t frames = 16384;
+    // The memory is there from the start, in huge pages if there are any; else when it is first used.
+    bool populate = true;
   };
+  enum class HolderKind : uint8_t { kTcp, kUdp };
+  using OnReturn = void (*)(FrameHolder& holder);
   struct Deleter {
     void operator()(FramePool* pool) const { pool->Release(); }
   };
@@ -73,9 +84,26 @@ class FramePool {
   // retired: never handed out nor written to again, for nobody will say when the reading ends.
   void Free(Frame* frame) {
     WEIR_DCHECK(frame->pool == this && frame->refs == 0);
-    if ((frame->tx_pending | released_) != 0) [[unlikely]] return FreeUnusual(frame);
+    if ((frame->tx_pending | released_) != 0 || frame->charged()) [[unlikely]] return FreeUnusual(frame);
     PutBack(frame);
   }
+
+  // From now on `frame`, which is in no queue, counts against `holder`, until it comes back to the pool or is discharged
+  // (skb->destructor, sock_rfree). `on_return` of its kind is then called, if the holder wants that; it must take no frame
+  // and give none back.
+  void Charge(Frame* frame, HolderKind kind, FrameHolder& holder) {
+    WEIR_DCHECK(!frame->charged());
+    const uintptr_t bits = Frame::kCharged | (kind == HolderKind::kTcp ? 0 : Frame::kOtherKind);
+    frame->next = reinterpret_cast<Frame*>(reinterpret_cast<uintptr_t>(&holder) | bits);
+    ++charged_;
+    ++holder.held;
+  }
+  void SetOnReturn(HolderKind kind, OnReturn on_return) { on_return_[static_cast<size_t>(kind)] = on_return; }
+  OnReturn on_return(HolderKind kind) const { return on_return_[static_cast<size_t>(kind)]; }
+  // Whoever frames counted against is gone.
+  void ForgetHolders();
+  // Frames that count against somebody.
+  uint32_t charged() const { return charged_; }
 
   // Whether this is the owner's thread, and the pool is not given up.
   bool here() const { return owner_.load(std::memory_order_relaxed) == __builtin_thread_pointer(); }
@@ -121,6 +149,15 @@ class FramePool {
     free_ = frame;
     ++free_count_;
   }
+  friend void Discharge(Frame* frame);
+  void DischargeCharged(Frame* frame) {
+    const auto bits = reinterpret_cast<uintptr_t>(frame->next);
+    frame->next = nullptr;
+    --charged_;
+    auto& holder = *reinterpret_cast<FrameHolder*>(bits & ~(Frame::kCharged | Frame::kOtherKind));
+    if (--holder.held == 0) holder.gives_back = true;
+    if (holder.tell) [[unlikely]] on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0](holder);
+  }
   void FreeUnusual(Frame* frame);
   void Release();
   void FreeLocked(Frame* frame);
@@ -139,9 +176,11 @@ class FramePool {
   uint32_t free_count_ = 0;
   uint32_t last_frames_ = 0;  // a sixteenth of all
   uint32_t retired_ = 0;
+  uint32_t charged_ = 0;
   bool huge_pages_ = false;
   bool released_ = false;
   uint64_t exhausted_ = 0;
+  OnReturn on_return_[2] = {};
   Frame* free_ = nullptr;
   std::vector<Frame> frames_;
 
@@ -168,6 +207,11 @@ inline void Ref(Frame* frame) {
 inline void Unref(Frame* frame) {
   WEIR_DCHECK(frame->refs > 0 && (frame->pool->here() || frame->pool->given_up()));
   if (--frame->refs == 0) frame->pool->Free(frame);
+}
+
+// Before a frame that a program kept goes into a queue of the stack.
+inline void Discharge(Frame* frame) {
+  if (frame->charged()) frame->pool->DischargeCharged(frame);
 }
 
 inline uint32_t Frame::tailroom() const {

@@ -114,8 +114,10 @@ size_t App::ReadOnce() {
     Bytes bytes(n);
     chain.CopyTo(bytes);
     Took(bytes);
-    // Small pools have nothing to spare for a program that does not give back.
-    if (role_.mine.read == ReadMode::kHoldFrames && host_.pool().size() >= 1024) held_ = std::move(chain);
+    // What is kept closes the window, and a program that waits for more before it gives back must leave some open. Small
+    // pools have nothing to spare for it.
+    const bool spares = 2 * (chain.buffers().size() + 2) * sock_->rcv.advmss < sock_->rcv.buffer;
+    if (role_.mine.read == ReadMode::kHoldFrames && spares && host_.pool().size() >= 1024) held_ = std::move(chain);
     return n;
   }
   const iovec into{buffer_.data(), 1 + Below(buffer_.size())};

@@ -168,7 +168,8 @@ Nanos SimHost::last_close_ns() const {
 
 uint32_t SimHost::Missing() {
   host_->CompleteTx();
-  return host_->pool().outstanding();
+  const runtime::FramePool* heap = host_->inet().ip.heap();
+  return host_->pool().outstanding() + (heap != nullptr ? heap->outstanding() : 0);
 }
 
 std::string SimHost::State() {

@@ -20,9 +20,10 @@
 namespace weir::testing {
 
 struct InetHost {
-  InetHost(uint8_t number, runtime::Scheduler& scheduler)
-      : pool(*runtime::FramePool::Create({.frames = 4096})),
-        inet(Options(number), netstack::TcpSettings{.fastopen = 3}, *pool, scheduler.timers()),
+  InetHost(uint8_t number, runtime::Scheduler& scheduler, uint32_t frames = 4096,
+           const netstack::TcpSettings& tcp = {.fastopen = 3})
+      : pool(*runtime::FramePool::Create({.frames = frames})),
+        inet(Options(number), tcp, *pool, scheduler.timers()),
         stack(inet, scheduler) {}
 
   static netstack::IpOptions Options(uint8_t number) {
@@ -32,7 +33,9 @@ struct InetHost {
   }
   IpAddress ip() const { return inet.ip.interfaces.front()->addresses().front().prefix.ip; }
   // Frames that neither a ring nor a queue nor a buffer gave back.
-  uint32_t frames_out() const { return pool->outstanding(); }
+  uint32_t frames_out() const {
+    return pool->outstanding() + (inet.ip.heap() == nullptr ? 0 : inet.ip.heap()->outstanding());
+  }
 
   runtime::FramePool::Ptr pool;
   netstack::Inet inet;
@@ -41,6 +44,10 @@ struct InetHost {
 
 class InetFixture : public ::testing::Test {
  protected:
+  InetFixture() = default;
+  // The server's frames and settings.
+  InetFixture(uint32_t frames, const netstack::TcpSettings& tcp) : server_{2, scheduler_, frames, tcp} {}
+
   // Runs turns until `done`; time moves to the next timer when nothing else is left. False when nothing ever will.
   bool RunUntil(const std::function<bool()>& done) {
     while (!done()) {
