@@ -1,6 +1,6 @@
-// FramePool: the frames of one shard. One contiguous, page-aligned piece of memory (huge pages when there are
-// any), cut into frames of 2048 or 4096 bytes; the xdp backend registers it as UMEM, the kernel backend takes
-// its io_uring provided buffers from it. Nothing is allocated after Create.
+// FramePool: the frames of one shard. One contiguous, page-aligned piece of memory (memory_area.h), cut into frames of
+// 2048 or 4096 bytes; the xdp backend registers it as UMEM, the kernel backend takes its io_uring provided buffers from
+// it. Nothing is allocated after Create.
 //
 // A pool belongs to the thread that made it. A chain of frames that ends on another thread goes home by GiveBack: the
 // reference counts are the owner's, so the references wait in a list until that takes them (runtime/io/frame_returns.h
@@ -20,11 +20,13 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "runtime/base/recycler.h"
 #include "runtime/buffer/frame.h"
+#include "runtime/buffer/memory_area.h"
 
 #if !defined(NDEBUG) || defined(WEIR_RECYCLER_OFF)
 #define WEIR_FRAMES_WATCHED 1
@@ -100,7 +102,9 @@ class FramePool {
   bool short_of_frames() const { return free_count_ <= last_frames_; }
   uint32_t retired() const { return retired_; }
   uint64_t exhausted() const { return exhausted_; }
-  bool huge_pages() const { return huge_pages_; }
+  Pages pages() const { return area_.pages(); }
+  // "16384 frames of 2048 bytes, 32 MiB in 4 KiB pages"
+  std::string Describe() const;
 
   // The frame that the byte at `offset` from the start of memory() lies in.
   Frame& FrameAt(uint64_t offset) { return frames_[offset >> frame_shift_]; }
@@ -135,14 +139,13 @@ class FramePool {
   static inline thread_local constinit char thread_ = 0;
 
   std::atomic<const char*> owner_ = &thread_;  // nullptr: given up
-  std::byte* memory_ = nullptr;
-  size_t mapped_ = 0;
+  MemoryArea area_;
+  std::byte* memory_ = nullptr;  // where it begins
   uint32_t frame_size_ = 0;
   uint32_t frame_shift_ = 0;
   uint32_t free_count_ = 0;
   uint32_t last_frames_ = 0;  // a sixteenth of all
   uint32_t retired_ = 0;
-  bool huge_pages_ = false;
   bool released_ = false;
   uint64_t exhausted_ = 0;
   Frame* free_ = nullptr;
