@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -208,8 +209,22 @@ struct UnixSendOp : DatagramSendOp {
   }
 };
 
-// A connection of any kind. At most one receive and one send operation at a time (the sockets check it).
-class StreamBackend {
+// Options of TCP: of a connection, or of a listener, for the connections that it accepts from then on.
+class TcpOptionsBackend {
+ public:
+  virtual absl::Status SetTcpOption(TcpSockOption option, uint64_t value) = 0;
+  virtual absl::StatusOr<uint64_t> GetTcpOption(TcpSockOption option) const = 0;
+  virtual absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) = 0;
+  virtual absl::StatusOr<std::optional<TcpKeepAlive>> GetKeepAlive() const = 0;
+  virtual absl::Status SetCongestionControl(std::string_view name) = 0;
+  virtual absl::StatusOr<std::string> GetCongestionControl() const = 0;
+
+ protected:
+  ~TcpOptionsBackend() = default;
+};
+
+// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the sockets check it).
+class StreamBackend : public TcpOptionsBackend {
  public:
   // First call on a stream from OpenTcp, and only there, with the same peer; it is usable when the operation ended with OK.
   virtual bool StartConnect(ConnectOp& op) = 0;
@@ -228,10 +243,10 @@ class StreamBackend {
   virtual Endpoint peer() const = 0;
   virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
   // Of TCP alone.
-  virtual absl::Status SetTcpOption(TcpSockOption option, uint64_t value) = 0;
-  virtual absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) = 0;
-  virtual absl::Status SetCongestionControl(std::string_view name) = 0;
   virtual absl::StatusOr<TcpInfo> Info() const = 0;
+  virtual absl::StatusOr<TcpMemInfo> MemInfo() const = 0;
+  // What ended the connection, if nobody was told; nobody else is then (SO_ERROR).
+  virtual absl::Status TakeError() = 0;
   // The kernel's socket, for what it knows of the peer; -1 when there is none (any more).
   virtual int kernel_fd() const { return -1; }
 
@@ -239,16 +254,12 @@ class StreamBackend {
   ~StreamBackend() = default;
 };
 
-class ListenerBackend {
+class ListenerBackend : public TcpOptionsBackend {
  public:
   virtual bool StartAccept(AcceptOp& op) = 0;
   virtual void CancelAccept(AcceptOp& op) = 0;
   virtual void Close() = 0;
   virtual Endpoint local() const = 0;
-  // For the connections that are accepted from then on.
-  virtual absl::Status SetTcpOption(TcpSockOption option, uint64_t value) = 0;
-  virtual absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) = 0;
-  virtual absl::Status SetCongestionControl(std::string_view name) = 0;
 
  protected:
   ~ListenerBackend() = default;

@@ -170,12 +170,43 @@ absl::Status InetTcp::SetCongestionControl(std::string_view name) {
   return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
 }
 
+absl::StatusOr<uint64_t> InetTcp::GetTcpOption(TcpSockOption option) const { return TcpGetOption(*sock_, option); }
+
+absl::StatusOr<std::optional<TcpKeepAlive>> InetTcp::GetKeepAlive() const { return TcpGetKeepAlive(*sock_); }
+
+absl::StatusOr<std::string> InetTcp::GetCongestionControl() const {
+  return std::string(TcpCongestionControlName(sock_->congestion.control()));
+}
+
 absl::StatusOr<TcpInfo> InetTcp::Info() const { return TcpGetInfo(*sock_); }
+
+absl::StatusOr<TcpMemInfo> InetTcp::MemInfo() const { return TcpGetMemInfo(*sock_); }
+
+// What this side did itself stays what it is.
+absl::Status InetTcp::TakeError() {
+  if (sock_->error == ECONNABORTED) return Error();
+  int error = std::exchange(sock_->error, int16_t{0});
+  if (error == 0) error = std::exchange(sock_->soft_error, int16_t{0});
+  if (error == 0) return absl::OkStatus();
+  return runtime::ErrnoStatus(error, absl::StrCat("connection with ", peer().ToString()));
+}
 
 absl::Status InetListener::SetTcpOption(TcpSockOption option, uint64_t value) {
   if (!TcpOptionValid(option, value)) return CannotSet(EINVAL, value);
-  sock_.inherited.options[static_cast<size_t>(option)] = value;
+  if (option == TcpSockOption::kDeferAccept) {
+    sock_.defer_accept = TcpSecsToRetrans(value);
+  } else {
+    sock_.inherited.options[static_cast<size_t>(option)] = TcpOptionValue(tcp_.settings, option, value);
+  }
   return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> InetListener::GetTcpOption(TcpSockOption option) const {
+  if (option == TcpSockOption::kDeferAccept) return TcpRetransToSecs(sock_.defer_accept);
+  const std::optional<uint64_t>& set = sock_.inherited.options[static_cast<size_t>(option)];
+  const bool hosts = set == 0 && (option == TcpSockOption::kTtl || option == TcpSockOption::kFinTimeout ||
+                                  option == TcpSockOption::kMaxSegment);
+  return set.has_value() && !hosts ? *set : TcpGetOption(TcpSock(tcp_), option);
 }
 
 absl::Status InetListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
@@ -184,11 +215,17 @@ absl::Status InetListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::optional<TcpKeepAlive>> InetListener::GetKeepAlive() const { return sock_.inherited.keepalive; }
+
 absl::Status InetListener::SetCongestionControl(std::string_view name) {
   const std::optional<TcpCongestionControl> control = TcpCongestionControlByName(name);
   if (!control.has_value()) return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
   sock_.inherited.congestion = control;
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> InetListener::GetCongestionControl() const {
+  return std::string(TcpCongestionControlName(sock_.inherited.congestion.value_or(tcp_.settings.congestion_control)));
 }
 
 int InetListener::Listen(const Endpoint& local, const TcpListenOptions& options) {

@@ -35,9 +35,14 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   Endpoint peer() const override { return sock_ == nullptr ? Endpoint() : sock_->remote; }
   SendBuffer NewSendBuffer(size_t bytes) override;
   absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
+  absl::StatusOr<uint64_t> GetTcpOption(TcpSockOption option) const override;
   absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
+  absl::StatusOr<std::optional<TcpKeepAlive>> GetKeepAlive() const override;
   absl::Status SetCongestionControl(std::string_view name) override;
+  absl::StatusOr<std::string> GetCongestionControl() const override;
   absl::StatusOr<TcpInfo> Info() const override;
+  absl::StatusOr<TcpMemInfo> MemInfo() const override;
+  absl::Status TakeError() override;
 
  private:
   static void OnReady(ReadySock& sock, uint8_t events);
@@ -71,8 +76,11 @@ class InetListener final : public ListenerBackend {
   void Close() override;
   Endpoint local() const override { return sock_.local; }
   absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
+  absl::StatusOr<uint64_t> GetTcpOption(TcpSockOption option) const override;
   absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
+  absl::StatusOr<std::optional<TcpKeepAlive>> GetKeepAlive() const override;
   absl::Status SetCongestionControl(std::string_view name) override;
+  absl::StatusOr<std::string> GetCongestionControl() const override;
 
  private:
   static void OnReady(ReadySock& sock, uint8_t events);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/socket/kernel_tcp_options.h"
 #include "runtime/base/check.h"
 #include "runtime/base/errno_status.h"
 
@@ -61,6 +62,11 @@ bool KernelStream::StartConnect(ConnectOp& op) {
     op.status = ErrnoStatus(errno, "cannot set TCP_FASTOPEN_CONNECT");  // EOPNOTSUPP: tcp_fastopen is off
     return true;
   }
+  const auto set = [&](TcpSockOption option, uint64_t value) {
+    op.status = SetKernelTcpOption(fd_, option, value);
+    return op.status.ok();
+  };
+  if (!op.options.ForEachOption(set)) return true;
   if (const int error = BindToConnect(fd_, op.options.local, peer_); error != 0) {
     op.status = ErrnoStatus(error, absl::StrCat("cannot connect from ", op.options.local.ToString()));
     return true;

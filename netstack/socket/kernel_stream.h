@@ -61,9 +61,14 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   Endpoint peer() const override;
   SendBuffer NewSendBuffer(size_t bytes) override;
   absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
+  absl::StatusOr<uint64_t> GetTcpOption(TcpSockOption option) const override;
   absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
+  absl::StatusOr<std::optional<TcpKeepAlive>> GetKeepAlive() const override;
   absl::Status SetCongestionControl(std::string_view name) override;
+  absl::StatusOr<std::string> GetCongestionControl() const override;
   absl::StatusOr<TcpInfo> Info() const override;
+  absl::StatusOr<TcpMemInfo> MemInfo() const override;
+  absl::Status TakeError() override;
   int kernel_fd() const override { return fd_; }
 
   static void* operator new(size_t size) { return runtime::Recycler::ThisThread().Alloc(size); }

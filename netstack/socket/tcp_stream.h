@@ -14,6 +14,7 @@ namespace weir {
 
 using netstack::TcpConnectOptions;
 using netstack::TcpInfo;
+using netstack::TcpMemInfo;
 using netstack::TcpState;
 
 namespace netstack {
@@ -52,6 +53,11 @@ class TcpStream : public Stream, public TcpOptions<TcpStream> {
 
   // What the stack knows of the connection, its counters among that. TCP_INFO.
   absl::StatusOr<TcpInfo> Info() const { return backend().Info(); }
+  // The memory that its buffers hold. SO_MEMINFO, less what only the kernel has.
+  absl::StatusOr<TcpMemInfo> MemInfo() const { return backend().MemInfo(); }
+  // What ended the connection, or what routers say of a silent peer, if no call was told yet; afterwards nobody is, and
+  // Recvmsg finds the end. SO_ERROR.
+  absl::Status TakeError() { return backend().TakeError(); }
 
   Endpoint local() const { return backend().local(); }
   Endpoint peer() const { return backend().peer(); }

@@ -72,6 +72,14 @@ void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_
   sock.context.ip.timers.Arm(silence.timer, std::max(heard_ns + silence.idle_ns, now_ns + 1));
 }
 
+std::optional<TcpKeepAlive> TcpGetKeepAlive(const TcpSock& sock) {
+  const TcpSilence* silence = sock.silence;
+  if (silence == nullptr || silence->idle_ns == 0) return std::nullopt;
+  return TcpKeepAlive{.idle_s = static_cast<int>(silence->idle_ns / kSecond),
+                      .interval_s = static_cast<int>(silence->interval_ns / kSecond),
+                      .count = silence->count};
+}
+
 void TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns) {
   if (timeout_ns != 0 || sock.silence != nullptr) Get(sock).user_timeout_ns = timeout_ns;
 }
@@ -92,6 +100,13 @@ void TcpSetNotSentLowat(TcpSock& sock, uint32_t bytes) {
 void TcpNotSentWake(TcpSock& sock) {
   const auto unsent = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt);
   if (sock.silence->notsent_lowat > unsent) sock.context.ip.Ready(sock, ReadySock::kWritable);
+}
+
+void TcpSetSynCount(TcpSock& sock, uint8_t count) { Get(sock).syn_count = count; }
+
+void TcpSetWindowClamp(TcpSock& sock, uint32_t bytes) {
+  Get(sock).window_clamp = bytes;
+  sock.rcv.clamped = true;
 }
 
 bool TcpRetriesOver(TcpSock& sock, uint8_t limit, Nanos now_ns) {

@@ -3,12 +3,14 @@
 #ifndef NETSTACK_TCP_TCP_KEEPALIVE_H_
 #define NETSTACK_TCP_TCP_KEEPALIVE_H_
 
+#include <optional>
+
 #include "netstack/tcp/tcp_sock.h"
 #include "runtime/base/recycler.h"
 
 namespace weir::netstack {
 
-// What a connection has for it besides its control block, from the first call that asks for something; and for two
+// What a connection has for it besides its control block, from the first call that asks for something; and for other
 // options that few ask for.
 struct TcpSilence : runtime::Recycled {
   explicit TcpSilence(TcpSock& sock);
@@ -23,7 +25,9 @@ struct TcpSilence : runtime::Recycled {
   uint8_t count = 0;
   uint8_t probes = 0;  // since the peer was heard
   uint8_t fin_timeout_s = 0;   // TCP_LINGER2; 0: tcp_fin_timeout
+  uint8_t syn_count = 0;       // TCP_SYNCNT; 0: not set
   uint32_t notsent_lowat = 0;  // TCP_NOTSENT_LOWAT; 0: none
+  uint32_t window_clamp = 0;   // TCP_WINDOW_CLAMP, when rcv.clamped
 };
 // At the end of the connection: no more probes; and when its block is freed.
 void TcpStopKeepAlive(TcpSock& sock);
@@ -32,6 +36,8 @@ void TcpFreeSilence(TcpSock& sock);
 // SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT: after so much silence a probe, then one each interval;
 // so many without an answer end the connection. RFC 9293 §3.8.4: off unless the program asks for it. idle_s 0: off.
 void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns);
+// Nothing: it is off.
+std::optional<TcpKeepAlive> TcpGetKeepAlive(const TcpSock& sock);
 // TCP_USER_TIMEOUT; 0: none.
 void TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns);
 
@@ -47,6 +53,12 @@ inline uint32_t TcpNotSentLowat(const TcpSock& sock) {
 }
 // Something was sent: who waits for that may go on.
 void TcpNotSentWake(TcpSock& sock);
+
+// TCP_SYNCNT: how often a SYN, or a SYN and ACK, goes again.
+void TcpSetSynCount(TcpSock& sock, uint8_t count);
+// TCP_WINDOW_CLAMP: the window that is advertised is no larger.
+inline constexpr uint32_t kTcpMinWindowClamp = 1152;  // SOCK_MIN_RCVBUF / 2
+void TcpSetWindowClamp(TcpSock& sock, uint32_t bytes);
 
 // Whether what was sent stayed unanswered for too long: `limit` retransmissions, or the user timeout where there is one.
 // Asked when the timer expired, before the retransmission is counted (retransmits_timed_out).

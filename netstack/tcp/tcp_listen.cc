@@ -39,6 +39,7 @@ void BeginPassive(TcpSock& sock, const TcpSegment& segment) {
 DropReason SendCookie(TcpListenSock& listener, TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
   TcpSock sock(context);
   BeginPassive(sock, segment);
+  TcpInheritForSyn(sock, listener.inherited);
   TcpSegment syn = segment;
   // What could not be remembered is not agreed to (tcp_conn_request: tcp_clear_options).
   if (!syn.options.has_timestamps || !sock.ts.ok) {

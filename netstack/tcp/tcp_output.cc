@@ -107,8 +107,14 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
   sum += header.Emit(frame->Push(TcpHeader::kMinSize));
   Finish(*frame, sum, sock.local.ip, sock.remote.ip);
   ++context.counters.segments_out;
-  const IpFlow flow{
-      .source = sock.local.ip, .destination = sock.remote.ip, .protocol = kProtocolTcp, .tos = ecn, .out = nullptr};
+  const bool may_cut = sock.mtu_discover == TcpMtuDiscover::kDont;
+  const IpFlow flow{.source = sock.local.ip,
+                    .destination = sock.remote.ip,
+                    .protocol = kProtocolTcp,
+                    .tos = static_cast<uint8_t>(sock.dscp << 2 | ecn),
+                    .ttl = sock.ttl,
+                    .pmtu_discovery = may_cut ? PmtuDiscovery::kDont : PmtuDiscovery::kDo,
+                    .out = nullptr};
   context.ip.CountFailure(IpQueueXmit(context.ip, frame, flow, sock.remote.scope_id, sock.dst, now_ns));
 }
 
@@ -339,6 +345,7 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   free_bytes = static_cast<uint32_t>(std::min<uint64_t>(free_bytes, pool_bytes));
   // RFC 9293 §3.8.6.2.2: no small openings.
   if (free_bytes < std::min<uint32_t>(limit / 2, sock.rcv.advmss)) free_bytes = 0;
+  if (sock.rcv.clamped) [[unlikely]] free_bytes = std::min(free_bytes, sock.silence->window_clamp);
   // The field cannot say the bits below the scale: an opening is rounded down, but an edge that was promised is rounded
   // up, so that it does not move left.
   const uint32_t below = (1u << sock.rcv.wscale) - 1;

@@ -94,6 +94,7 @@ struct TcpListenSock : ReadySock {
   uint32_t fast_open_pending = 0;
   uint32_t fast_open_resets = 0;
   uint32_t fast_open_max = 0;
+  uint8_t defer_accept = 0;   // TCP_DEFER_ACCEPT, in SYN and ACKs that go again (TcpSecsToRetrans); 0: off
   Nanos fast_open_reset_ns = 0;
   TcpInherited inherited;     // of the connections that come
   Nanos last_cookie_ns = 0;   // when a SYN was answered by a cookie; 0: never
@@ -142,8 +143,9 @@ struct TcpSock : runtime::Recycled,
     uint16_t mss = 536;   // largest segment seen, for the decision to acknowledge
     uint16_t advmss = 536;  // what we tell the peer: the link's MTU less headers
     uint8_t wscale = 0;
-    bool fin = false;  // the peer's FIN was received in order
-    bool buffer_locked = false;  // the program set `buffer`
+    bool fin : 1 = false;  // the peer's FIN was received in order
+    bool buffer_locked : 1 = false;  // the program set `buffer`
+    bool clamped : 1 = false;        // and silence->window_clamp
     uint8_t ato_ms = 0;   // tcp_delack.h; 0: nothing came yet
     uint32_t buffer = 0;  // unread bytes that it may hold
   } rcv;
@@ -176,7 +178,11 @@ struct TcpSock : runtime::Recycled,
     uint32_t recent_s = 0;  // the second in which it came
   } ts;
 
-  int soft_error = 0;  // errno that a router reported since the peer last answered (sk_err_soft)
+  int16_t soft_error = 0;  // errno that a router reported since the peer last answered (sk_err_soft)
+  // Of the headers of our packets: IP_TTL, where it is not 0, IP_TOS less the bits of ECN, and IP_MTU_DISCOVER.
+  uint8_t ttl = 0;
+  uint8_t dscp : 6 = 0;
+  TcpMtuDiscover mtu_discover : 2 = TcpMtuDiscover::kWant;
   Nanos heard_ns = 0;  // when an ACK was accepted last
   runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
   TcpReader* reader = nullptr;          // that waits, so what arrives will leave soon

@@ -43,6 +43,8 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const Nanos echoed_ns = TcpTimestampRtt(sock, segment, now_ns);
   if (sock.syn_sent_ns == 0) {
     // A SYN cookie: nothing was measured, and the echo is not of the very time.
+  } else if (sock.heard_ns != 0) {
+    FirstRtt(sock, sock.heard_ns - sock.syn_sent_ns, now_ns);  // the data came when it liked (Defer)
   } else if (sock.retries == 0) {
     FirstRtt(sock, now_ns - sock.syn_sent_ns, now_ns);
   } else if (echoed_ns != 0) {
@@ -87,6 +89,18 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   return DropReason::kConsumed;
 }
 
+// TCP_DEFER_ACCEPT: an ACK by itself does not end the handshake before its time is over (tcp_check_req). What a cookie
+// answers has no time.
+bool Defer(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  if (segment.length() != 0 || sock.retries >= sock.listener->defer_accept) return false;
+  if (sock.heard_ns == 0) {
+    if (sock.syn_sent_ns == 0) return false;
+    sock.heard_ns = now_ns;
+    if (sock.retries != 0) sock.syn_sent_ns = 0;  // of which of them, nobody knows
+  }
+  return true;
+}
+
 // RFC 9293 §3.10.7.4, fifth, SYN-RECEIVED.
 DropReason AckOfSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   if (segment.ack <= sock.snd.una || segment.ack > sock.snd.nxt) {
@@ -95,6 +109,7 @@ DropReason AckOfSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   }
   // It stays half-open: our SYN and ACK will go again, and the peer will answer again (tcp_v4_syn_recv_sock).
   const bool half_open = sock.listener != nullptr && !sock.fast_open.pending;
+  if (half_open && Defer(sock, segment, now_ns)) return DropReason::kTcpDeferAccept;
   if (half_open && sock.listener->unaccepted >= sock.listener->backlog) {
     return DropReason::kTcpAcceptQueueFull;
   }

@@ -205,6 +205,14 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
   sock->remote = remote;
   sock->rcv.advmss = TcpMss(*sock);
   sock->state = TcpState::kSynSent;
+  const auto set = [&](TcpSockOption option, uint64_t value) {
+    *error = TcpSetOption(*sock, option, value);
+    return *error == 0;
+  };
+  if (!options.ForEachOption(set)) {
+    context.Free(*sock);
+    return nullptr;
+  }
   TcpOfferOptions(*sock);
   TcpInitTimestamps(*sock);
   sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled

@@ -64,7 +64,8 @@ void App::Run() {
     return Close();
   }
   MaybeEnd();
-  for (Nanos until_ns : {read_paused_until_ns_, write_paused_until_ns_}) {
+  const Nanos shut_from_ns = shut_ ? 0 : role_.shut_from_ns;
+  for (Nanos until_ns : {read_paused_until_ns_, write_paused_until_ns_, shut_from_ns}) {
     if (until_ns > now()) wake_ns_ = std::min(wake_ns_, until_ns);
   }
 }
@@ -189,11 +190,12 @@ void App::MaybeEnd() {
   const AppParams& mine = role_.mine;
   const bool all_sent = sent_ == mine.bytes && now() >= write_paused_until_ns_;
   if (mine.ending == Ending::kAbort && sent_ + received_ >= mine.abort_after) {
+    aborted_early_ = sock_->fast_open.pending;
     TcpAbort(*sock_, now());
     return Close();
   }
   if (mine.ending == Ending::kCloseAtOnce && all_sent) return Close();
-  if (mine.ending == Ending::kAfterPeer ? all_sent && eof_ : all_sent) {
+  if (now() >= role_.shut_from_ns && (mine.ending == Ending::kAfterPeer ? all_sent && eof_ : all_sent)) {
     if (!std::exchange(shut_, true)) TcpShutdown(*sock_);
   }
   if (shut_ && eof_) Close();

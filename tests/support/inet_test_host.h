@@ -70,6 +70,7 @@ class InetTestHost {
 
   // The oldest frame that was sent and not looked at.
   bool has_sent() const { return !sent_.empty(); }
+  const Bytes& next_sent() const { return sent_.front().frame; }
   Departure TakeSent();
   // Descriptions of all that was sent and not looked at, joined by "; ".
   std::string Sent();
