@@ -121,9 +121,11 @@ DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flo
                           (flow.router_alert ? 8 : static_cast<uint32_t>(flow.options.size()));
   if (frame->len + header > mtu) {
     const iovec whole{frame->data, frame->len};
+    IpFlow plain = flow;
+    plain.options = {};
     const DropReason reason = flow.pmtu_discovery == PmtuDiscovery::kDo
                                   ? DropReason::kTxTooBig
-                                  : IpFragmentOutput(context, {}, {&whole, 1}, flow, now_ns);
+                                  : IpFragmentOutput(context, {}, {&whole, 1}, plain, now_ns);
     runtime::Unref(frame);
     return reason;
   }

@@ -48,7 +48,7 @@ bool SelectSource(IpContext& context, const IpAddress& destination, Interface* o
 uint32_t PathMtu(IpContext& context, const IpAddress& destination, Interface* out = nullptr);
 
 // Takes over one reference on `frame`, which begins at its transport header and has headroom for the rest. What does
-// not fit the path is cut into fragments (ip_fragment.h), or is kTxTooBig with kDo.
+// not fit the path is cut into fragments (ip_fragment.h), which have no options, or is kTxTooBig with kDo.
 DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns);
 
 // Put a header in front of a frame, for IpOutput and IpFragmentOutput. `fragment`: flags and offset.
