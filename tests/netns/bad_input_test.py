@@ -5,7 +5,6 @@ import platform
 import resource
 import shutil
 import tempfile
-import unittest
 
 import harness
 from harness import DEVICE, WEIR_IP, binary, run, run_in
@@ -85,7 +84,8 @@ class BadInputTest(harness.NetnsTest):
 
     def test_flags_that_the_parser_refuses(self):
         """Abseil's own errors: the same form."""
-        for flag in ("--mtu=x", "--shards=two", "--frames=-1", "--port=70000", "--port=x", "--nosuchflag", "--nosuchflag=1", "--port"):
+        for flag in ("--mtu=x", "--shards=two", "--frames=-1", "--port=70000", "--port=x", "--nosuchflag",
+                     "--nosuchflag=1", "--port"):
             self.refused(flag, says=flag.strip("-").split("=")[0])
             self.refused(*self.xdp_flags(), flag, says="--help")
         for flag in ("--help", "-h"):
@@ -118,7 +118,6 @@ class BadInputTest(harness.NetnsTest):
             for flags in (["--port=7"], ["--port=7", "--shards=2"], self.xdp_flags()):
                 self.refused(*flags, says="io_uring", preexec_fn=lacks(calls["io_uring_setup"], error))
 
-    @unittest.expectedFailure  # two lines: libbpf's warning in LoadError (xdp/steer_program.cc) ends with a newline
     def test_a_kernel_that_refuses_the_program(self):
         lacks, calls = self.system_calls()
         self.refused(*self.xdp_flags(), says="--stack=kernel", preexec_fn=lacks(calls["bpf"], errno.EINVAL))
