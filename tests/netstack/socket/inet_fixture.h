@@ -20,14 +20,15 @@
 namespace weir::testing {
 
 struct InetHost {
-  InetHost(uint8_t number, runtime::Scheduler& scheduler)
+  InetHost(uint8_t number, runtime::Scheduler& scheduler, uint32_t mtu = 1500)
       : pool(*runtime::FramePool::Create({.frames = 4096})),
-        inet(Options(number), netstack::TcpSettings{.fastopen = 3}, *pool, scheduler.timers()),
+        inet(Options(number, mtu), netstack::TcpSettings{.fastopen = 3}, *pool, scheduler.timers()),
         stack(inet, scheduler) {}
 
-  static netstack::IpOptions Options(uint8_t number) {
+  static netstack::IpOptions Options(uint8_t number, uint32_t mtu) {
     netstack::InterfaceOptions interface{.addresses = {{IpAddress::V4(0x0a000000u + number), 24}}};
     interface.device.mac.bytes = {2, 0, 0, 0, 0, number};
+    interface.device.mtu = mtu;
     return {.interfaces = {interface}, .secret = {number, 1}};
   }
   IpAddress ip() const { return inet.ip.interfaces.front()->addresses().front().prefix.ip; }
@@ -41,6 +42,9 @@ struct InetHost {
 
 class InetFixture : public ::testing::Test {
  protected:
+  // `mtu`: of the cable.
+  explicit InetFixture(uint32_t mtu = 1500) : client_(1, scheduler_, mtu), server_(2, scheduler_, mtu) {}
+
   // Runs turns until `done`; time moves to the next timer when nothing else is left. False when nothing ever will.
   bool RunUntil(const std::function<bool()>& done) {
     while (!done()) {
@@ -73,8 +77,8 @@ class InetFixture : public ::testing::Test {
   runtime::Scheduler scheduler_{kSecond};
   StopSource stop_;
   TaskContext context_{&scheduler_, stop_.token()};
-  InetHost client_{1, scheduler_};
-  InetHost server_{2, scheduler_};
+  InetHost client_;
+  InetHost server_;
   netstack::MemoryLink link_{client_.inet, server_.inet};
 };
 
