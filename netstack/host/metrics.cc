@@ -124,6 +124,7 @@ void AddKernel(Page& page, const netstack::KernelStack::Stats& stats) {
   page.Add("kernel_zero_copy_sends_total", stats.zero_copy_sends);
   page.Add("kernel_zero_copy_copied_total", stats.zero_copy_copied);
   page.Add("kernel_zero_copy_refused_total", stats.zero_copy_refused);
+  page.Add("kernel_copied_bytes_total", stats.copied_bytes);
   page.Add("kernel_datagrams_truncated_total", stats.datagrams_truncated);
 }
 

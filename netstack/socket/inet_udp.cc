@@ -44,7 +44,11 @@ bool InetUdp::StartRecv(UdpRecvOp& op) {
     recv_ = &op;
     return false;
   }
-  op.count = TakeWaiting(op.into);
+  if (op.peek) [[unlikely]] {
+    op.datagram = sock_.receive_queue.Peek();
+  } else {
+    op.count = TakeWaiting(op.into);
+  }
   return true;
 }
 

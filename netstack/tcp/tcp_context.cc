@@ -25,7 +25,7 @@ void Unlink(TcpSock& sock) {
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : Timer(&TcpTimerFired), context(context) {
+    : TcpSockFront(context), Timer(&TcpTimerFired) {
   congestion.Use(context.settings.congestion_control);
   rcv.buffer = context.settings.receive_buffer;
   snd.buffer = context.settings.send_buffer;
@@ -61,7 +61,9 @@ bool TcpContext::AddOrphan(TcpSock& sock) {
 }
 
 void TcpContext::NoOrphan(TcpSock& sock) {
-  if (std::exchange(sock.counted_as_orphan, false)) --orphans;
+  if (!sock.counted_as_orphan) return;
+  sock.counted_as_orphan = false;
+  --orphans;
 }
 
 void TcpContext::Free(TcpSock& sock) {

@@ -10,6 +10,8 @@
 
 namespace weir::netstack {
 
+struct TcpPacer;
+
 // What a connection has for it besides its control block, from the first call that asks for something; and for other
 // options that few ask for.
 struct TcpSilence : runtime::Recycled {
@@ -28,7 +30,26 @@ struct TcpSilence : runtime::Recycled {
   uint8_t syn_count = 0;       // TCP_SYNCNT; 0: not set
   uint32_t notsent_lowat = 0;  // TCP_NOTSENT_LOWAT; 0: none
   uint32_t window_clamp = 0;   // TCP_WINDOW_CLAMP, when rcv.clamped
+  TcpPacer* pacer = nullptr;   // tcp_pacing.h; nullptr: not paced
+  // The urgent byte that is still to come: tcp_urgent.h.
+  struct {
+    Seq seq;
+    bool pending = false;
+  } urg;
+  uint32_t last_oow_ack_ms = 0;  // when a segment that was out of place was answered last; 0: never
+  // What was sent again since the connection began, for TcpInfo.
+  uint32_t total_retrans = 0;
+  uint64_t bytes_retrans = 0;
+  uint64_t copied_bytes = 0;  // TcpInfo::copied_bytes
 };
+TcpSilence& TcpGetSilence(TcpSock& sock);
+
+inline void TcpCountRetransmit(TcpSock& sock, uint32_t bytes) {
+  TcpSilence& silence = TcpGetSilence(sock);
+  ++silence.total_retrans;
+  silence.bytes_retrans += bytes;
+}
+
 // At the end of the connection: no more probes; and when its block is freed.
 void TcpStopKeepAlive(TcpSock& sock);
 void TcpFreeSilence(TcpSock& sock);

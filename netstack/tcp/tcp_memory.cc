@@ -45,7 +45,9 @@ bool TcpCoalesce(TcpContext& context, Frame* tail, const Frame& frame) {
   return true;
 }
 
-void TcpCollapseOfoQueue(TcpSock& sock) { Collapse(sock.context, sock.ofo_queue, /*in_order=*/false); }
+void TcpCollapseOfoQueue(TcpSock& sock) {
+  if (TcpHasOfo(sock)) Collapse(sock.context, sock.loss->ofo_queue, /*in_order=*/false);
+}
 void TcpCollapseReceiveQueue(TcpSock& sock) { Collapse(sock.context, sock.receive_queue, /*in_order=*/true); }
 
 void TcpHoldsOfo(TcpSock& sock) {
@@ -54,7 +56,7 @@ void TcpHoldsOfo(TcpSock& sock) {
 }
 
 void TcpPruneOfoQueue(TcpSock& sock, uint32_t reserve) {
-  runtime::FrameQueue& queue = sock.ofo_queue;
+  runtime::FrameQueue& queue = sock.loss->ofo_queue;
   TcpContext& context = sock.context;
   const runtime::FramePool& pool = context.ip.pool;
   uint32_t goal = queue.count() / 8 + 1;
@@ -78,13 +80,13 @@ void TcpPruneOfoQueue(TcpSock& sock, uint32_t reserve) {
 bool TcpMakeRoom(TcpContext& context, TcpSock* sock, uint32_t reserve) {
   const runtime::FramePool& pool = context.ip.pool;
   const auto enough = [&] { return pool.free_count() > reserve; };
-  if (!enough() && sock != nullptr && !sock->ofo_queue.empty()) {
+  if (!enough() && sock != nullptr && TcpHasOfo(*sock)) {
     TcpCollapseOfoQueue(*sock);
     if (!enough()) TcpPruneOfoQueue(*sock, reserve);
   }
   while (!enough() && !context.ofo_holders.empty()) {
     TcpSock& holder = context.ofo_holders.front().sock;
-    if (holder.ofo_queue.empty()) {
+    if (!TcpHasOfo(holder)) {
       ForgetHolder(holder);
     } else {
       TcpPruneOfoQueue(holder, reserve);

@@ -218,8 +218,7 @@ bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns, uint16
   const uint16_t length = std::min(cb.length, most);
   if (cb.sent_ns != 0) {
     if (cb.retransmits < 255) ++cb.retransmits;
-    ++sock.stats.total_retrans;
-    sock.stats.bytes_retrans += length;
+    TcpCountRetransmit(sock, length);
     ++sock.context.counters.retransmits;
   }
   cb.sent_ns = now_ns;
@@ -407,20 +406,21 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
     if (snd.nxt <= sock.recovery.high_seq) sock.recovery.send_new = sock.recovery.frto = false;
   }
   if (!sock.recovery.send_new) {
-    if (sock.board.retransmit_hint != nullptr) [[unlikely]] TcpXmitRetransmitQueue(sock, now_ns);
+    if (TcpWantsRetransmit(sock)) [[unlikely]] TcpXmitRetransmitQueue(sock, now_ns);
     sent |= SendNew(sock, now_ns, override_timeout);
   }
   if (sent || TcpWantsToSend(sock)) TcpCwndValidate(sock, now_ns);
   if (sent) {
     if (sock.silence != nullptr) [[unlikely]] TcpNotSentWake(sock);
-    sock.usage.last_sent_ns = now_ns;
+    sock.usage.last_sent_ms = static_cast<uint32_t>(now_ns / kMillisecond);
     if (idle || sock.timer_kind == TcpTimerKind::kLossProbe) TcpRearmRetransmit(sock, now_ns);
     (void)TcpScheduleLossProbe(sock, /*restart=*/false, now_ns);
   }
   // Nothing in flight that an ACK could come for, and something to send that pacing does not hold back: ask for the
   // window, or try again later when it is too small, the frame is still on the device or there was none to split it
   // with.
-  const bool paced = sock.pacer != nullptr && sock.pacer->timer.armed();
+  const TcpPacer* pacer = TcpPacerOf(sock);
+  const bool paced = pacer != nullptr && pacer->timer.armed();
   if (TcpHasUnsent(sock) && snd.nxt == snd.una && !paced && sock.timer_kind == TcpTimerKind::kNone) TcpStartProbing(sock, now_ns);
 }
 

@@ -6,6 +6,7 @@
 #define NETSTACK_TCP_TCP_OUTPUT_H_
 
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_segment.h"
 
 namespace weir::netstack {
@@ -17,7 +18,7 @@ void TcpFlush(TcpContext& context, Nanos now_ns);
 inline bool TcpHasUnsent(const TcpSock& sock) { return sock.snd.nxt != sock.snd.write_seq; }
 // The same, or something that is lost.
 inline bool TcpWantsToSend(const TcpSock& sock) {
-  return TcpHasUnsent(sock) || sock.board.retransmit_hint != nullptr;
+  return TcpHasUnsent(sock) || TcpWantsRetransmit(sock);
 }
 
 // Sends what is lost, and then what the peer's and the congestion window allow (tcp_write_xmit); of a segment that a

@@ -5,6 +5,7 @@
 #include "netstack/tcp/tcp_challenge_ack.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 #include "netstack/tcp/tcp_timer.h"
@@ -59,7 +60,7 @@ void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns) {
     TcpStopKeepAlive(sock);
   }
   sock.state = TcpState::kTimeWait;
-  sock.ofo_queue.Clear();
+  TcpClearOfo(sock);
   TcpPurgeSendQueue(sock);
   if (!static_cast<QueueNode&>(sock).linked() && sock.owner == nullptr) context.time_wait.PushBack(sock);
   TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + kTcpTimeWait);

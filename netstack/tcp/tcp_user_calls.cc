@@ -192,13 +192,14 @@ TcpSock* TcpAccept(TcpListenSock& listener) {
 }
 
 TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error,
-                    const TcpConnectOptions& options) {
+                    const TcpConnectOptions& options, TcpSock* sock) {
   Endpoint local;
   *error = ChooseAddress(context, remote, options.local, &local.ip);
   if (*error == 0) *error = ChoosePort(context, remote, options.local.port, now_ns, &local);
   if (*error != 0) return nullptr;
   *error = ENOBUFS;
-  TcpSock* sock = context.Alloc();
+  const bool given = sock != nullptr;
+  if (!given) sock = context.Alloc();
   if (sock == nullptr) return nullptr;
   TcpSock* old = context.demux.Find(local, remote);  // unless it made room for this one
   sock->local = local;
@@ -210,7 +211,8 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
     return *error == 0;
   };
   if (!options.ForEachOption(set)) {
-    context.Free(*sock);
+    sock->state = TcpState::kClosed;
+    if (!given) context.Free(*sock);
     return nullptr;
   }
   TcpOfferOptions(*sock);
@@ -269,6 +271,7 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     const size_t n = std::min(bytes.size(), room);
     const size_t done = CopyToSendQueue(sock, bytes.first(n));
     chain.Consume(done);
+    TcpGetSilence(sock).copied_bytes += done;
     if (done < n) {
       WaitForFrames(sock);
       return false;
@@ -285,19 +288,38 @@ void TcpRecvmsg(TcpSock& sock, runtime::FrameChain& out) {
   }
 }
 
-size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into) {
-  size_t copied = 0, offset = 0;
+size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into, size_t skip) {
+  size_t copied = 0, offset = skip;
   while (!sock.receive_queue.empty() && !into.empty()) {
+    if (offset >= into.front().iov_len) {
+      offset -= into.front().iov_len;
+      into = into.subspan(1);
+      continue;
+    }
     runtime::Frame* frame = sock.receive_queue.head();
     const size_t n = std::min<size_t>(frame->len, into.front().iov_len - offset);
-    // An empty piece may have no address, which memcpy does not take.
-    if (n > 0) std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, frame->data, n);
+    std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, frame->data, n);
     frame->Pull(static_cast<uint32_t>(n));
     sock.rcv.queued -= static_cast<uint32_t>(n);
     copied += n;
     offset += n;
     if (frame->len == 0) runtime::Unref(sock.receive_queue.PopFront());
-    if (offset == into.front().iov_len) {
+  }
+  sock.context.ip.copied_bytes += copied;
+  return copied;
+}
+
+size_t TcpPeekmsg(TcpSock& sock, std::span<const iovec> into) {
+  size_t copied = 0, offset = 0;
+  for (runtime::Frame* frame = sock.receive_queue.head(); frame != nullptr; frame = frame->next) {
+    std::span<const std::byte> bytes = frame->bytes();
+    while (!bytes.empty() && !into.empty()) {
+      const size_t n = std::min(bytes.size(), into.front().iov_len - offset);
+      if (n > 0) std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, bytes.data(), n);
+      bytes = bytes.subspan(n);
+      copied += n;
+      offset += n;
+      if (offset < into.front().iov_len) continue;
       into = into.subspan(1);
       offset = 0;
     }
@@ -341,38 +363,48 @@ void TcpShutdown(TcpSock& sock) {
   sock.context.WantOutput(sock);
 }
 
-void TcpClose(TcpSock& sock, Nanos now_ns) {
-  sock.owner = nullptr;
-  sock.on_ready = nullptr;
+void TcpLinger(TcpSock& sock, Nanos now_ns) {
   sock.orphan = true;
   sock.reader = nullptr;
   if (static_cast<QueueNode&>(sock).linked()) static_cast<QueueNode&>(sock).Unlink();  // from short_of_frames
   const bool unread = !sock.receive_queue.empty();
   sock.receive_queue.Clear();
-  switch (sock.state) {
-    case TcpState::kClosed:
-      sock.context.Free(sock);
-      return;
-    case TcpState::kSynSent:
-      // What was given to a connection that passed for open is still delivered.
-      if (sock.fast_open.early && sock.snd.write_seq != sock.snd.iss + 1 && sock.context.AddOrphan(sock)) break;
-      TcpDone(sock, 0);
-      return;
-    case TcpState::kTimeWait:
-      if (!static_cast<QueueNode&>(sock).linked()) sock.context.time_wait.PushBack(sock);
-      return;
-    default:
-      break;
-  }
-  if (sock.state != TcpState::kSynSent && ResetsAtClose(sock, unread)) {
+  if (sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return;
+  if (sock.state == TcpState::kSynSent) {
+    // What was given to a connection that passed for open is still delivered.
+    const bool given = sock.fast_open.early && sock.snd.write_seq != sock.snd.iss + 1;
+    if (!given || !sock.context.AddOrphan(sock)) return TcpDone(sock, 0);
+  } else if (ResetsAtClose(sock, unread)) {
     TcpSendReset(sock, now_ns);
-    TcpDone(sock, 0);
-    return;
+    return TcpDone(sock, ECONNABORTED);
   }
   if (sock.state == TcpState::kFinWait2) {
     TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock));
   }
   TcpShutdown(sock);
+}
+
+bool TcpLingers(const TcpSock& sock) {
+  switch (sock.state) {
+    case TcpState::kSynSent:
+    case TcpState::kSynReceived:  // the FIN waits for ESTABLISHED
+    case TcpState::kFinWait1:
+    case TcpState::kClosing:
+    case TcpState::kLastAck:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void TcpClose(TcpSock& sock, Nanos now_ns) {
+  if (!sock.orphan) TcpLinger(sock, now_ns);
+  sock.owner = nullptr;
+  sock.on_ready = nullptr;
+  if (sock.state == TcpState::kClosed) return sock.context.Free(sock);
+  if (sock.state == TcpState::kTimeWait && !static_cast<QueueNode&>(sock).linked()) {
+    sock.context.time_wait.PushBack(sock);
+  }
 }
 
 void TcpAbort(TcpSock& sock, Nanos now_ns) {

@@ -16,6 +16,16 @@ bool UdpReceiveQueue::Push(Datagram&& datagram) {
   return true;
 }
 
+Datagram UdpReceiveQueue::Peek() {
+  const Slot slot = ring_.Front();
+  if ((slot & kRecord) != 0) return reinterpret_cast<Datagram*>(slot - kRecord)->Share();
+  Datagram datagram;
+  auto* frame = reinterpret_cast<runtime::Frame*>(slot);
+  runtime::Ref(frame);
+  Read(*frame, datagram);
+  return datagram;
+}
+
 void UdpReceiveQueue::Unpack(Datagram* record, Datagram& to) noexcept {
   frames_ -= record->data.buffers().size() - 1;  // PopTo took one off
   to = std::move(*record);

@@ -54,6 +54,8 @@ class UdpReceiveQueue {
     if ((slot & kRecord) != 0) [[unlikely]] return Unpack(reinterpret_cast<Datagram*>(slot - kRecord), fresh);
     Read(*reinterpret_cast<runtime::Frame*>(slot), fresh);
   }
+  // The oldest, which stays; only when there is one.
+  Datagram Peek();
   Datagram Pop() {
     Datagram datagram;
     PopTo(datagram);

@@ -80,7 +80,7 @@ class FramePool {
   }
 
   // Whether this is the owner's thread, and the pool is not given up.
-  bool here() const { return owner_.load(std::memory_order_relaxed) == &thread_; }
+  bool here() const { return owner_.load(std::memory_order_relaxed) == __builtin_thread_pointer(); }
   bool given_up() const { return owner_.load(std::memory_order_relaxed) == nullptr; }
   // From any thread: gives back one reference on each of `frames`, and what the Recycler is to get, `block` (nullptr:
   // nothing) of `block_size` bytes. On another thread than the owner's; or on any when the pool was given up.
@@ -135,10 +135,7 @@ class FramePool {
   void Watch(Frame* frame);
   void EndWatch(Frame* frame);
 
-  // Its address tells a thread.
-  static inline thread_local constinit char thread_ = 0;
-
-  std::atomic<const char*> owner_ = &thread_;  // nullptr: given up
+  std::atomic<const void*> owner_ = __builtin_thread_pointer();  // nullptr: given up
   MemoryArea area_;
   std::byte* memory_ = nullptr;  // where it begins
   uint32_t frame_size_ = 0;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_user_calls.h"
 
 namespace weir::sim {
@@ -182,7 +183,7 @@ std::string SimHost::State() {
     absl::StrAppend(&text, "; state ", static_cast<int>(sock->state), " una ", sock->snd.una.value(), " nxt ",
                     sock->snd.nxt.value(), " write_seq ", sock->snd.write_seq.value(), " wnd ", sock->snd.wnd, " rcv ",
                     sock->rcv.nxt.value(), "+", sock->rcv.wnd, " queued ", sock->rcv.queued, "/",
-                    sock->send_queue.count(), "/", sock->receive_queue.count(), "/", sock->ofo_queue.count(), " cwnd ",
+                    sock->send_queue.count(), "/", sock->receive_queue.count(), "/", netstack::TcpOfoCount(*sock), " cwnd ",
                     sock->congestion.cwnd());
   }
   return text;

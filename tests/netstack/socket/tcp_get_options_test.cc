@@ -197,7 +197,8 @@ TEST_P(TcpGetOptionsTest, OfAListener) {
       prepare);
 }
 
-// TCP_DEFER_ACCEPT: the client takes the connection for open, and the server is not told before there is something to read.
+// TCP_DEFER_ACCEPT: the client takes the connection for open, and the server is not told before there is something to
+// read.
 TEST_P(TcpGetOptionsTest, DeferAccept) {
   const auto body = [&]() -> Task<void> {
     absl::StatusOr<TcpListener> listener = TcpListener::Listen(world_->stack(true), At(true));

@@ -1,5 +1,5 @@
-// TCP_SYNCNT, TCP_MAXSEG, TCP_WINDOW_CLAMP and TCP_DEFER_ACCEPT, as Linux has them; and what the options are as they are
-// read back.
+// TCP_SYNCNT, TCP_MAXSEG, TCP_WINDOW_CLAMP and TCP_DEFER_ACCEPT, as Linux has them; and what the options are as they
+// are read back.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -144,7 +144,8 @@ TEST(DeferAccept, SecondsAreRetransmissions) {
     uint64_t seconds;
     uint8_t retrans;
     uint32_t back;
-  } cases[] = {{0, 0, 0}, {1, 1, 1}, {2, 2, 3}, {3, 2, 3}, {4, 3, 7}, {100, 7, 127}, {128, 8, 247}, {1u << 30, 255, 29887}};
+  } cases[] = {{0, 0, 0},     {1, 1, 1},     {2, 2, 3},     {3, 2, 3},
+               {4, 3, 7},     {100, 7, 127}, {128, 8, 247}, {1u << 30, 255, 29887}};
   for (const auto& c : cases) {
     EXPECT_EQ(c.retrans, TcpSecsToRetrans(c.seconds)) << c.seconds;
     EXPECT_EQ(c.back, TcpRetransToSecs(c.retrans)) << c.seconds;

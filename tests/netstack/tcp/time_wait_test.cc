@@ -140,7 +140,7 @@ class Reuse : public ::testing::Test {
       tcp().demux.Insert(*sock, tcp().demux.Hash(sock->local, sock->remote));
       if (port != kPort) continue;
       old_ = sock;
-      sock->ts = {.ok = timestamps != 0, .recent = 777, .recent_s = static_cast<uint32_t>(host_->now() / kSecond)};
+      sock->ts = {.recent = 777, .recent_s = static_cast<uint32_t>(host_->now() / kSecond), .ok = timestamps != 0};
       sock->snd.nxt = netstack::Seq(0x7fff0000);  // far ahead of the clock
       TcpEnterTimeWait(*sock, host_->now());
     }
