@@ -93,7 +93,6 @@ void TcpContext::FreeDead() {
     if (sock->held > 0) {
       // With nothing in its queues: it may be freed where no frame may be given back.
       sock->receive_queue.Clear();
-      sock->ofo_queue.Clear();
       sock->send_queue.Clear();
       sock->leftover = sock->tell = true;
       leftovers.PushBack(*sock);

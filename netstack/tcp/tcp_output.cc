@@ -341,6 +341,8 @@ void TcpSyncMss(TcpSock& sock) {
   mtu = std::min(mtu, TcpMtuSearchLow(sock));
   const size_t headers = TcpHeader::kMinSize + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize);
   sock.snd.mss = sock.snd.peer_mss;
+  // A segment lies in one frame, however large the link's are.
+  mtu = std::min<uint32_t>(mtu, TcpFrameRoom(ip.pool) + headers + TcpFixedOptions(sock));
   if (mtu > headers) sock.snd.mss = static_cast<uint16_t>(std::min<size_t>(sock.snd.mss, mtu - headers));
   sock.snd.mss = static_cast<uint16_t>(std::max<uint32_t>(sock.snd.mss, sock.context.settings.min_snd_mss));
   sock.snd.mss = static_cast<uint16_t>(sock.snd.mss - std::min(TcpFixedOptions(sock), sock.snd.mss));

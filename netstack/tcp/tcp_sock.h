@@ -114,10 +114,6 @@ struct TcpSockBits {
   bool send_shut : 1 = false;          // ShutdownWrite or Close
   bool orphan : 1 = false;             // the program closed it; data that arrives is answered by RST
   bool counted_as_orphan : 1 = false;
-  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
-  uint8_t backoff = 0;
-  uint8_t retries = 0;
-  uint8_t probes = 0;  // since the window closed, answered or not
 };
 
 // What the input of data, its acknowledgment and a send without losses touch of a connection, and not by their subject
@@ -193,9 +189,8 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
   } ecn;
   uint8_t dup_acks = 0;  // without SACK
 
-
   // Loss recovery: tcp_recovery.h, tcp_undo.h and tcp_tlp.h.
-  struct {
+  [[no_unique_address]] struct {
     Seq high_seq;              // nxt when the state began
     Seq tlp_high_seq;          // nxt when the probe was sent
     TcpCaState state = TcpCaState::kOpen;
@@ -206,6 +201,8 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     bool tlp : 1 = false;          // a probe is under way
     bool tlp_retrans : 1 = false;  // and was no new data
   } recovery;
+  uint8_t backoff = 0;
+  uint8_t retries = 0;
 
   Nanos heard_ns = 0;  // when an ACK was accepted last
   runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
@@ -261,6 +258,7 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     bool cookie_owed : 1 = false;     // server: a cookie goes with the SYN and ACK
     bool syn_data_taken : 1 = false;  // both: data of the SYN was acknowledged
   } fast_open;
+  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
 
   // Where the socket layer's object of a connection that a program holds may lie: it is read whenever this is.
   static constexpr size_t kOwnerRoom = 32;
@@ -306,6 +304,7 @@ struct TcpSock : runtime::Recycled, TcpSockFront, runtime::ListNode<TcpQueueTag>
   } rack;
 
   bool reset_on_close = false;  // SO_LINGER with a time of 0
+  uint8_t probes = 0;           // since the window closed, answered or not
   TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
 };
 

@@ -1,6 +1,6 @@
-// FramePool: the frames of one shard. One contiguous, page-aligned piece of memory (huge pages when there are
-// any), cut into frames of 2048 or 4096 bytes; the xdp backend registers it as UMEM, the kernel backend takes
-// its io_uring provided buffers from it. Nothing is allocated after Create.
+// FramePool: the frames of one shard. One contiguous, page-aligned piece of memory (memory_area.h), cut into frames of
+// 2048 or 4096 bytes; the xdp backend registers it as UMEM, the kernel backend takes its io_uring provided buffers from
+// it. Nothing is allocated after Create.
 //
 // A pool belongs to the thread that made it. A chain of frames that ends on another thread goes home by GiveBack: the
 // reference counts are the owner's, so the references wait in a list until that takes them (runtime/io/frame_returns.h
@@ -20,11 +20,13 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "runtime/base/recycler.h"
 #include "runtime/buffer/frame.h"
+#include "runtime/buffer/memory_area.h"
 
 #if !defined(NDEBUG) || defined(WEIR_RECYCLER_OFF)
 #define WEIR_FRAMES_WATCHED 1
@@ -34,9 +36,10 @@ namespace weir::runtime {
 
 // Whom frames count against that a program keeps: a socket (sk_rmem_alloc).
 struct FrameHolder {
-  uint32_t held = 0;        // frames
-  bool tell = false;        // of each that comes back
-  bool gives_back = false;  // it has held some, and all came back
+  uint32_t held : 29 = 0;            // frames
+  uint32_t tell : 1 = false;         // of each that comes back
+  uint32_t gives_back : 1 = false;   // it has held some, and all came back
+  uint32_t leftover : 1 = false;     // nobody holds the socket any more but these frames
 };
 
 class FramePool {
@@ -128,7 +131,9 @@ class FramePool {
   bool short_of_frames() const { return free_count_ <= last_frames_; }
   uint32_t retired() const { return retired_; }
   uint64_t exhausted() const { return exhausted_; }
-  bool huge_pages() const { return huge_pages_; }
+  Pages pages() const { return area_.pages(); }
+  // "16384 frames of 2048 bytes, 32 MiB in 4 KiB pages"
+  std::string Describe() const;
 
   // The frame that the byte at `offset` from the start of memory() lies in.
   Frame& FrameAt(uint64_t offset) { return frames_[offset >> frame_shift_]; }
@@ -169,15 +174,14 @@ class FramePool {
   void EndWatch(Frame* frame);
 
   std::atomic<const void*> owner_ = __builtin_thread_pointer();  // nullptr: given up
-  std::byte* memory_ = nullptr;
-  size_t mapped_ = 0;
+  MemoryArea area_;
+  std::byte* memory_ = nullptr;  // where it begins
   uint32_t frame_size_ = 0;
   uint32_t frame_shift_ = 0;
   uint32_t free_count_ = 0;
   uint32_t last_frames_ = 0;  // a sixteenth of all
   uint32_t retired_ = 0;
   uint32_t charged_ = 0;
-  bool huge_pages_ = false;
   bool released_ = false;
   uint64_t exhausted_ = 0;
   OnReturn on_return_[2] = {};
