@@ -93,8 +93,8 @@ class InetFixture : public ::testing::Test {
   runtime::Scheduler scheduler_{kSecond};
   StopSource stop_;
   TaskContext context_{&scheduler_, stop_.token()};
-  InetHost client_;
-  InetHost server_;
+  InetHost client_{1, scheduler_};
+  InetHost server_{2, scheduler_};
   netstack::MemoryLink link_{client_.inet, server_.inet};
   bool cut_ = false;  // the cable
 };
