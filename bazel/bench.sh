@@ -33,6 +33,7 @@ echo "machine: $(nproc) processors, $(sed -n 's/^model name[^:]*: //p;' /proc/cp
 "${bin}/bench/micro/tcp_benchmark" --benchmark_min_time=0.2 --benchmark_repetitions="${rounds}" \
   --benchmark_enable_random_interleaving=true
 "${bin}/bench/micro/tcp_connections_benchmark"
+"${bin}/bench/micro/held_buffers_benchmark"
 python3 bench/compare_echo.py "${bin}" --rounds="${rounds}"
 if ((EUID == 0)); then
   python3 bench/compare_udp.py "${bin}" --rounds="${rounds}"

@@ -24,12 +24,14 @@ kernel_ip=10.88.0.3  # of the kernel, on the same interface
 metrics=127.0.0.1:9100
 work="$(mktemp -d /tmp/weir-demo.XXXXXX)"
 server_pid=""
+web_pid=""
 rates=()
 
 Cleanup() {
   local code=$?
   trap - EXIT INT TERM
   if [[ -n "${server_pid}" ]]; then kill "${server_pid}" 2>/dev/null || true; fi
+  if [[ -n "${web_pid}" ]]; then kill "${web_pid}" 2>/dev/null || true; fi
   ip netns del "${server_ns}" 2>/dev/null || true
   ip netns del "${client_ns}" 2>/dev/null || true
   rm -rf "${work}"
@@ -54,12 +56,14 @@ Build() {
   if grep -q enable_workspace <(bazel "${startup[@]}" help build </dev/null 2>/dev/null); then bazel7=(--config=bazel7); fi
   Step "building the examples (the first time takes some minutes)"
   bazel "${startup[@]}" build "${bazel7[@]}" -c opt --color=no --curses=no --noshow_progress \
-    //examples/http_server //examples/udp_echo //examples/tcp_echo </dev/null >"${work}/build.log" 2>&1 ||
+    //examples/http_server //examples/udp_echo //examples/tcp_echo //examples/tcp_proxy \
+    </dev/null >"${work}/build.log" 2>&1 ||
     { cat "${work}/build.log" >&2; Fail "the build failed"; }
   local bin
   bin="$(bazel "${startup[@]}" info "${bazel7[@]}" -c opt bazel-bin </dev/null 2>/dev/null)/examples"
   http_server="${bin}/http_server/http_server"
   udp_echo="${bin}/udp_echo/udp_echo"
+  tcp_proxy="${bin}/tcp_proxy/tcp_proxy"
 }
 
 MakeNetwork() {
@@ -127,6 +131,28 @@ UdpEcho() {
   if [[ "${answer}" != "hello over UDP" ]]; then Fail "the echo differs"; fi
 }
 
+# A web server on kernel sockets in the client's namespace, behind weir's proxy. $@: flags of the stack.
+Proxy() {
+  local want got
+  ip netns exec "${client_ns}" python3 -m http.server --bind "${client_ip}" --directory "${work}/www" 8000 \
+    >"${work}/web.log" 2>&1 &
+  web_pid=$!
+  for _ in $(seq 100); do
+    if grep -q "^LISTEN" <(ip netns exec "${client_ns}" ss -ltn "sport = :8000"); then break; fi
+    sleep 0.1
+  done
+  Start "${tcp_proxy}" --port=80 --target="${client_ip}:8000" --metrics="${metrics}" "$@"
+  Step "curl of the 10 MB file through the proxy, compared by checksum"
+  want="$(sha256sum <"${work}/www/ten_megabytes.bin")"
+  got="$(Client curl -sS --fail "http://${weir_ip}/ten_megabytes.bin" | sha256sum)"
+  if [[ "${want}" != "${got}" ]]; then Fail "the file arrived changed: ${got} instead of ${want}"; fi
+  echo "   sha256 ${got%% *}: the same; bytes that weir copied:" \
+    "$(ip netns exec "${server_ns}" curl -sS --fail "http://${metrics}/" | awk '/^weir_copied_bytes_total/ { print $2 }')"
+  Stop
+  kill "${web_pid}"
+  web_pid=""
+}
+
 ShowCounters() {
   Step "what the XDP program did with the frames that arrived (from the metrics page)"
   ip netns exec "${server_ns}" curl -sS --fail "http://${metrics}/" >"${work}/metrics"
@@ -154,6 +180,8 @@ XdpPart() {
   Start "${udp_echo}" --port=7 "${xdp[@]}"
   UdpEcho "${weir_ip}"
   Stop
+  Title "tcp_proxy over weir's own stack, ${weir_ip}, to a web server on ${client_ip}"
+  Proxy "${xdp[@]}"
   Step "the servers are gone, and so is the XDP program"
   if ip -n "${server_ns}" link show "${server_if}" | grep -q xdp; then Fail "an XDP program was left behind"; fi
   ip -n "${server_ns}" link show "${server_if}" | sed -n 's/^/   /; 1p'

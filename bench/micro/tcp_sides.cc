@@ -12,7 +12,7 @@ namespace weir::bench {
 namespace packets = testing_support;
 
 WeirTcpSide::WeirTcpSide(const TcpSideOptions& options)
-    : echo_(options.echo), pool_(*runtime::FramePool::Create({.frames = 4096})),
+    : echo_(options.echo), keepers_(options.keepers), pool_(*runtime::FramePool::Create({.frames = options.frames})),
       inet_(Options(), {.max_sockets = options.max_sockets}, *pool_, scheduler_.timers()), stack_(inet_, scheduler_),
       listener_(*TcpListener::Listen(stack_, {.port = TcpPeer::kServerPort}, {.backlog = 4096})),
       scope_(TaskContext{&scheduler_, {}}) {
@@ -38,7 +38,7 @@ Task<void> WeirTcpSide::Accept() {
   for (;;) {
     absl::StatusOr<TcpStream> stream = co_await listener_.Accept();
     if (!stream.ok()) co_return;
-    scope_.Spawn(Serve(*std::move(stream)));
+    scope_.Spawn(accepted_++ < keepers_ ? Keep(*std::move(stream)) : Serve(*std::move(stream)));
   }
 }
 
@@ -49,6 +49,14 @@ Task<void> WeirTcpSide::Serve(TcpStream stream) {
     bytes_ += got->size();
     if (echo_ && !(co_await stream.Sendmsg(*std::move(got))).ok()) co_return;
   }
+}
+
+Task<void> WeirTcpSide::Keep(TcpStream stream) {
+  absl::StatusOr<RecvBuffer> got = co_await stream.Recvmsg();
+  if (!got.ok() || got->empty()) co_return;
+  got->Consume(1);
+  ++keeping_;
+  static_cast<void>(co_await stream.Recvmsg());  // nothing comes until the end
 }
 
 void WeirTcpSide::Fill() {

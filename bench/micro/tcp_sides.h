@@ -27,6 +27,9 @@ inline constexpr uint32_t kRingHeadroom = 256;
 struct TcpSideOptions {
   bool echo = false;
   uint32_t max_sockets = 4096;
+  // weir's pool; and of the connections the first that are accepted which keep the first thing they get, read in part.
+  uint32_t frames = 4096;
+  size_t keepers = 0;
 };
 
 // weir: ReceiveBurst -> ... -> TcpRcv -> a coroutine for each connection that awaits Recvmsg in a loop -> TcpFlush.
@@ -45,6 +48,9 @@ class WeirTcpSide {
   // What was sent goes to the peer, and frames for the next burst are there.
   void Drain(TcpPeer& peer);
   uint64_t bytes() const { return bytes_; }
+  runtime::FramePool& pool() { return *pool_; }
+  // Of keepers, those that keep something.
+  size_t keeping() const { return keeping_; }
 
   netstack::Inet& inet() { return inet_; }
 
@@ -53,8 +59,12 @@ class WeirTcpSide {
   void Fill();
   Task<void> Accept();
   Task<void> Serve(TcpStream stream);
+  Task<void> Keep(TcpStream stream);
 
   const bool echo_;
+  const size_t keepers_;
+  size_t accepted_ = 0;
+  size_t keeping_ = 0;
   uint64_t bytes_ = 0;
   runtime::Scheduler scheduler_{kSecond};
   runtime::FramePool::Ptr pool_;

@@ -1,12 +1,15 @@
 #include "netstack/host/metrics.h"
 
 #include <chrono>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "netstack/host/host.h"
 #include "netstack/host/submit.h"
+#include "runtime/buffer/recv_reader.h"
 #include "runtime/core/sleep.h"
 
 namespace weir {
@@ -78,10 +81,12 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_time_wait_overflows_total", tcp.time_wait_overflows);
   page.Add("tcp_time_wait_reused_total", tcp.time_wait_reused);
   page.Add("tcp_direct_copied_bytes_total", tcp.direct_copied_bytes);
-  page.Add("tcp_sockets", inet.tcp.sockets);
+  page.Add("tcp_sockets", inet.tcp.connections());
   page.Add("tcp_orphans", inet.tcp.orphans);
-  page.Add("tcp_time_wait", inet.tcp.in_time_wait);
+  page.Add("tcp_time_wait", inet.tcp.time_wait.count());
   page.Add("copied_bytes_total", inet.ip.copied_bytes);
+  page.Add("copied_out_bytes_total", inet.ip.copied_out_bytes);
+  page.Add("heap_frames_used", inet.ip.heap() != nullptr ? inet.ip.heap()->outstanding() : 0);
   page.Add("forwarded_packets_total", inet.ip.forwarded);
 }
 
@@ -121,7 +126,18 @@ void AddKernel(Page& page, const netstack::KernelStack::Stats& stats) {
   page.Add("kernel_zero_copy_sends_total", stats.zero_copy_sends);
   page.Add("kernel_zero_copy_copied_total", stats.zero_copy_copied);
   page.Add("kernel_zero_copy_refused_total", stats.zero_copy_refused);
+  page.Add("kernel_copied_bytes_total", stats.copied_bytes);
   page.Add("kernel_datagrams_truncated_total", stats.datagrams_truncated);
+}
+
+// Whether the empty line is there that ends a request's head.
+bool HeadIsWhole(const RecvBuffer& head) {
+  RecvReader reader(head);
+  char scratch[kMaxRequest];
+  while (const std::optional<std::string_view> line = reader.ReadLine(scratch)) {
+    if (line->empty()) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -136,6 +152,7 @@ std::string RenderMetrics(Shard& shard) {
   page.Add("frames", shard.pool().size());
   page.Add("frames_free", shard.pool().free_count());
   page.Add("frames_exhausted_total", shard.pool().exhausted());
+  page.Add("frames_held", shard.pool().charged());
   const runtime::Reactor::Stats reactor = shard.reactor().stats();
   page.Add("uring_syscalls_total", reactor.syscalls);
   page.Add("uring_sqes_total", reactor.sqes);
@@ -190,22 +207,21 @@ Task<void> MetricsServer::Serve() {
 
 // One request, one answer, whatever the path.
 Task<void> MetricsServer::Answer(TcpStream stream) {
-  std::string seen;
-  while (seen.find("\r\n\r\n") == std::string::npos) {
+  RecvBuffer head;
+  while (!HeadIsWhole(head)) {
     absl::StatusOr<RecvBuffer> more = co_await WithTimeout(stream.Recvmsg(), std::chrono::seconds(5));
-    if (!more.ok() || more->empty() || seen.size() + more->size() > kMaxRequest) co_return;
-    const size_t at = seen.size();
-    seen.resize(at + more->size());
-    more->CopyTo(std::as_writable_bytes(std::span(seen).subspan(at)));
+    if (!more.ok() || more->empty() || head.size() + more->size() > kMaxRequest) co_return;
+    head.Append(*std::move(more));
+    if (!more->empty()) co_return;  // in more pieces than a chain has
   }
   std::string body;
   for (const std::unique_ptr<Shard>& shard : host_.shards()) {
     body += co_await shard_.SubmitTo(*shard, [&shard] { return RenderMetrics(*shard); });
   }
-  const std::string head = absl::StrCat(
+  const std::string answer = absl::StrCat(
       "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: ", body.size(),
       "\r\nConnection: close\r\n\r\n");
-  const iovec pieces[] = {{const_cast<char*>(head.data()), head.size()}, {body.data(), body.size()}};
+  const iovec pieces[] = {{const_cast<char*>(answer.data()), answer.size()}, {body.data(), body.size()}};
   (void)co_await WithTimeout(stream.Sendmsg(pieces), std::chrono::seconds(5));
 }
 

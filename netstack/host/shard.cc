@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "netstack/host/frame_sizing.h"
 #include "netstack/host/host.h"
 #include "netstack/host/metrics.h"
 #include "netstack/host/privileges.h"
@@ -28,6 +29,8 @@ Shard::~Shard() {
   }
   xdp_.reset();
   kernel_.reset();
+  unix_frame_returns_.reset();
+  frame_returns_.reset();
   mailbox_.reset();
   reactor_.reset();
 }
@@ -50,9 +53,7 @@ Shard::Counters Shard::counters() const {
 absl::Status Shard::BringUp() {
   const HostOptions& options = host_.options();
   const bool xdp = options.stack == StackKind::kXdp;
-  absl::StatusOr<runtime::FramePool::Ptr> pool = runtime::FramePool::Create(
-      {.frame_size = xdp ? XdpStack::FrameSize(options) : options.frame_size,
-       .frames = xdp ? XdpStack::Frames(options) : options.frames});
+  absl::StatusOr<runtime::FramePool::Ptr> pool = runtime::FramePool::Create(FrameSizing(options));
   if (!pool.ok()) return pool.status();
   pool_ = *std::move(pool);
   absl::StatusOr<std::unique_ptr<runtime::Reactor>> reactor = runtime::Reactor::Create(scheduler_);
@@ -61,6 +62,7 @@ absl::Status Shard::BringUp() {
   absl::StatusOr<std::unique_ptr<runtime::Mailbox>> mailbox = runtime::Mailbox::Create(*reactor_);
   if (!mailbox.ok()) return mailbox.status();
   mailbox_ = *std::move(mailbox);
+  frame_returns_ = std::make_unique<runtime::FrameReturns>(*pool_, *mailbox_);
   if (xdp) {
     absl::StatusOr<std::unique_ptr<XdpStack>> stack = XdpStack::Create(options, *pool_, scheduler_);
     if (!stack.ok()) return stack.status();
@@ -73,6 +75,7 @@ absl::Status Shard::BringUp() {
     pool = runtime::FramePool::Create({.frames = kUnixFrames});
     if (!pool.ok()) return pool.status();
     unix_pool_ = *std::move(pool);
+    unix_frame_returns_ = std::make_unique<runtime::FrameReturns>(*unix_pool_, *mailbox_);
   }
   absl::StatusOr<std::unique_ptr<netstack::KernelStack>> kernel = netstack::KernelStack::Create(
       *reactor_, xdp ? *unix_pool_ : *pool_, scheduler_, {.reuse_port = options.shards > 1});
@@ -171,7 +174,7 @@ void Shard::RequestStop() {
 void Shard::Linger() {
   if (xdp_ == nullptr) return;
   // Long enough for a few retransmissions of a last FIN, and for groups to be left; TIME-WAIT is not waited for.
-  LingerWhile([this] { return xdp_->inet().tcp.unfinished() > 0 || xdp_->ReportsDue(); });
+  LingerWhile([this] { return xdp_->inet().tcp.sockets > 0 || xdp_->ReportsDue(); });
   xdp_->addresses().Release();
   LingerWhile([this] { return xdp_->addresses().Releasing(); });
 }

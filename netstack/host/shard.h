@@ -32,6 +32,7 @@
 #include "runtime/core/async_scope.h"
 #include "runtime/core/scheduler.h"
 #include "runtime/core/task.h"
+#include "runtime/io/frame_returns.h"
 #include "runtime/io/mailbox.h"
 #include "runtime/io/reactor.h"
 
@@ -138,6 +139,8 @@ class Shard {
   runtime::FramePool::Ptr unix_pool_;  // on --stack=xdp
   std::unique_ptr<runtime::Reactor> reactor_;
   std::unique_ptr<runtime::Mailbox> mailbox_;
+  std::unique_ptr<runtime::FrameReturns> frame_returns_;
+  std::unique_ptr<runtime::FrameReturns> unix_frame_returns_;
   // One for each port of xdp_.
   std::vector<std::unique_ptr<FramesArrived>> frames_arrived_;
   std::unique_ptr<netstack::KernelStack> kernel_;

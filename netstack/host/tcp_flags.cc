@@ -45,6 +45,7 @@ constexpr Setting kSettings[] = {
     {"mtu_probing", &TcpSettings::mtu_probing, 0, 2},
     {"probe_interval", &TcpSettings::probe_interval_s, 1, 1 << 24},
     {"probe_threshold", &TcpSettings::probe_threshold, 1, 65535},
+    {"retrans_collapse", &TcpSettings::retrans_collapse},
     {"sack", &TcpSettings::sack},
     {"slow_start_after_idle", &TcpSettings::slow_start_after_idle},
     {"syncookies", &TcpSettings::syncookies},

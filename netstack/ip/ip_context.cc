@@ -1,6 +1,7 @@
 #include "netstack/ip/ip_context.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace weir::netstack {
 namespace {
@@ -33,6 +34,25 @@ IpContext::IpContext(const IpOptions& options, runtime::FramePool& pool, runtime
       routes.Add({.prefix = all, .out = &interface, .gateway = gateway, .metric = 0});
     }
   }
+}
+
+runtime::Frame* IpContext::AllocHeapFrame() {
+  if (heap_ == nullptr && !no_heap_) {
+    absl::StatusOr<runtime::FramePool::Ptr> heap = runtime::FramePool::Create(
+        {.frame_size = pool.frame_size(), .frames = pool.size(), .populate = false});
+    no_heap_ = !heap.ok();
+    if (no_heap_) return nullptr;
+    heap_ = *std::move(heap);
+    for (const auto kind : {runtime::FramePool::HolderKind::kTcp, runtime::FramePool::HolderKind::kUdp}) {
+      heap_->SetOnReturn(kind, pool.on_return(kind));
+    }
+  }
+  return heap_ == nullptr || heap_->free_count() == 0 ? nullptr : heap_->Alloc(0);
+}
+
+void IpContext::ForgetHolders() {
+  pool.ForgetHolders();
+  if (heap_ != nullptr) heap_->ForgetHolders();
 }
 
 IpContext::~IpContext() {

@@ -27,17 +27,23 @@ namespace weir::netstack {
 
 // A socket that something happened to. Protocol input puts it on IpContext::ready and sets event bits; after the burst
 // the socket layer takes the list and wakes the coroutines. This is all that protocol code knows of waiting.
-struct ReadySock : runtime::ListNode<ReadySock> {
+struct ReadySock;
+
+// What the socket layer registered; nullptr when no program holds the socket.
+struct ReadyOwner {
+  void (*on_ready)(ReadySock& sock, uint8_t events) = nullptr;
+  void* owner = nullptr;
+};
+
+struct ReadySock : runtime::ListNode<ReadySock>, ReadyOwner, runtime::FrameHolder {
   static constexpr uint8_t kReadable = 1;
   static constexpr uint8_t kWritable = 2;
   static constexpr uint8_t kConnected = 4;  // or failed to
   static constexpr uint8_t kError = 8;
 
-  // What the socket layer registered; nullptr when no program holds the socket.
-  void (*on_ready)(ReadySock& sock, uint8_t events) = nullptr;
-  void* owner = nullptr;
   uint8_t events = 0;
 };
+static_assert(sizeof(ReadySock) == 40);  // with three bytes behind `events` for who derives from it
 
 struct InterfaceOptions {
   NetDeviceOptions device;
@@ -129,6 +135,17 @@ struct IpContext {
   // A number that nobody foresees who does not know the secret: for delays.
   uint64_t Draw();
 
+  // A frame of memory that is no device's, for data that waits for a program, or is kept by one, while `pool` runs short;
+  // as many as `pool` has, made when the first is asked for. nullptr: none left.
+  runtime::Frame* AllocHeapFrame();
+  const runtime::FramePool* heap() const { return heap_.get(); }
+  // Once a turn: what other threads gave back of them.
+  void TakeReturnedHeapFrames() {
+    if (heap_ != nullptr && heap_->outstanding() > 0) heap_->TakeReturned();
+  }
+  // The sockets are gone, but not all that they gave to programs.
+  void ForgetHolders();
+
   runtime::FramePool& pool;
   runtime::TimerWheel& timers;
   runtime::SipKey secret;
@@ -150,9 +167,13 @@ struct IpContext {
   uint64_t forwarded = 0;     // packets passed on to another host
   uint64_t draws = 0;
   uint64_t copied_bytes = 0;  // payload copied by the stack because it could not be passed on in place
+  uint64_t copied_out_bytes = 0;  // of these, to heap frames
 
  private:
   void GroupChanged(Interface& interface, MulticastGroup& group, bool was_joined);
+
+  runtime::FramePool::Ptr heap_;
+  bool no_heap_ = false;  // there is no memory for it
 };
 
 }  // namespace weir::netstack

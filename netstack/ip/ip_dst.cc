@@ -15,12 +15,17 @@ bool Reachable(const Interface& out, const Neighbour& neighbour, bool v4, Nanos 
 }
 
 // As PushIpv4, for a packet of a connection.
-void PushHeader4(runtime::Frame& frame, const IpFlow& flow) {
+void PushHeader4(IpContext& context, runtime::Frame& frame, const IpFlow& flow) {
+  uint16_t id = 0, fragment = Ipv4Header::kDontFragment;  // RFC 6864 §4.1: nobody looks at the ID
+  if (flow.pmtu_discovery == PmtuDiscovery::kDont) [[unlikely]] {
+    id = static_cast<uint16_t>(context.fragment_ids.Next(flow.source, flow.destination, flow.protocol));
+    fragment = 0;
+  }
   const Ipv4Header header{.tos = flow.tos,
                           .total_length = static_cast<uint16_t>(frame.len + Ipv4Header::kMinSize),
-                          .id = 0,  // RFC 6864 §4.1: nobody looks at the ID
-                          .fragment = Ipv4Header::kDontFragment,
-                          .ttl = kDefaultTtl,
+                          .id = id,
+                          .fragment = fragment,
+                          .ttl = flow.ttl != 0 ? flow.ttl : kDefaultTtl,
                           .protocol = flow.protocol,
                           .source = flow.source.v4(),
                           .destination = flow.destination.v4()};
@@ -50,7 +55,7 @@ DropReason IpQueueXmit(IpContext& context, runtime::Frame* frame, const IpFlow& 
     const bool v4 = flow.destination.is_v4();
     const size_t header = v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize;
     if (frame->len + header <= std::min<uint32_t>(dst.mtu, out.mtu(v4))) [[likely]] {
-      if (v4) PushHeader4(*frame, flow);
+      if (v4) PushHeader4(context, *frame, flow);
       else PushIpv6(*frame, flow, out);
       dst.neighbour->used = true;
       if (!Reachable(out, *dst.neighbour, v4, now_ns)) return NeighbourSend(out, *dst.neighbour, frame, now_ns);

@@ -31,8 +31,8 @@ inline void IpDstConfirm(const IpContext& context, const IpDst& dst, Nanos now_n
 }
 
 // As IpOutput, for one destination after the other: `dst` is used when it is valid, and else looked up for the next
-// packet. `flow.out` is not looked at, but `scope_id` of the destination. flow.ttl is 0, there is no router alert, and
-// nothing is cut into fragments (ip_queue_xmit).
+// packet. `flow.out` is not looked at, but `scope_id` of the destination. There is no router alert, and of
+// fragments there are none but with kDont (ip_queue_xmit).
 DropReason IpQueueXmit(IpContext& context, runtime::Frame* frame, const IpFlow& flow, uint32_t scope_id, IpDst& dst,
                        Nanos now_ns);
 

@@ -33,18 +33,32 @@ void InetTcp::OnReady(ReadySock& sock, uint8_t) {
   auto& self = *static_cast<InetTcp*>(sock.owner);
   if (RecvOp* op = self.reader(); op != nullptr && self.TryRecv(*op)) op->Wake();
   OutputOp* const op = self.output_;
-  if (op == nullptr) return;
-  const bool done = op->connects ? self.TryConnect(static_cast<ConnectOp&>(*op)) : self.TrySend(static_cast<SendOp&>(*op));
-  if (!done) return;
-  self.output_ = nullptr;
-  op->Wake();
+  if (op == nullptr || !self.TryOutput(*op)) return;
+  self.WakeOutput(*op);
+}
+
+void InetTcp::WakeOutput(OutputOp& op) {
+  output_ = nullptr;
+  if (op.kind == OutputOp::Kind::kSend && static_cast<SendOp&>(op).then_shutdown) TcpShutdown(sock_);
+  op.Wake();
+}
+
+bool InetTcp::TryOutput(OutputOp& op) {
+  switch (op.kind) {
+    case OutputOp::Kind::kConnect:
+      return TryConnect(static_cast<ConnectOp&>(op));
+    case OutputOp::Kind::kSend:
+      return TrySend(static_cast<SendOp&>(op));
+    case OutputOp::Kind::kClose:
+      return TryClose(static_cast<CloseOp&>(op));
+  }
 }
 
 bool InetTcp::StartConnect(ConnectOp& op) {
   WEIR_CHECK(output_ == nullptr);
   int error = 0;
   TcpContext& tcp = sock_.context;
-  if (TcpConnect(tcp, op.peer, scheduler_.now_ns(), &error, op.options.fast_open, &sock_) == nullptr) {
+  if (TcpConnect(tcp, op.peer, scheduler_.now_ns(), &error, op.options, &sock_) == nullptr) {
     op.status = runtime::ErrnoStatus(error, absl::StrCat("cannot connect to ", op.peer.ToString()));
     return true;
   }
@@ -69,6 +83,7 @@ bool InetTcp::StartRecv(RecvOp& op) {
   WEIR_CHECK(sock_.reader == nullptr);
   if (TryRecv(op)) return true;
   op.reader.call = &op;
+  op.reader.peeks = op.flags.peek;
   sock_.reader = &op.reader;
   if (sock_.fast_open.deferred) sock_.context.WantOutput(sock_);  // nothing will come before the SYN
   return false;
@@ -76,6 +91,7 @@ bool InetTcp::StartRecv(RecvOp& op) {
 
 // Data before errors, errors before the FIN: as tcp_recvmsg.
 bool InetTcp::TryRecv(RecvOp& op) {
+  if (!op.plain()) [[unlikely]] return TryRecvWithFlags(op);
   if (op.reader.copied > 0) {
     // Straight to the caller's memory, while it waited.
   } else if (!sock_.receive_queue.empty()) {
@@ -91,6 +107,21 @@ bool InetTcp::TryRecv(RecvOp& op) {
   }
   sock_.reader = nullptr;
   TcpCleanupRbuf(sock_);
+  return true;
+}
+
+// What was copied to the caller's memory counts, whatever came after it: as tcp_recvmsg.
+bool InetTcp::TryRecvWithFlags(RecvOp& op) {
+  if (op.flags.peek) {
+    op.reader.copied = TcpPeekmsg(sock_, op.reader.into);
+  } else {
+    op.reader.copied += TcpRecvmsg(sock_, op.reader.into, op.reader.copied);
+    TcpCleanupRbuf(sock_);
+  }
+  const bool ended = sock_.error != 0 || sock_.rcv.fin || sock_.state == TcpState::kClosed;
+  if (!ended && (op.flags.wait_all ? !op.full() : op.reader.copied == 0)) return false;
+  if (op.reader.copied == 0 && sock_.error != 0) op.status = Error();
+  sock_.reader = nullptr;
   return true;
 }
 
@@ -117,23 +148,49 @@ bool InetTcp::TrySend(SendOp& op) {
     op.status = runtime::ErrnoStatus(EPIPE, absl::StrCat("connection with ", peer().ToString()));
     return true;
   }
-  if (op.has_frames) return TcpSendFrames(sock_, op.frames);
+  if (op.has_frames) {
+    if (!TcpSendFrames(sock_, op.frames)) return false;
+    if (!op.GoOnWithMemory()) return true;
+  }
   return TcpSendmsg(sock_, op.memory.from, &op.memory.sent);
 }
 
 void InetTcp::CancelSend(SendOp& op) {
-  output_ = nullptr;
   op.status = absl::CancelledError("send cancelled");
-  op.Wake();
+  WakeOutput(op);
 }
 
 absl::Status InetTcp::ShutdownWrite() {
   if (sock_.error != 0) return Error();
-  TcpShutdown(sock_);
+  if (output_ != nullptr && output_->kind == OutputOp::Kind::kSend) {
+    static_cast<SendOp*>(output_)->then_shutdown = true;
+  } else {
+    TcpShutdown(sock_);
+  }
   return absl::OkStatus();
 }
 
 void InetTcp::Reset() { TcpAbort(sock_, scheduler_.now_ns()); }
+
+bool InetTcp::StartClose(CloseOp& op) {
+  WEIR_CHECK(sock_.reader == nullptr && output_ == nullptr);
+  TcpLinger(sock_, scheduler_.now_ns());
+  if (TryClose(op)) return true;
+  output_ = &op;
+  return false;
+}
+
+bool InetTcp::TryClose(CloseOp& op) {
+  if (TcpLingers(sock_)) return false;
+  if (sock_.error != 0) op.status = Error();
+  return true;
+}
+
+void InetTcp::CancelClose(CloseOp& op) {
+  output_ = nullptr;
+  op.status = absl::CancelledError("close cancelled");
+  op.Wake();
+}
 
 void InetTcp::Close() {
   WEIR_CHECK(sock_.reader == nullptr && output_ == nullptr);
@@ -168,12 +225,43 @@ absl::Status InetTcp::SetCongestionControl(std::string_view name) {
   return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
 }
 
+absl::StatusOr<uint64_t> InetTcp::GetTcpOption(TcpSockOption option) const { return TcpGetOption(sock_, option); }
+
+absl::StatusOr<std::optional<TcpKeepAlive>> InetTcp::GetKeepAlive() const { return TcpGetKeepAlive(sock_); }
+
+absl::StatusOr<std::string> InetTcp::GetCongestionControl() const {
+  return std::string(TcpCongestionControlName(sock_.congestion.control()));
+}
+
 absl::StatusOr<TcpInfo> InetTcp::Info() const { return TcpGetInfo(sock_); }
+
+absl::StatusOr<TcpMemInfo> InetTcp::MemInfo() const { return TcpGetMemInfo(sock_); }
+
+// What this side did itself stays what it is.
+absl::Status InetTcp::TakeError() {
+  if (sock_.error == ECONNABORTED) return Error();
+  int error = std::exchange(sock_.error, int16_t{0});
+  if (error == 0) error = std::exchange(sock_.soft_error, int16_t{0});
+  if (error == 0) return absl::OkStatus();
+  return runtime::ErrnoStatus(error, absl::StrCat("connection with ", peer().ToString()));
+}
 
 absl::Status InetListener::SetTcpOption(TcpSockOption option, uint64_t value) {
   if (!TcpOptionValid(option, value)) return CannotSet(EINVAL, value);
-  sock_.inherited.options[static_cast<size_t>(option)] = value;
+  if (option == TcpSockOption::kDeferAccept) {
+    sock_.defer_accept = TcpSecsToRetrans(value);
+  } else {
+    sock_.inherited.options[static_cast<size_t>(option)] = TcpOptionValue(tcp_.settings, option, value);
+  }
   return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> InetListener::GetTcpOption(TcpSockOption option) const {
+  if (option == TcpSockOption::kDeferAccept) return TcpRetransToSecs(sock_.defer_accept);
+  const std::optional<uint64_t>& set = sock_.inherited.options[static_cast<size_t>(option)];
+  const bool hosts = set == 0 && (option == TcpSockOption::kTtl || option == TcpSockOption::kFinTimeout ||
+                                  option == TcpSockOption::kMaxSegment);
+  return set.has_value() && !hosts ? *set : TcpGetOption(TcpSock(tcp_), option);
 }
 
 absl::Status InetListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times) {
@@ -182,11 +270,17 @@ absl::Status InetListener::SetKeepAlive(const std::optional<TcpKeepAlive>& times
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::optional<TcpKeepAlive>> InetListener::GetKeepAlive() const { return sock_.inherited.keepalive; }
+
 absl::Status InetListener::SetCongestionControl(std::string_view name) {
   const std::optional<TcpCongestionControl> control = TcpCongestionControlByName(name);
   if (!control.has_value()) return runtime::ErrnoStatus(ENOENT, "cannot set TCP_CONGESTION");
   sock_.inherited.congestion = control;
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> InetListener::GetCongestionControl() const {
+  return std::string(TcpCongestionControlName(sock_.inherited.congestion.value_or(tcp_.settings.congestion_control)));
 }
 
 int InetListener::Listen(const Endpoint& local, const TcpListenOptions& options) {

@@ -33,14 +33,21 @@ class InetTcp final : public StreamBackend {
   void CancelSend(SendOp& op) override;
   absl::Status ShutdownWrite() override;
   void Reset() override;
+  bool StartClose(CloseOp& op) override;
+  void CancelClose(CloseOp& op) override;
   void Close() override;
   Endpoint local() const override { return sock_.local; }
   Endpoint peer() const override { return sock_.remote; }
   SendBuffer NewSendBuffer(size_t bytes) override;
   absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
+  absl::StatusOr<uint64_t> GetTcpOption(TcpSockOption option) const override;
   absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
+  absl::StatusOr<std::optional<TcpKeepAlive>> GetKeepAlive() const override;
   absl::Status SetCongestionControl(std::string_view name) override;
+  absl::StatusOr<std::string> GetCongestionControl() const override;
   absl::StatusOr<TcpInfo> Info() const override;
+  absl::StatusOr<TcpMemInfo> MemInfo() const override;
+  absl::Status TakeError() override;
 
  private:
   InetTcp(TcpSock& sock, runtime::Scheduler& scheduler);
@@ -48,9 +55,13 @@ class InetTcp final : public StreamBackend {
 
   static void OnReady(ReadySock& sock, uint8_t events);
   // Each completes `op` and returns true when it can be completed now.
+  bool TryOutput(OutputOp& op);
   bool TryConnect(ConnectOp& op);
   bool TryRecv(RecvOp& op);
+  bool TryRecvWithFlags(RecvOp& op);
   bool TrySend(SendOp& op);
+  bool TryClose(CloseOp& op);
+  void WakeOutput(OutputOp& op);
   absl::Status Error() const;
   // The receive that waits; nullptr: none.
   RecvOp* reader() const { return sock_.reader == nullptr ? nullptr : static_cast<RecvOp*>(sock_.reader->call); }
@@ -74,8 +85,11 @@ class InetListener final : public ListenerBackend {
   void Close() override;
   Endpoint local() const override { return sock_.local; }
   absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
+  absl::StatusOr<uint64_t> GetTcpOption(TcpSockOption option) const override;
   absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
+  absl::StatusOr<std::optional<TcpKeepAlive>> GetKeepAlive() const override;
   absl::Status SetCongestionControl(std::string_view name) override;
+  absl::StatusOr<std::string> GetCongestionControl() const override;
 
  private:
   static void OnReady(ReadySock& sock, uint8_t events);

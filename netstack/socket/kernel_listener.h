@@ -35,8 +35,11 @@ class KernelListener final : public ListenerBackend {
   void Close() override;
   Endpoint local() const override { return local_; }
   absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
+  absl::StatusOr<uint64_t> GetTcpOption(TcpSockOption option) const override;
   absl::Status SetKeepAlive(const std::optional<TcpKeepAlive>& times) override;
+  absl::StatusOr<std::optional<TcpKeepAlive>> GetKeepAlive() const override;
   absl::Status SetCongestionControl(std::string_view name) override;
+  absl::StatusOr<std::string> GetCongestionControl() const override;
 
  private:
   ~KernelListener();

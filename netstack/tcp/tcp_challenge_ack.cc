@@ -27,16 +27,18 @@ bool LimitedForHost(TcpContext& context, Nanos now_ns) {
 
 }  // namespace
 
-bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns) {
-  TcpContext& context = sock.context;
+bool TcpOowRateLimited(TcpContext& context, uint32_t& last_ms, Nanos now_ns) {
   const auto now_ms = static_cast<uint32_t>(now_ns / kMillisecond);
-  uint32_t& last_ms = TcpGetSilence(sock).last_oow_ack_ms;
   if (last_ms != 0 && now_ms - last_ms < context.settings.invalid_ratelimit_ms) {
     ++context.counters.acks_withheld;
     return true;
   }
   last_ms = std::max(now_ms, 1u);
   return false;
+}
+
+bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns) {
+  return TcpOowRateLimited(sock.context, TcpGetSilence(sock).last_oow_ack_ms, now_ns);
 }
 
 void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns) {

@@ -21,6 +21,9 @@ enum class TcpCongestionControl : uint8_t { kReno, kCubic };
 
 // By the name that Linux has for it (TCP_CONGESTION): "reno" or "cubic".
 std::optional<TcpCongestionControl> TcpCongestionControlByName(std::string_view name);
+constexpr std::string_view TcpCongestionControlName(TcpCongestionControl control) {
+  return control == TcpCongestionControl::kReno ? "reno" : "cubic";
+}
 
 class TcpCongestion {
  public:

@@ -1,10 +1,12 @@
 #include "netstack/tcp/tcp_context.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_loss.h"
+#include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_pacing.h"
 #include "netstack/tcp/tcp_timer.h"
@@ -35,19 +37,22 @@ TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
     : ip(ip),
       settings(settings),
       demux(ip.secret, settings.max_sockets),
-      fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {}
+      time_wait(ip.timers, std::clamp(settings.max_tw_buckets, 1u, settings.max_sockets)),
+      fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {
+  ip.pool.SetOnReturn(runtime::FramePool::HolderKind::kTcp, &TcpFrameBack);
+}
 
 TcpContext::~TcpContext() {
   demux.ForEach([this](TcpSock& sock) { Free(sock); });
   FreeDead();
+  ip.ForgetHolders();
+  while (!leftovers.empty()) FreeLeftover(leftovers.front());
 }
 
 TcpSock* TcpContext::Alloc() {
-  if (sockets >= settings.max_sockets) {
-    if (time_wait.empty()) return nullptr;
+  if (connections() >= settings.max_sockets) {
+    if (!time_wait.RemoveOldest()) return nullptr;
     ++counters.time_wait_recycled;
-    Free(time_wait.front());
-    FreeDead();
   }
   ++sockets;
   return new TcpSock(*this);
@@ -73,7 +78,6 @@ void TcpContext::Free(TcpSock& sock) {
   NoOrphan(sock);
   demux.Remove(sock);
   Unlink(sock);
-  if (sock.state == TcpState::kTimeWait) --in_time_wait;
   sock.state = TcpState::kClosed;
   dead.PushBack(sock);
 }
@@ -85,9 +89,22 @@ void TcpContext::FreeDead() {
     TcpFreeSilence(*sock);
     TcpFreeLoss(*sock);
     TcpFreeMtuProbe(*sock);
-    delete sock;
     --sockets;
+    if (sock->held > 0) {
+      // With nothing in its queues: it may be freed where no frame may be given back.
+      sock->receive_queue.Clear();
+      sock->send_queue.Clear();
+      sock->leftover = sock->tell = true;
+      leftovers.PushBack(*sock);
+    } else {
+      delete sock;
+    }
   }
+}
+
+void TcpContext::FreeLeftover(TcpSock& sock) {
+  static_cast<QueueNode&>(sock).Unlink();
+  delete &sock;
 }
 
 }  // namespace weir::netstack

@@ -24,7 +24,7 @@ uint32_t MaxOfoFrames(const TcpSock& sock) { return std::max<uint32_t>(362, sock
 
 // Copies what fits from the front of `frame` to the reader's memory (the kernel's direct copy to the reader).
 void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
-  if (sock.reader == nullptr) return;
+  if (sock.reader == nullptr || sock.reader->peeks) return;
   size_t skip = sock.reader->copied;
   for (const iovec& to : sock.reader->into) {
     if (frame.len == 0) return;
@@ -41,15 +41,27 @@ void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
   }
 }
 
-bool HasRoom(TcpSock& sock) {
+// With the frames that the program keeps.
+bool QueueIsFull(const TcpSock& sock) { return sock.receive_queue.count() + sock.held >= MaxQueuedFrames(sock); }
+
+bool PoolHasRoom(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
-  if (sock.receive_queue.count() >= MaxQueuedFrames(sock)) TcpCollapseReceiveQueue(sock);
-  if (sock.receive_queue.count() >= MaxQueuedFrames(sock)) return false;
   // One that holds nothing may go further: see TcpSelectWindow.
-  const uint32_t reserve = sock.receive_queue.empty() ? TcpFrameFloor(pool) : TcpReceiveReserve(pool);
-  if (sock.reader != nullptr || pool.free_count() > reserve) return true;
+  const bool holds = !sock.receive_queue.empty() || sock.held > 0;
+  const uint32_t reserve = holds ? TcpReceiveReserve(pool) : TcpFrameFloor(pool);
+  if (pool.free_count() > reserve) return true;
   TcpCollapseReceiveQueue(sock);
   return TcpMakeRoom(sock.context, &sock, reserve);
+}
+
+// What is to be queued in order for `frame`: itself, or, when the pool runs short, a heap frame. The caller gets a
+// reference; nullptr: there is no room.
+runtime::Frame* Keep(TcpSock& sock, runtime::Frame& frame) {
+  if (QueueIsFull(sock)) TcpCollapseReceiveQueue(sock);
+  if (QueueIsFull(sock)) return nullptr;
+  if (!PoolHasRoom(sock)) return TcpCopyOfFrame(sock, frame);
+  runtime::Ref(&frame);
+  return &frame;
 }
 
 // Takes the in-order payload of `frame` (rcv.nxt is its first byte); false when there is no room for it.
@@ -57,7 +69,7 @@ bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
   const uint32_t length = frame.len;
   if (length == 0) return true;
   if (TcpHasUrg(sock, frame)) [[unlikely]] {
-    if (!HasRoom(sock)) return false;
+    if (QueueIsFull(sock) || !PoolHasRoom(sock)) return false;
     TcpTakeUrg(sock, frame);
   }
   if (sock.receive_queue.empty()) CopyToReader(sock, frame);
@@ -66,15 +78,15 @@ bool QueueInOrder(TcpSock& sock, runtime::Frame& frame) {
     const bool crowded =
         sock.receive_queue.count() >= MaxQueuedFrames(sock) / 2 || TcpShareFrames(sock.context.ip.pool);
     if (!(crowded && TcpCoalesce(sock.context, sock.receive_queue.tail(), frame))) {
-      if (!HasRoom(sock)) {
+      runtime::Frame* kept = Keep(sock, frame);
+      if (kept == nullptr) {
         sock.rcv.nxt += length - rest;
         sock.stats.bytes_received += length - rest;
         if (rest < length) sock.context.ip.Ready(sock, ReadySock::kReadable);
         return false;
       }
-      runtime::Ref(&frame);
-      frame.Cb<TcpRxCb>() = {.seq = sock.rcv.nxt + (length - rest), .fin = false};
-      sock.receive_queue.PushBack(&frame);
+      kept->Cb<TcpRxCb>() = {.seq = sock.rcv.nxt + (length - rest), .fin = false};
+      sock.receive_queue.PushBack(kept);
     }
     sock.rcv.queued += rest;
   }
@@ -100,8 +112,7 @@ void Fin(TcpSock& sock, Nanos now_ns) {
       sock.state = TcpState::kClosing;  // our FIN is not acknowledged, else it were FIN-WAIT-2
       break;
     case TcpState::kFinWait2:
-      TcpEnterTimeWait(sock, now_ns);
-      break;
+      return TcpEnterTimeWait(sock, now_ns);
     default:
       break;
   }

@@ -71,6 +71,21 @@ class TcpDemux {
     }
   }
 
+  // The same on the next `count` of them or a few more, round and round, with a bound on the buckets that are looked
+  // into, most of which may be empty. `fn` leaves the table as it is.
+  // Returns how many buckets that were.
+  template <typename Fn>
+  size_t ForSome(size_t count, Fn&& fn) {
+    const size_t most = std::min<size_t>(4096, buckets_.size());
+    size_t looks = 0;
+    for (size_t seen = 0; looks < most && seen < count; ++looks) {
+      some_ = (some_ + 1) & mask_;
+      for (TcpSock* sock = buckets_[some_]; sock != nullptr; sock = sock->hash_next, ++seen) fn(*sock);
+    }
+    return looks;
+  }
+  size_t buckets() const { return buckets_.size(); }
+
  private:
   static constexpr size_t kListenBuckets = 256;
   // More than are active at once on most hosts, and 2 KiB, which stay in the caches.
@@ -90,6 +105,7 @@ class TcpDemux {
 
   runtime::SipKey key_;
   uint32_t mask_;
+  uint32_t some_ = 0;  // the bucket that ForSome was at
   std::vector<TcpSock*> buckets_;
   std::array<TcpSock*, kRecent> recent_{};  // in the table
   std::array<TcpListenSock*, kListenBuckets> listeners_{};

@@ -13,6 +13,7 @@ namespace {
 void MtuReduced(TcpSock& sock) {
   const uint16_t before = sock.snd.mss;
   TcpSyncMss(sock);
+  if (sock.mtu_discover == TcpMtuDiscover::kDont) return;  // in fragments it gets there (tcp_v4_mtu_reduced)
   if (sock.state == TcpState::kSynSent) return;  // the SYN goes again by itself, and without data
   if (sock.snd.mss < before || TcpMtuProbeTooBig(sock)) TcpSimpleRetransmit(sock);
 }
@@ -35,7 +36,7 @@ DropReason TcpErr(TcpContext& context, const TransportError& error, Nanos now_ns
   if (sock->state == TcpState::kSynSent && error.hard) {
     TcpDone(*sock, error.error);
   } else {
-    sock->soft_error = error.error;
+    sock->soft_error = static_cast<int16_t>(error.error);
   }
   return DropReason::kConsumed;
 }

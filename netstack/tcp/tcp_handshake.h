@@ -14,6 +14,10 @@ void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns);
 void TcpJoinListener(TcpSock& sock, TcpListenSock& listener);
 // Established, from the SYN queue to the accept queue.
 void TcpMoveToAcceptQueue(TcpSock& sock);
+// TCP_DEFER_ACCEPT: the peer has acknowledged our SYN, and its data is waited for.
+inline bool TcpDeferred(const TcpSock& sock) {
+  return sock.state == TcpState::kSynReceived && sock.heard_ns != 0 && sock.listener != nullptr;
+}
 // Accepted, or over: no longer the listener's. Before the state changes.
 void TcpLeaveListener(TcpSock& sock);
 

@@ -43,12 +43,12 @@ void Fired(runtime::Timer& timer, Nanos now_ns) {
 
 }  // namespace
 
+TcpSilence::TcpSilence(TcpSock& sock) : timer(&Fired, sock) {}
+
 TcpSilence& TcpGetSilence(TcpSock& sock) {
   if (sock.silence == nullptr) sock.silence = new TcpSilence(sock);
   return *sock.silence;
 }
-
-TcpSilence::TcpSilence(TcpSock& sock) : timer(&Fired, sock) {}
 
 void TcpStopKeepAlive(TcpSock& sock) {
   if (sock.silence != nullptr) sock.context.ip.timers.Cancel(sock.silence->timer);
@@ -67,9 +67,17 @@ void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_
   silence.count = count;
   silence.probes = 0;
   TcpStopKeepAlive(sock);
-  if (idle_s == 0 || sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return;
+  if (idle_s == 0 || sock.state == TcpState::kClosed) return;
   const Nanos heard_ns = sock.heard_ns != 0 ? sock.heard_ns : now_ns;
   sock.context.ip.timers.Arm(silence.timer, std::max(heard_ns + silence.idle_ns, now_ns + 1));
+}
+
+std::optional<TcpKeepAlive> TcpGetKeepAlive(const TcpSock& sock) {
+  const TcpSilence* silence = sock.silence;
+  if (silence == nullptr || silence->idle_ns == 0) return std::nullopt;
+  return TcpKeepAlive{.idle_s = static_cast<int>(silence->idle_ns / kSecond),
+                      .interval_s = static_cast<int>(silence->interval_ns / kSecond),
+                      .count = silence->count};
 }
 
 void TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns) {
@@ -92,6 +100,18 @@ void TcpSetNotSentLowat(TcpSock& sock, uint32_t bytes) {
 void TcpNotSentWake(TcpSock& sock) {
   const auto unsent = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt);
   if (sock.silence->notsent_lowat > unsent) sock.context.ip.Ready(sock, ReadySock::kWritable);
+}
+
+void TcpSetSynCount(TcpSock& sock, uint8_t count) { TcpGetSilence(sock).syn_count = count; }
+
+void TcpSetWindowClamp(TcpSock& sock, uint32_t bytes) {
+  TcpGetSilence(sock).window_clamp = bytes;
+  sock.rcv.clamped = true;
+}
+
+void TcpSetMinTtl(TcpSock& sock, uint8_t ttl) {
+  sock.rcv.guarded = ttl != 0;
+  if (ttl != 0) TcpGetSilence(sock).min_ttl = ttl;
 }
 
 bool TcpRetriesOver(TcpSock& sock, uint8_t limit, Nanos now_ns) {

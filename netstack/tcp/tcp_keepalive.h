@@ -3,6 +3,8 @@
 #ifndef NETSTACK_TCP_TCP_KEEPALIVE_H_
 #define NETSTACK_TCP_TCP_KEEPALIVE_H_
 
+#include <optional>
+
 #include "netstack/tcp/tcp_sock.h"
 #include "runtime/base/recycler.h"
 
@@ -25,7 +27,10 @@ struct TcpSilence : runtime::Recycled {
   uint8_t count = 0;
   uint8_t probes = 0;  // since the peer was heard
   uint8_t fin_timeout_s = 0;   // TCP_LINGER2; 0: tcp_fin_timeout
+  uint8_t syn_count = 0;       // TCP_SYNCNT; 0: not set
+  uint8_t min_ttl = 0;         // IP_MINTTL, when rcv.guarded
   uint32_t notsent_lowat = 0;  // TCP_NOTSENT_LOWAT; 0: none
+  uint32_t window_clamp = 0;   // TCP_WINDOW_CLAMP, when rcv.clamped
   TcpPacer* pacer = nullptr;   // tcp_pacing.h; nullptr: not paced
   // The urgent byte that is still to come: tcp_urgent.h.
   struct {
@@ -36,6 +41,7 @@ struct TcpSilence : runtime::Recycled {
   // What was sent again since the connection began, for TcpInfo.
   uint32_t total_retrans = 0;
   uint64_t bytes_retrans = 0;
+  uint64_t copied_bytes = 0;  // TcpInfo::copied_bytes
 };
 TcpSilence& TcpGetSilence(TcpSock& sock);
 
@@ -52,6 +58,8 @@ void TcpFreeSilence(TcpSock& sock);
 // SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT: after so much silence a probe, then one each interval;
 // so many without an answer end the connection. RFC 9293 §3.8.4: off unless the program asks for it. idle_s 0: off.
 void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns);
+// Nothing: it is off.
+std::optional<TcpKeepAlive> TcpGetKeepAlive(const TcpSock& sock);
 // TCP_USER_TIMEOUT; 0: none.
 void TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns);
 
@@ -67,6 +75,14 @@ inline uint32_t TcpNotSentLowat(const TcpSock& sock) {
 }
 // Something was sent: who waits for that may go on.
 void TcpNotSentWake(TcpSock& sock);
+
+// TCP_SYNCNT: how often a SYN, or a SYN and ACK, goes again.
+void TcpSetSynCount(TcpSock& sock, uint8_t count);
+// TCP_WINDOW_CLAMP: the window that is advertised is no larger.
+inline constexpr uint32_t kTcpMinWindowClamp = 1152;  // SOCK_MIN_RCVBUF / 2
+void TcpSetWindowClamp(TcpSock& sock, uint32_t bytes);
+// IP_MINTTL, the generalized TTL security mechanism (RFC 5082 §3): what comes with less is dropped; 0: nothing is.
+void TcpSetMinTtl(TcpSock& sock, uint8_t ttl);
 
 // Whether what was sent stayed unanswered for too long: `limit` retransmissions, or the user timeout where there is one.
 // Asked when the timer expired, before the retransmission is counted (retransmits_timed_out).

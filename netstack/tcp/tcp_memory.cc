@@ -1,10 +1,12 @@
 #include "netstack/tcp/tcp_memory.h"
 
 #include <cstring>
+#include <utility>
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_sack.h"
+#include "netstack/tcp/tcp_user_calls.h"
 
 namespace weir::netstack {
 namespace {
@@ -33,6 +35,24 @@ void Collapse(TcpContext& context, runtime::FrameQueue& queue, bool in_order) {
       frame = next;
     }
   }
+}
+
+// Connections that TcpReclaim looks at in a turn: a few, each perhaps a look into memory, which costs a burst of 64
+// frames some percent; and as many as the burst has frames while that finds something.
+constexpr uint32_t kFew = 8, kMany = 64;
+
+// `frame`'s bytes behind those of `tail`, when that is a heap frame with room, or in a new one; nullptr: none left.
+Frame* CopyToHeap(TcpContext& context, Frame* tail, Frame& frame) {
+  IpContext& ip = context.ip;
+  const bool fits = tail != nullptr && tail->pool != &ip.pool && tail->refs == 1 && tail->tailroom() >= frame.len;
+  Frame* heap = fits ? tail : ip.AllocHeapFrame();
+  if (heap == nullptr) return nullptr;
+  if (!fits) heap->Cb<TcpRxCb>() = {.seq = frame.Cb<TcpRxCb>().seq, .fin = false};
+  std::memcpy(heap->data + heap->len, frame.data, frame.len);
+  heap->len += frame.len;
+  ip.copied_bytes += frame.len;
+  ip.copied_out_bytes += frame.len;
+  return heap;
 }
 
 }  // namespace
@@ -75,6 +95,55 @@ void TcpPruneOfoQueue(TcpSock& sock, uint32_t reserve) {
   const auto& cb = last->Cb<TcpRxCb>();
   TcpSackCut(sock, cb.seq + last->len + cb.fin);
   if (sock.sack.count == 0) TcpSackRebuild(sock);  // what was told of is gone, but not what was not
+}
+
+Frame* TcpCopyOfFrame(TcpSock& sock, Frame& frame) { return CopyToHeap(sock.context, nullptr, frame); }
+
+void TcpCopyOut(TcpSock& sock) {
+  runtime::FrameQueue& queue = sock.receive_queue;
+  Frame* done = nullptr;  // the last of those that have gone round to the end of the queue
+  for (uint32_t left = queue.count(); left > 0; --left) {
+    Frame* frame = queue.PopFront();
+    Frame* heap = frame->pool == &sock.context.ip.pool ? CopyToHeap(sock.context, done, *frame) : nullptr;
+    if (heap != nullptr) runtime::Unref(std::exchange(frame, heap));
+    if (frame != done) queue.PushBack(frame);
+    done = frame;
+  }
+}
+
+void TcpReclaim(TcpContext& context) {
+  context.ip.TakeReturnedHeapFrames();
+  const runtime::FramePool& pool = context.ip.pool;
+  TcpReclaimState& state = context.reclaim;
+  if (!TcpShareFrames(pool)) {
+    state = {};
+    return;
+  }
+  if (pool.free_count() > state.rests_above) return;
+  const uint64_t before = context.ip.copied_out_bytes;
+  state.buckets += context.demux.ForSome(state.found ? kMany : kFew, [](TcpSock& sock) {
+    if (sock.reader == nullptr && !sock.receive_queue.empty()) TcpCopyOut(sock);
+  });
+  state.found = context.ip.copied_out_bytes != before;
+  if (state.found) state.buckets = 0;
+  if (state.buckets < context.demux.buckets()) return;
+  // Nothing anywhere: others have the frames. So it stays until there are fewer still.
+  state.buckets = 0;
+  const uint32_t step = pool.size() / 64 + 1;
+  state.rests_above = pool.free_count() > step ? pool.free_count() - step : 0;
+}
+
+void TcpBeforeHandOver(TcpSock& sock) {
+  const runtime::FramePool& pool = sock.context.ip.pool;
+  if (pool.charged() < pool.size() / 2) [[likely]] return;
+  const bool trusted = sock.gives_back && sock.held == 0;
+  if (!trusted || pool.free_count() <= TcpSendReserve(pool)) TcpCopyOut(sock);
+}
+
+void TcpFrameBack(runtime::FrameHolder& holder) {
+  auto& sock = static_cast<TcpSock&>(static_cast<ReadySock&>(holder));
+  if (!sock.leftover) return TcpCleanupRbuf(sock);
+  if (sock.held == 0) sock.context.FreeLeftover(sock);
 }
 
 bool TcpMakeRoom(TcpContext& context, TcpSock* sock, uint32_t reserve) {

@@ -6,6 +6,7 @@
 //   N/32  nor does an empty one; no segment is cut, but for what lies at snd.una
 //   0     what is left goes to SYN, ACK, FIN, RST, and to what comes in
 //
+// From N/4 on, what waits for a reader is moved to heap frames (IpContext::AllocHeapFrame), so that the above is rare.
 // Whoever meets its bound has what is queued out of order put together into fewer frames, and then given up, which the
 // peer sends again (RFC 2018 §8): so what is in order, and output, always go on. Linux: tcp_prune_queue,
 // tcp_prune_ofo_queue, tcp_collapse; here the frames are the shard's, so others' queues are given up too.
@@ -41,6 +42,27 @@ void TcpHoldsOfo(TcpSock& sock);
 // Gives up the end of what `sock` has queued out of order until more than `reserve` frames are free, an eighth of it at
 // least (tcp_prune_ofo_queue). The sender is not told of it any more.
 void TcpPruneOfoQueue(TcpSock& sock, uint32_t reserve);
+
+// Frames that a program keeps in RecvBuffers count against their connection (sk_rmem_alloc): each as much as a full
+// segment, whatever is in it, for that is what its memory could hold (truesize, and tcp_win_from_space).
+inline uint64_t TcpHeldBytes(const TcpSock& sock) { return uint64_t{sock.held} * sock.rcv.advmss; }
+// Before `sock` hands what is queued to its program as frames. With half of the pool in programs' hands it is moved to
+// heap frames first, but for a program that has given back all that it got before, while senders still get frames. So
+// keeping RecvBuffers stalls whoever keeps them, and nobody else. They lie where they are then: a program may have
+// looked at their addresses.
+void TcpBeforeHandOver(TcpSock& sock);
+// Notes that `frame` is in the program's hands.
+inline void TcpHandOver(TcpSock& sock, runtime::Frame* frame) {
+  frame->pool->Charge(frame, runtime::FramePool::HolderKind::kTcp, sock);
+}
+// FramePool::OnReturn: opens the window of the connection that `holder` is, or frees what nobody else holds any more.
+void TcpFrameBack(runtime::FrameHolder& holder);
+// A heap frame with the same payload; nullptr: none left.
+runtime::Frame* TcpCopyOfFrame(TcpSock& sock, runtime::Frame& frame);
+// Moves what is queued in order to heap frames, put together, as far as there are some.
+void TcpCopyOut(TcpSock& sock);
+// Once a turn: while less than a quarter of the pool is free, does so for some connections whose reader does not wait.
+void TcpReclaim(TcpContext& context);
 
 // True when more than `reserve` frames are free, after giving up what is queued out of order: first by `sock`, which may
 // be nullptr, then by the others, from the one whose holes are oldest.

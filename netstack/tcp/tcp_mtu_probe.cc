@@ -1,7 +1,6 @@
 #include "netstack/tcp/tcp_mtu_probe.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "netstack/ip/ip_output.h"
@@ -41,8 +40,8 @@ uint32_t SafeMtu(const TcpSock& sock, uint32_t mss) {
 // What neither the peer nor the path, as it tells of itself, forbids.
 uint32_t Widest(const TcpSock& sock) {
   IpContext& ip = sock.context.ip;
-  return std::min<uint32_t>(sock.snd.peer_mss + BareHeaders(sock),
-                            PathMtu(ip, sock.remote.ip, ip.FindInterface(sock.remote.scope_id)));
+  return std::min({sock.snd.peer_mss + BareHeaders(sock), TcpFrameRoom(ip.pool) + Headers(sock),
+                   PathMtu(ip, sock.remote.ip, ip.FindInterface(sock.remote.scope_id))});
 }
 
 void Widen(TcpSock& sock, TcpMtuProbe& probe, Nanos now_ns) {
@@ -74,29 +73,16 @@ uint32_t NextSize(TcpSock& sock, TcpMtuProbe& probe, Nanos now_ns) {
   return probe.narrowed ? (probe.search_low + probe.search_high + 1) / 2 : probe.search_high;
 }
 
-// Makes the next frame to send `bytes` long with what comes behind it, which is there; false when it cannot be touched,
-// or has no room.
-bool Join(TcpSock& sock, uint32_t bytes) {
+// Makes the next frame to send `bytes` long: cuts it, or joins it with what comes behind it, which is there. False when
+// it cannot be touched, or has no room.
+bool Fit(TcpSock& sock, uint32_t bytes) {
   Frame* frame = sock.send_head;
-  auto& cb = frame->Cb<TcpTxCb>();
-  if (frame->refs != 1 || frame->tx_pending != 0) return false;
-  const uint32_t size = sock.context.ip.pool.frame_size();
-  if (bytes > size - runtime::kTxHeadroom) return false;
-  if (cb.offset + bytes > size) {
-    std::memmove(frame->base + runtime::kTxHeadroom, frame->base + cb.offset, cb.length);
-    cb.offset = runtime::kTxHeadroom;
-  }
+  const auto& cb = frame->Cb<TcpTxCb>();
+  if (cb.length > bytes) return TcpFragment(sock, frame, static_cast<uint16_t>(bytes));
+  if (!TcpMakeTailroom(sock, frame, bytes)) return false;
   while (cb.length < bytes) {
-    Frame* next = frame->next;
-    auto& next_cb = next->Cb<TcpTxCb>();
-    const auto n = static_cast<uint16_t>(std::min<uint32_t>(bytes - cb.length, next_cb.length));
-    std::memcpy(frame->base + cb.offset + cb.length, next->base + next_cb.offset, n);
-    sock.context.ip.copied_bytes += n;
-    cb.length = static_cast<uint16_t>(cb.length + n);
-    next_cb.seq += n;
-    next_cb.offset = static_cast<uint16_t>(next_cb.offset + n);
-    next_cb.length = static_cast<uint16_t>(next_cb.length - n);
-    if (next_cb.length == 0) runtime::Unref(sock.send_queue.RemoveAfter(frame));
+    const auto& next_cb = frame->next->Cb<TcpTxCb>();
+    TcpTakeFromNext(sock, frame, static_cast<uint16_t>(std::min<uint32_t>(bytes - cb.length, next_cb.length)));
   }
   return true;
 }
@@ -150,7 +136,7 @@ TcpMtuProbeSend TcpSendMtuProbe(TcpSock& sock, Nanos now_ns) {
   const uint32_t in_flight = TcpInFlight(sock);
   if (in_flight + bytes > cwnd) return in_flight == 0 ? kNotNow : kWait;
   Frame* frame = sock.send_head;
-  if (!Join(sock, bytes) || !TcpTransmitFrame(sock, frame, now_ns)) return kNotNow;
+  if (!Fit(sock, bytes) || !TcpTransmitFrame(sock, frame, now_ns)) return kNotNow;
   const auto& cb = frame->Cb<TcpTxCb>();
   sock.send_head = frame->next;
   sock.snd.nxt = cb.end();

@@ -48,6 +48,14 @@ void Finish(runtime::Frame& frame, ChecksumSum sum, const IpAddress& source, con
   StoreChecksum(frame.data + TcpHeader::kChecksumOffset, FinishChecksum(sum));
 }
 
+// The one option of most segments, in front of `frame`; returns its sum.
+ChecksumSum PushTimestamps(runtime::Frame& frame, uint32_t ts_val, uint32_t ts_ecr) {
+  const uint32_t words[] = {TcpOptions::kAlignedTimestamps, ts_val, ts_ecr};
+  std::byte* at = frame.Push(TcpOptions::kTimestampsSize);
+  for (size_t i = 0; i < std::size(words); ++i) runtime::StoreBe32(at + 4 * i, words[i]);
+  return SumWord(words[0]) + SumWord(words[1]) + SumWord(words[2]);
+}
+
 // The options of any segment but a SYN, in front of `frame`; returns their sum, and says whether SACK blocks found no
 // room.
 ChecksumSum PushOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns, bool* sack_left) {
@@ -57,11 +65,7 @@ ChecksumSum PushOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns, bool
     std::memcpy(frame.Push(static_cast<uint32_t>(size)), options, size);
     return SumBytes({options, size});
   }
-  if (!sock.ts.ok) return 0;
-  const uint32_t words[] = {TcpOptions::kAlignedTimestamps, TcpTimestamp(sock, now_ns), sock.ts.recent};
-  std::byte* at = frame.Push(TcpOptions::kTimestampsSize);
-  for (size_t i = 0; i < std::size(words); ++i) runtime::StoreBe32(at + 4 * i, words[i]);
-  return SumWord(words[0]) + SumWord(words[1]) + SumWord(words[2]);
+  return sock.ts.ok ? PushTimestamps(frame, TcpTimestamp(sock, now_ns), sock.ts.recent) : 0;
 }
 
 ChecksumSum PushSynOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns) {
@@ -107,8 +111,14 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
   sum += header.Emit(frame->Push(TcpHeader::kMinSize));
   Finish(*frame, sum, sock.local.ip, sock.remote.ip);
   ++context.counters.segments_out;
-  const IpFlow flow{
-      .source = sock.local.ip, .destination = sock.remote.ip, .protocol = kProtocolTcp, .tos = ecn, .out = nullptr};
+  const bool may_cut = sock.mtu_discover == TcpMtuDiscover::kDont;
+  const IpFlow flow{.source = sock.local.ip,
+                    .destination = sock.remote.ip,
+                    .protocol = kProtocolTcp,
+                    .tos = static_cast<uint8_t>(sock.dscp << 2 | ecn),
+                    .ttl = sock.ttl,
+                    .pmtu_discovery = may_cut ? PmtuDiscovery::kDont : PmtuDiscovery::kDo,
+                    .out = nullptr};
   context.ip.CountFailure(IpQueueXmit(context.ip, frame, flow, sock.remote.scope_id, sock.dst, now_ns));
 }
 
@@ -118,34 +128,26 @@ runtime::Frame* AllocControl(TcpContext& context, TcpSock* sock) {
   return frame;
 }
 
+// A segment of no connection, with its options in `frame`, which sum up to `sum`.
+void TransmitAlone(TcpContext& context, runtime::Frame* frame, TcpHeader header, ChecksumSum sum,
+                   const Endpoint& source, const Endpoint& destination, uint8_t tos, Nanos now_ns) {
+  header.source_port = source.port;
+  header.destination_port = destination.port;
+  sum += header.Emit(frame->Push(TcpHeader::kMinSize));
+  const IpFlow flow{.source = source.ip,
+                    .destination = destination.ip,
+                    .protocol = kProtocolTcp,
+                    .tos = tos,
+                    .out = context.ip.FindInterface(destination.scope_id)};
+  Finish(*frame, sum, flow.source, flow.destination);
+  context.ip.CountFailure(IpOutput(context.ip, frame, flow, now_ns));
+}
+
 // A segment without data. Without a frame nothing is sent: the timer, or the peer, asks again.
 void TransmitControl(TcpSock& sock, Seq seq, uint8_t flags, Nanos now_ns) {
   runtime::Frame* frame = AllocControl(sock.context, &sock);
   if (frame == nullptr) return;
   Transmit(sock, frame, seq, flags, now_ns);
-}
-
-// Cuts a frame of the send queue so that it has `length` bytes; the rest goes to a new frame behind it (tcp_fragment).
-// Their bits are the same, so the sums of the scoreboard stay as they are.
-bool Split(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
-  if (frame->tx_pending > 0) return false;
-  // What lies at una has to go, for anything to come back; the others leave frames for ACKs.
-  const uint32_t reserve = frame == sock.send_queue.head() ? 1 : TcpFrameFloor(sock.context.ip.pool);
-  runtime::Frame* rest = TcpAllocFrame(sock.context, &sock, reserve);
-  if (rest == nullptr) return false;
-  auto& cb = frame->Cb<TcpTxCb>();
-  auto& rest_cb = rest->Cb<TcpTxCb>();
-  rest_cb = cb;
-  rest_cb.seq = cb.seq + length;
-  rest_cb.length = static_cast<uint16_t>(cb.length - length);
-  rest_cb.offset = runtime::kTxHeadroom;
-  std::memcpy(rest->base + rest_cb.offset, frame->base + cb.offset + length, rest_cb.length);
-  sock.context.ip.copied_bytes += rest_cb.length;
-  cb.length = length;
-  cb.flags &= static_cast<uint8_t>(~TcpTxCb::kFin);
-  TcpPacketSplit(sock, rest_cb);
-  sock.send_queue.InsertAfter(frame, rest);
-  return true;
 }
 
 // The FIN that no data carries gets a frame of its own: then it is sent again like everything else.
@@ -173,7 +175,7 @@ bool SendHead(TcpSock& sock, uint32_t room, bool part, Nanos now_ns) {
   if (!TcpFitToMss(sock, frame)) return false;
   auto& cb = frame->Cb<TcpTxCb>();
   const uint32_t usable = std::min(static_cast<uint32_t>(edge - snd.nxt), room);
-  if (cb.length > usable && !(part && usable > 0 && Split(sock, frame, static_cast<uint16_t>(usable)))) return false;
+  if (cb.length > usable && !(part && usable > 0 && TcpFragment(sock, frame, static_cast<uint16_t>(usable)))) return false;
   // The FIN counts in the window.
   if (snd.fin && frame->next == nullptr && cb.length < usable) cb.flags |= TcpTxCb::kFin;
   if (cb.size() > usable || !TcpTransmitFrame(sock, frame, now_ns)) return false;
@@ -229,33 +231,80 @@ void FlushSock(TcpSock& sock, Nanos now_ns) {
 
 }  // namespace
 
-bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
+bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns, uint16_t most) {
   if (frame->tx_pending > 0) return false;
   auto& cb = frame->Cb<TcpTxCb>();
+  const uint16_t length = std::min(cb.length, most);
   if (cb.sent_ns != 0) {
     if (cb.retransmits < 255) ++cb.retransmits;
-    TcpCountRetransmit(sock, cb.length);
+    TcpCountRetransmit(sock, length);
     ++sock.context.counters.retransmits;
   }
   cb.sent_ns = now_ns;
   uint8_t flags = kTcpAck;
   // The end of what there is to send; a FIN by itself may be behind it.
   if (cb.length > 0 && (frame->next == nullptr || frame->next->Cb<TcpTxCb>().length == 0)) flags |= kTcpPsh;
-  if (cb.has(TcpTxCb::kFin)) flags |= kTcpFin;
+  if (cb.has(TcpTxCb::kFin) && length == cb.length) flags |= kTcpFin;
   frame->data = frame->base + cb.offset;
-  frame->len = cb.length;
+  frame->len = length;
   runtime::Ref(frame);
   if (sock.state == TcpState::kSynSent) [[unlikely]] {
     Transmit(sock, frame, sock.snd.iss, kTcpSyn, now_ns);  // RFC 7413 §4.2.2: with the SYN
   } else {
     Transmit(sock, frame, cb.seq, flags, now_ns);
   }
-  TcpPacingSent(sock, cb.length, now_ns);
+  TcpPacingSent(sock, length, now_ns);
+  return true;
+}
+
+bool TcpFragment(TcpSock& sock, runtime::Frame* frame, uint16_t length) {
+  if (frame->tx_pending > 0) return false;
+  // What lies at una has to go, for anything to come back; the others leave frames for ACKs.
+  const uint32_t reserve = frame == sock.send_queue.head() ? 1 : TcpFrameFloor(sock.context.ip.pool);
+  runtime::Frame* rest = TcpAllocFrame(sock.context, &sock, reserve);
+  if (rest == nullptr) return false;
+  auto& cb = frame->Cb<TcpTxCb>();
+  auto& rest_cb = rest->Cb<TcpTxCb>();
+  rest_cb = cb;
+  rest_cb.seq = cb.seq + length;
+  rest_cb.length = static_cast<uint16_t>(cb.length - length);
+  rest_cb.offset = runtime::kTxHeadroom;
+  std::memcpy(rest->base + rest_cb.offset, frame->base + cb.offset + length, rest_cb.length);
+  sock.context.ip.copied_bytes += rest_cb.length;
+  cb.length = length;
+  cb.flags &= static_cast<uint8_t>(~TcpTxCb::kFin);
+  TcpPacketSplit(sock, rest_cb);
+  sock.send_queue.InsertAfter(frame, rest);
   return true;
 }
 
 bool TcpFitToMss(TcpSock& sock, runtime::Frame* frame) {
-  return frame->Cb<TcpTxCb>().length <= sock.snd.mss || Split(sock, frame, sock.snd.mss);
+  return frame->Cb<TcpTxCb>().length <= sock.snd.mss || TcpFragment(sock, frame, sock.snd.mss);
+}
+
+bool TcpMakeTailroom(const TcpSock& sock, runtime::Frame* frame, uint32_t length) {
+  if (frame->refs != 1 || frame->tx_pending != 0) return false;
+  const uint32_t size = sock.context.ip.pool.frame_size();
+  if (length > size - runtime::kTxHeadroom) return false;
+  auto& cb = frame->Cb<TcpTxCb>();
+  if (cb.offset + length > size) {
+    std::memmove(frame->base + runtime::kTxHeadroom, frame->base + cb.offset, cb.length);
+    cb.offset = runtime::kTxHeadroom;
+  }
+  return true;
+}
+
+void TcpTakeFromNext(TcpSock& sock, runtime::Frame* frame, uint16_t n) {
+  auto& cb = frame->Cb<TcpTxCb>();
+  runtime::Frame* next = frame->next;
+  auto& next_cb = next->Cb<TcpTxCb>();
+  std::memcpy(frame->base + cb.offset + cb.length, next->base + next_cb.offset, n);
+  sock.context.ip.copied_bytes += n;
+  cb.length = static_cast<uint16_t>(cb.length + n);
+  next_cb.seq += n;
+  next_cb.offset = static_cast<uint16_t>(next_cb.offset + n);
+  next_cb.length = static_cast<uint16_t>(next_cb.length - n);
+  if (next_cb.length == 0) runtime::Unref(sock.send_queue.RemoveAfter(frame));
 }
 
 void TcpFlush(TcpContext& context, Nanos now_ns) {
@@ -264,6 +313,7 @@ void TcpFlush(TcpContext& context, Nanos now_ns) {
     TcpReleaseLoss(*sock);
   }
   context.FreeDead();
+  TcpReclaim(context);
   // A quarter of the pool's reserve is enough for one frame each; whoever finds none again waits again.
   if (!context.short_of_frames.empty() && context.ip.pool.free_count() > TcpSendReserve(context.ip.pool)) {
     runtime::List<TcpSock, TcpQueueTag> waiting;
@@ -291,6 +341,8 @@ void TcpSyncMss(TcpSock& sock) {
   mtu = std::min(mtu, TcpMtuSearchLow(sock));
   const size_t headers = TcpHeader::kMinSize + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize);
   sock.snd.mss = sock.snd.peer_mss;
+  // A segment lies in one frame, however large the link's are.
+  mtu = std::min<uint32_t>(mtu, TcpFrameRoom(ip.pool) + headers + TcpFixedOptions(sock));
   if (mtu > headers) sock.snd.mss = static_cast<uint16_t>(std::min<size_t>(sock.snd.mss, mtu - headers));
   sock.snd.mss = static_cast<uint16_t>(std::max<uint32_t>(sock.snd.mss, sock.context.settings.min_snd_mss));
   sock.snd.mss = static_cast<uint16_t>(sock.snd.mss - std::min(TcpFixedOptions(sock), sock.snd.mss));
@@ -302,18 +354,22 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   const Seq right = sock.rcv.wup + sock.rcv.wnd;
   const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
   const uint32_t limit = sock.rcv.buffer;
-  uint32_t free_bytes = limit > sock.rcv.queued ? limit - sock.rcv.queued : 0;
-  // Frames are shared by all connections: with the pool nearly used up, windows close (half a frame of data each).
+  const uint64_t used = sock.rcv.queued + TcpHeldBytes(sock);
+  uint32_t free_bytes = limit > used ? static_cast<uint32_t>(limit - used) : 0;
+  // Frames are shared by all connections: with the pool nearly used up, windows close (half a frame of data each). What a
+  // program keeps is no more than what is left for others, so that one that gives nothing back has half in the end.
   const runtime::FramePool& pool = context.ip.pool;
   const uint32_t reserve = TcpReceiveReserve(pool);
   const uint32_t free_frames = pool.free_count() > reserve ? pool.free_count() - reserve : 0;
-  uint64_t pool_bytes = uint64_t{free_frames} * pool.frame_size() / 2;
+  const uint32_t share = free_frames > sock.held ? free_frames - sock.held : 0;
+  uint64_t pool_bytes = uint64_t{share} * pool.frame_size() / 2;
   // One that holds nothing keeps one segment open all the same: else two hosts whose send queues took all the frames
   // would wait for each other for ever (Linux under memory pressure does not go below four).
-  if (sock.rcv.queued == 0) pool_bytes = std::max<uint64_t>(pool_bytes, sock.rcv.advmss);
+  if (used == 0) pool_bytes = std::max<uint64_t>(pool_bytes, sock.rcv.advmss);
   free_bytes = static_cast<uint32_t>(std::min<uint64_t>(free_bytes, pool_bytes));
   // RFC 9293 §3.8.6.2.2: no small openings.
   if (free_bytes < std::min<uint32_t>(limit / 2, sock.rcv.advmss)) free_bytes = 0;
+  if (sock.rcv.clamped) [[unlikely]] free_bytes = std::min(free_bytes, sock.silence->window_clamp);
   // The field cannot say the bits below the scale: an opening is rounded down, but an edge that was promised is rounded
   // up, so that it does not move left.
   const uint32_t below = (1u << sock.rcv.wscale) - 1;
@@ -338,7 +394,7 @@ void TcpSendReset(TcpSock& sock, Nanos now_ns) {
 void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
   runtime::Frame* frame = AllocControl(context, nullptr);
   if (frame == nullptr) return;
-  TcpHeader header{.source_port = segment.destination.port, .destination_port = segment.source.port};
+  TcpHeader header;
   if (segment.has(kTcpAck)) {
     header.seq = segment.ack.value();
     header.flags = kTcpRst;
@@ -346,14 +402,22 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
     header.ack = segment.end().value();
     header.flags = kTcpRst | kTcpAck;
   }
-  const ChecksumSum sum = header.Emit(frame->Push(TcpHeader::kMinSize));
-  const IpFlow flow{.source = segment.destination.ip,
-                    .destination = segment.source.ip,
-                    .protocol = kProtocolTcp,
-                    .out = context.ip.FindInterface(segment.source.scope_id)};
-  Finish(*frame, sum, flow.source, flow.destination);
   ++context.counters.resets_out;
-  context.ip.CountFailure(IpOutput(context.ip, frame, flow, now_ns));
+  TransmitAlone(context, frame, header, 0, segment.destination, segment.source, /*tos=*/0, now_ns);
+}
+
+void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now_ns) {
+  runtime::Frame* frame = AllocControl(context, nullptr);
+  if (frame == nullptr) return;
+  const uint32_t clock = static_cast<uint32_t>(now_ns / kMillisecond) + block.ts_offset;
+  const ChecksumSum sum = block.ts_ok ? PushTimestamps(*frame, clock, block.ts_recent) : 0;
+  const TcpHeader header{.seq = block.snd_nxt.value(),
+                         .ack = block.rcv_nxt.value(),
+                         .header_size = static_cast<uint8_t>(TcpHeader::kMinSize + frame->len),
+                         .flags = kTcpAck,
+                         .window = block.window};
+  ++context.counters.segments_out;
+  TransmitAlone(context, frame, header, sum, block.local, block.remote, block.tos, now_ns);
 }
 
 bool TcpSendOneNew(TcpSock& sock, Nanos now_ns) {

@@ -29,15 +29,28 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout = false);
 // The next new segment, whatever the congestion window says, for a loss probe. False when there is none.
 bool TcpSendOneNew(TcpSock& sock, Nanos now_ns);
 
-// One frame of the send queue. It stays there; it is not touched while the device still reads it from an earlier
-// transmission, and then false is returned (tcp_transmit_skb).
-bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns);
+// One frame of the send queue, or its first `most` bytes. It stays there; it is not touched while the device still reads
+// it from an earlier transmission, and then false is returned (tcp_transmit_skb).
+bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns, uint16_t most = UINT16_MAX);
+
+// Makes two frames of one: the first keeps `length` bytes. Their bits are the same, so the scoreboard's sums stay as
+// they are. False when the device still reads it, or frames are short (tcp_fragment).
+bool TcpFragment(TcpSock& sock, runtime::Frame* frame, uint16_t length);
 
 // Cuts a frame that was filled when the path was wider, or seemed so; false when that is not possible now.
 bool TcpFitToMss(TcpSock& sock, runtime::Frame* frame);
 
+// The other way. Whether a frame of the send queue may be written to, and has or can be given room for `length` bytes of
+// payload; and the first `n` bytes of the frame behind it, for which there is room, go to its end (tcp_skb_shift). When
+// that leaves no bytes in the other one, it is dropped; bits and sums are the caller's business.
+bool TcpMakeTailroom(const TcpSock& sock, runtime::Frame* frame, uint32_t length);
+void TcpTakeFromNext(TcpSock& sock, runtime::Frame* frame, uint16_t n);
+
 // <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> (tcp_send_ack).
 void TcpSendAck(TcpSock& sock, Nanos now_ns);
+
+// The same of a connection in TIME-WAIT (tcp_v4_timewait_ack).
+void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now_ns);
 
 // SYN in SYN-SENT, SYN and ACK in SYN-RECEIVED.
 void TcpSendSyn(TcpSock& sock, Nanos now_ns);
@@ -58,6 +71,9 @@ void TcpSyncMss(TcpSock& sock);
 
 // Largest segment that fits our MTU; what the MSS option says (RFC 6691 §2). sock.remote is set.
 uint16_t TcpMss(TcpSock& sock);
+
+// The longest payload that is sent, since a segment lies in one frame. What comes in may be larger.
+inline uint32_t TcpFrameRoom(const runtime::FramePool& pool) { return pool.frame_size() - runtime::kTxHeadroom; }
 
 }  // namespace weir::netstack
 

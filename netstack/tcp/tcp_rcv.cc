@@ -2,6 +2,7 @@
 #include "netstack/ip/packet_checksum.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
@@ -22,9 +23,9 @@ DropReason NoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns
 }
 
 DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  if (sock.rcv.guarded && segment.ttl < sock.silence->min_ttl) [[unlikely]] return DropReason::kTcpMinTtl;
   ++sock.stats.segs_in;
   if (sock.state == TcpState::kEstablished) return TcpRcvEstablished(sock, segment, now_ns);
-  if (sock.state == TcpState::kTimeWait) return TcpRcvTimeWait(sock, segment, now_ns);
   return TcpRcvStateProcess(sock, segment, now_ns);
 }
 
@@ -42,9 +43,12 @@ TcpSock* FindSock(TcpContext& context, TcpSegment& segment) {
   return demux.Find(segment.hash, local, remote);
 }
 
-// The connection or listener that a segment is for.
+// The connection, what is left of one, or the listener that a segment is for.
 DropReason Demultiplex(TcpContext& context, TcpSegment& segment, Nanos now_ns) {
   if (TcpSock* sock = FindSock(context, segment)) return TcpDoRcv(*sock, segment, now_ns);
+  if (TcpTimeWait* block = context.time_wait.Find(segment.hash, segment.destination, segment.source)) {
+    return TcpRcvTimeWait(context, *block, segment, now_ns);
+  }
   if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
     return TcpRcvListen(*listener, context, segment, now_ns);
   }
@@ -62,6 +66,7 @@ DropReason TakePieces(TcpContext& context, const TcpSegment& whole, std::span<ru
                      .ack = whole.ack,
                      .payload = frame.len,
                      .ecn = whole.ecn,
+                     .ttl = whole.ttl,
                      .frame = frame,
                      .options = whole.options,
                      .source = whole.source,
@@ -79,6 +84,15 @@ DropReason TakePieces(TcpContext& context, const TcpSegment& whole, std::span<ru
     seq += length;
   }
   return reason;
+}
+
+// What a segment is made of besides its ends and its text, when segment.header is that at `tcp` and right.
+inline void Read(TcpSegment& segment, const std::byte* tcp, uint8_t tos, uint8_t ttl) {
+  segment.seq = Seq(segment.header.seq);
+  segment.ack = Seq(segment.header.ack);
+  segment.ecn = tos & kEcnMask;
+  segment.ttl = ttl;
+  segment.options.Parse({tcp + TcpHeader::kMinSize, segment.header.header_size - TcpHeader::kMinSize});
 }
 
 // Of `frame`, at its IP header: an IPv4 header without options and a TCP header that agree with the frame about what is in
@@ -117,10 +131,7 @@ std::optional<DropReason> TcpRcvPlain(TcpContext& context, const Interface& in, 
   const uint32_t header_size = segment.header.header_size;
   const uint32_t length = runtime::LoadBe16(ip + Ipv4Header::kTotalLengthOffset) - Ipv4Header::kMinSize;
   if (header_size < TcpHeader::kMinSize || header_size > length) [[unlikely]] return std::nullopt;
-  segment.seq = Seq(segment.header.seq);
-  segment.ecn = runtime::LoadU8(ip + Ipv4Header::kTosOffset) & kEcnMask;
-  segment.ack = Seq(segment.header.ack);
-  segment.options.Parse({tcp + TcpHeader::kMinSize, header_size - TcpHeader::kMinSize});
+  Read(segment, tcp, runtime::LoadU8(ip + Ipv4Header::kTosOffset), runtime::LoadU8(ip + Ipv4Header::kTtlOffset));
   segment.source = {IpAddress::V4(source), segment.header.source_port};
   segment.destination = {IpAddress::V4(destination), segment.header.destination_port};
   frame.data += Ipv4Header::kMinSize + header_size;
@@ -138,10 +149,7 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   if (header_size < TcpHeader::kMinSize || header_size > frame.len) return DropReason::kTcpHeaderLength;
   if (!IsUnicast(packet)) return DropReason::kTcpNotUnicast;
   if (!TransportChecksumOk(packet, TcpHeader::kChecksumOffset)) return DropReason::kTcpChecksum;
-  segment.seq = Seq(segment.header.seq);
-  segment.ecn = packet.tos & kEcnMask;
-  segment.ack = Seq(segment.header.ack);
-  segment.options.Parse(frame.bytes().subspan(TcpHeader::kMinSize, header_size - TcpHeader::kMinSize));
+  Read(segment, frame.data, packet.tos, packet.ttl);
   segment.source = {packet.source, segment.header.source_port, ScopeOf(packet.source, packet.in)};
   segment.destination = {packet.destination, segment.header.destination_port};
   frame.Pull(header_size);

@@ -7,7 +7,7 @@
 namespace weir::netstack {
 
 // One frame that was sent before, within the peer's window. False when it cannot be: the window is too small, the
-// device still has the frame, or there is none to split it with.
+// device still has the frame, or there is none to split it with (what lies at una then goes in part).
 bool TcpRetransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns);
 
 // What is lost, from the lowest number on, as far as the congestion window allows.

@@ -183,6 +183,22 @@ void TcpPacketSplit(TcpSock& sock, const TcpTxCb& rest) {
   if (rest.has(TcpTxCb::kSacked)) ++sock.board.sacked_frames;
 }
 
+void TcpPacketsJoin(TcpSock& sock, Frame* frame) {
+  auto& board = sock.board;
+  TcpTxCb& cb = Cb(frame);
+  const TcpTxCb& next = Cb(frame->next);
+  Discount(sock, next, next.size());
+  board.packets_in_flight -= InFlight(next);
+  --sock.usage.packets_out;
+  if (cb.has(TcpTxCb::kLost)) board.lost_out += next.size();
+  if (cb.has(TcpTxCb::kRetrans)) board.retrans_out += next.size();
+  cb.flags |= next.flags & TcpTxCb::kFin;
+  cb.retransmits = std::max(cb.retransmits, next.retransmits);
+  if (sock.loss->retransmit_hint == frame->next) sock.loss->retransmit_hint = frame;
+  if (sock.loss->sack_hint == frame->next) sock.loss->sack_hint = frame;
+  if (!sock.sack.ok) LimitRenoSacks(sock);
+}
+
 void TcpMarkRetransmitted(TcpSock& sock, TcpTxCb& cb) {
   if (cb.has(TcpTxCb::kRetrans)) return;
   cb.flags |= TcpTxCb::kRetrans;

@@ -54,6 +54,9 @@ inline void TcpPacketSent(TcpSock& sock) {
 }
 // A frame was cut, and so are its bits: the rest is a packet too, if it was sent.
 void TcpPacketSplit(TcpSock& sock, const TcpTxCb& rest);
+// Two neighbours that were sent, and are not SACKed, are about to become one, with the bits of the first one: `frame` and
+// what is behind it (tcp_collapse_retrans, tcp_adjust_pcount).
+void TcpPacketsJoin(TcpSock& sock, runtime::Frame* frame);
 // A frame goes out again.
 void TcpMarkRetransmitted(TcpSock& sock, TcpTxCb& cb);
 

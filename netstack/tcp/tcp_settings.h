@@ -39,6 +39,8 @@ struct TcpSettings {
   // Spurious timeouts are recognized (tcp_frto), the tail of a flight is probed (tcp_early_retrans, RFC 8985 §7).
   bool frto = true;
   bool early_retrans = true;
+  // What goes again takes the small segments behind it along (tcp_retrans_collapse).
+  bool retrans_collapse = true;
   // RFC 4821: tcp_mtu_probing (0: off; 1: after black holes, as its §7.7 recommends; Linux's default is 0; 2: always, and
   // the first segments are of tcp_base_mss). Data in the segments that pass without asking, and the least that further
   // losses make of it (tcp_mtu_probe_floor; net.ipv4.route.min_pmtu less headers, as narrower links are hardly left;

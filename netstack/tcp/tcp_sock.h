@@ -57,8 +57,8 @@ struct TcpRxCb {
   bool fin;  // the FIN follows the payload
 };
 
-// SYN queue or accept queue of a listener, or the TIME-WAIT list: no program holds it; or, a program waits for room to
-// send, TcpContext::short_of_frames. It is in one of them at most.
+// SYN queue or accept queue of a listener: no program holds it; or, a program waits for room to send,
+// TcpContext::short_of_frames. It is in one of them at most.
 struct TcpQueueTag;
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
 struct TcpOfoTag;     // TcpContext::ofo_holders
@@ -74,7 +74,7 @@ enum class TcpTimerKind : uint8_t {
   kReorder,      // RFC 8985 §6.2.5: something may soon count as lost
   kWindowProbe,  // RFC 9293 §3.8.6.1
   kStalled,      // nothing is in flight, and the next segment could not be sent
-  kEnd,          // of FIN-WAIT-2 or TIME-WAIT
+  kEnd,          // of FIN-WAIT-2
 };
 
 // A timer that knows its connection, for what few of them have.
@@ -94,6 +94,7 @@ struct TcpListenSock : ReadySock {
   uint32_t fast_open_pending = 0;
   uint32_t fast_open_resets = 0;
   uint32_t fast_open_max = 0;
+  uint8_t defer_accept = 0;   // TCP_DEFER_ACCEPT, in SYN and ACKs that go again (TcpSecsToRetrans); 0: off
   Nanos fast_open_reset_ns = 0;
   TcpInherited inherited;     // of the connections that come
   Nanos last_cookie_ns = 0;   // when a SYN was answered by a cookie; 0: never
@@ -113,10 +114,6 @@ struct TcpSockBits {
   bool send_shut : 1 = false;          // ShutdownWrite or Close
   bool orphan : 1 = false;             // the program closed it; data that arrives is answered by RST
   bool counted_as_orphan : 1 = false;
-  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
-  uint8_t backoff = 0;
-  uint8_t retries = 0;
-  uint8_t probes = 0;  // since the window closed, answered or not
 };
 
 // What the input of data, its acknowledgment and a send without losses touch of a connection, and not by their subject
@@ -142,8 +139,10 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     uint16_t mss = 536;   // largest segment seen, for the decision to acknowledge
     uint16_t advmss = 536;  // what we tell the peer: the link's MTU less headers
     uint8_t wscale = 0;
-    bool fin = false;  // the peer's FIN was received in order
-    bool buffer_locked = false;  // the program set `buffer`
+    bool fin : 1 = false;  // the peer's FIN was received in order
+    bool buffer_locked : 1 = false;  // the program set `buffer`
+    bool clamped : 1 = false;        // and silence->window_clamp
+    bool guarded : 1 = false;        // and silence->min_ttl
     uint8_t ato_ms = 0;   // tcp_delack.h; 0: nothing came yet
     uint32_t buffer = 0;  // unread bytes that it may hold
     uint32_t last_data_ms = 0;  // when data came last
@@ -190,9 +189,8 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
   } ecn;
   uint8_t dup_acks = 0;  // without SACK
 
-
   // Loss recovery: tcp_recovery.h, tcp_undo.h and tcp_tlp.h.
-  struct {
+  [[no_unique_address]] struct {
     Seq high_seq;              // nxt when the state began
     Seq tlp_high_seq;          // nxt when the probe was sent
     TcpCaState state = TcpCaState::kOpen;
@@ -203,8 +201,10 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     bool tlp : 1 = false;          // a probe is under way
     bool tlp_retrans : 1 = false;  // and was no new data
   } recovery;
+  uint8_t backoff = 0;
+  uint8_t retries = 0;
 
-  Nanos heard_ns = 0;  // when an ACK was accepted last; before the first, when our SYN went, 0: not known
+  Nanos heard_ns = 0;  // when an ACK was accepted last
   runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
   TcpReader* reader = nullptr;          // that waits, so what arrives will leave soon
   TcpLoss* loss = nullptr;              // tcp_loss.h; nullptr: all is well
@@ -217,7 +217,11 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     uint32_t bytes = 0;     // most that was read in one; 0: nothing came yet
   } rcv_space;
 
-  IpDst dst;  // sk_dst_cache
+  [[no_unique_address]] IpDst dst;  // sk_dst_cache
+  // Of the headers of our packets: IP_TTL, where it is not 0, IP_TOS less the bits of ECN, and IP_MTU_DISCOVER.
+  uint8_t ttl = 0;
+  uint8_t dscp : 6 = 0;
+  TcpMtuDiscover mtu_discover : 2 = TcpMtuDiscover::kWant;
   TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: nothing of that
   TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
 
@@ -254,6 +258,7 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     bool cookie_owed : 1 = false;     // server: a cookie goes with the SYN and ACK
     bool syn_data_taken : 1 = false;  // both: data of the SYN was acknowledged
   } fast_open;
+  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
 
   // Where the socket layer's object of a connection that a program holds may lie: it is read whenever this is.
   static constexpr size_t kOwnerRoom = 32;
@@ -299,6 +304,7 @@ struct TcpSock : runtime::Recycled, TcpSockFront, runtime::ListNode<TcpQueueTag>
   } rack;
 
   bool reset_on_close = false;  // SO_LINGER with a time of 0
+  uint8_t probes = 0;           // since the window closed, answered or not
   TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
 };
 

@@ -9,10 +9,12 @@
 
 #include "netstack/tcp/tcp_congestion.h"
 #include "netstack/tcp/tcp_state.h"
+#include "runtime/base/ip_address.h"
 #include "runtime/base/time.h"
 
 namespace weir::netstack {
 
+struct TcpSettings;
 struct TcpSock;
 
 enum class TcpSockOption : uint8_t {
@@ -26,8 +28,24 @@ enum class TcpSockOption : uint8_t {
   kMaxPacingRate,  // SO_MAX_PACING_RATE: bytes a second; 0: not paced
   kFinTimeout,     // TCP_LINGER2: s, at most 120; 0: tcp_fin_timeout
   kNotSentLowat,   // TCP_NOTSENT_LOWAT: bytes; 0: no bound but the buffer's
+  kSynCount,       // TCP_SYNCNT: 1 to 127
+  kMaxSegment,     // TCP_MAXSEG: bytes, 88 to 32767; 0: no bound but the path's and the peer's
+  kWindowClamp,    // TCP_WINDOW_CLAMP: bytes, from 1152; 0 is refused
+  kTos,            // IP_TOS, IPV6_TCLASS: 0 to 255, of which the two bits of ECN are not taken
+  kTtl,            // IP_TTL, IPV6_UNICAST_HOPS: 1 to 255; 0: the host's
+  kMtuDiscover,    // IP_MTU_DISCOVER, IPV6_MTU_DISCOVER: a TcpMtuDiscover
+  kMinTtl,         // IP_MINTTL, IPV6_MINHOPCOUNT: 0 to 255; 0: none
+  kDeferAccept,    // TCP_DEFER_ACCEPT: s; 0: off. Of listeners alone
 };
-inline constexpr size_t kTcpSockOptions = 10;
+inline constexpr size_t kTcpSockOptions = 18;
+
+// Whether routers may cut our IPv4 packets into fragments, by the numbers of Linux (IP_PMTUDISC_…). IPv6 has no such
+// bit, and there nothing is different.
+enum class TcpMtuDiscover : uint8_t {
+  kDont = 0,  // they may: no DF, and an ICMP error about a narrow path is not acted on at once
+  kWant = 1,  // they may not, and tell us instead: DF. What Linux and we begin with
+  kDo = 2,    // the same: TCP never sends what does not fit. Linux tells them apart for a path below its min_pmtu
+};
 
 // How a connection is made.
 struct TcpConnectOptions {
@@ -35,6 +53,37 @@ struct TcpConnectOptions {
   // cookie before, connecting ends at once, and what is sent first goes with the SYN. Only for what may arrive twice. That
   // the server refuses or does not answer is then heard from the first call that waits.
   bool fast_open = false;
+  // Where it comes from, as bind(2) before connect(2) says it with SO_REUSEADDR set. Without an address: the one that
+  // the route gives; without a port (0): a free one, of which many connections may have the same as long as their peers
+  // differ (IP_BIND_ADDRESS_NO_PORT). kNotFound (EADDRNOTAVAIL): not an address of this host, or no port is left;
+  // kInvalidArgument (EINVAL): of the other version of IP; kAlreadyExists (EADDRINUSE): a listener has the port, or a
+  // connection both endpoints (connect(2) of Linux says EADDRNOTAVAIL there). One in TIME-WAIT makes way where it had
+  // timestamps.
+  Endpoint local;
+  // Options that the SYN has to know of, by the names and in the units of TcpOptions (netstack/socket/tcp_options.h).
+  // Bad values end the connect with kInvalidArgument (EINVAL).
+  std::optional<uint32_t> receive_buffer;
+  std::optional<uint32_t> user_timeout_ms;
+  std::optional<uint32_t> syn_count;
+  std::optional<uint32_t> max_segment;
+  std::optional<uint32_t> window_clamp;
+  std::optional<uint8_t> tos;
+  std::optional<uint8_t> ttl;
+  std::optional<TcpMtuDiscover> mtu_discover;
+  std::optional<uint8_t> min_ttl;
+
+  // Calls bool set(TcpSockOption, uint64_t) for each of them that is said, until one returns false.
+  template <typename Set>
+  bool ForEachOption(Set&& set) const {
+    const auto one = [&](TcpSockOption option, const auto& value) {
+      return !value.has_value() || set(option, static_cast<uint64_t>(*value));
+    };
+    return one(TcpSockOption::kReceiveBuffer, receive_buffer) && one(TcpSockOption::kUserTimeout, user_timeout_ms) &&
+           one(TcpSockOption::kSynCount, syn_count) && one(TcpSockOption::kMaxSegment, max_segment) &&
+           one(TcpSockOption::kWindowClamp, window_clamp) && one(TcpSockOption::kTos, tos) &&
+           one(TcpSockOption::kTtl, ttl) && one(TcpSockOption::kMtuDiscover, mtu_discover) &&
+           one(TcpSockOption::kMinTtl, min_ttl);
+  }
 };
 
 // How connections are taken.
@@ -101,15 +150,36 @@ struct TcpInfo {
   uint32_t segs_out = 0;
   uint32_t segs_in = 0;
   uint32_t total_retrans = 0;  // segments
+  // Not of TCP_INFO: bytes of frames that Sendmsg was given and that weir copied all the same, as somebody else held the
+  // frame or it did not fit a segment. 0 for a program that forwards what it receives.
+  uint64_t copied_bytes = 0;
 };
 
-// Whether it is one of the values above.
+// SO_MEMINFO, as far as both stacks have it: bytes, of what the buffers hold with the memory it lies in.
+struct TcpMemInfo {
+  uint32_t receive_allocated = 0;  // SK_MEMINFO_RMEM_ALLOC: unread or out of order
+  uint32_t receive_buffer = 0;     // SK_MEMINFO_RCVBUF
+  uint32_t send_queued = 0;        // SK_MEMINFO_WMEM_QUEUED: unacknowledged or not sent
+  uint32_t send_buffer = 0;        // SK_MEMINFO_SNDBUF
+};
+
+// Whether it is one of the values above; and what it counts as, as some are brought within bounds (as by Linux).
 bool TcpOptionValid(TcpSockOption option, uint64_t value);
-// 0, or EINVAL: no such value. Buffers are brought within their bounds, as by Linux.
+uint64_t TcpOptionValue(const TcpSettings& settings, TcpSockOption option, uint64_t value);
+// 0, or EINVAL: no such value, or none of a connection.
 int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value);
+// What is in force now (getsockopt).
+uint64_t TcpGetOption(const TcpSock& sock, TcpSockOption option);
 // A connection begins with what its listener was told (tcp_create_openreq_child). Before its SYN is answered, for buffers.
 void TcpInherit(TcpSock& sock, const TcpInherited& inherited, Nanos now_ns);
+// The part of that which a SYN and ACK tells of, for one that is not remembered (tcp_syn_cookie.h).
+void TcpInheritForSyn(TcpSock& sock, const TcpInherited& inherited);
 TcpInfo TcpGetInfo(const TcpSock& sock);
+TcpMemInfo TcpGetMemInfo(const TcpSock& sock);
+
+// TCP_DEFER_ACCEPT is kept as how often the SYN and ACK may go again (secs_to_retrans, retrans_to_secs).
+uint8_t TcpSecsToRetrans(uint64_t seconds);
+uint32_t TcpRetransToSecs(uint8_t retrans);
 
 }  // namespace weir::netstack
 

@@ -1,5 +1,5 @@
-// Every state but LISTEN (tcp_listen.cc) and the fast path: SYN-SENT (RFC 9293 §3.10.7.3), TIME-WAIT, and the common
-// steps of all the others (§3.10.7.4). Linux: tcp_rcv_state_process, tcp_timewait_state_process.
+// Every state but LISTEN (tcp_listen.cc), TIME-WAIT (tcp_time_wait.cc) and the fast path: SYN-SENT (RFC 9293 §3.10.7.3),
+// and the common steps of all the others (§3.10.7.4). Linux: tcp_rcv_state_process.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -45,6 +45,8 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const Nanos syn_sent_ns = std::exchange(sock.rack.xmit_ns, 0);
   if (syn_sent_ns == 0) {
     // A SYN cookie: nothing was measured, and the echo is not of the very time.
+  } else if (sock.heard_ns != 0) {
+    FirstRtt(sock, sock.heard_ns - syn_sent_ns, now_ns);  // the data came when it liked (Defer)
   } else if (sock.retries == 0) {
     FirstRtt(sock, now_ns - syn_sent_ns, now_ns);
   } else if (echoed_ns != 0) {
@@ -89,6 +91,18 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   return DropReason::kConsumed;
 }
 
+// TCP_DEFER_ACCEPT: an ACK by itself does not end the handshake before its time is over (tcp_check_req). What a cookie
+// answers has no time.
+bool Defer(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
+  if (segment.length() != 0 || sock.retries >= sock.listener->defer_accept) return false;
+  if (sock.heard_ns == 0) {
+    if (sock.rack.xmit_ns == 0) return false;
+    sock.heard_ns = now_ns;
+    if (sock.retries != 0) sock.rack.xmit_ns = 0;  // of which of them, nobody knows
+  }
+  return true;
+}
+
 // RFC 9293 §3.10.7.4, fifth, SYN-RECEIVED.
 DropReason AckOfSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   if (segment.ack <= sock.snd.una || segment.ack > sock.snd.nxt) {
@@ -97,6 +111,7 @@ DropReason AckOfSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   }
   // It stays half-open: our SYN and ACK will go again, and the peer will answer again (tcp_v4_syn_recv_sock).
   const bool half_open = sock.listener != nullptr && !sock.fast_open.pending;
+  if (half_open && Defer(sock, segment, now_ns)) return DropReason::kTcpDeferAccept;
   if (half_open && sock.listener->unaccepted >= sock.listener->backlog) {
     return DropReason::kTcpAcceptQueueFull;
   }
@@ -210,7 +225,6 @@ DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) 
 
 void TcpDone(TcpSock& sock, int error) {
   TcpContext& context = sock.context;
-  if (sock.state == TcpState::kTimeWait) --context.in_time_wait;
   TcpLeaveListener(sock);
   TcpFastOpenSettled(sock);
   sock.listener = nullptr;

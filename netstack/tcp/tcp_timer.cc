@@ -6,6 +6,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_delack.h"
+#include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
@@ -18,8 +19,11 @@ namespace weir::netstack {
 namespace {
 
 uint8_t RetryLimit(const TcpSock& sock) {
-  if (sock.state == TcpState::kSynSent) return kTcpSynRetries;
-  if (sock.state == TcpState::kSynReceived) return kTcpSynAckRetries;
+  if (sock.state == TcpState::kSynSent || sock.state == TcpState::kSynReceived) {
+    uint8_t limit = sock.state == TcpState::kSynSent ? kTcpSynRetries : kTcpSynAckRetries;
+    if (sock.silence != nullptr && sock.silence->syn_count != 0) limit = sock.silence->syn_count;
+    return TcpDeferred(sock) ? std::max(limit, sock.listener->defer_accept) : limit;
+  }
   return sock.orphan ? kTcpOrphanRetries : kTcpRetries;
 }
 
@@ -50,8 +54,12 @@ void ProbeTimeout(TcpSock& sock, Nanos now_ns) {
 
 // RFC 6298 §5.4 to §5.7.
 void RetransmitTimeout(TcpSock& sock, Nanos now_ns) {
+  // The peer has answered; it is asked once more when the time is over (syn_ack_recalc).
+  const bool deferred = TcpDeferred(sock) && sock.retries + 1 < sock.listener->defer_accept;
   if (!MayRetry(sock, now_ns)) return;
-  if (sock.state == TcpState::kSynSent || sock.state == TcpState::kSynReceived) {
+  if (deferred) {
+    // Only the time counts.
+  } else if (sock.state == TcpState::kSynSent || sock.state == TcpState::kSynReceived) {
     ++sock.context.counters.retransmits;
     TcpSendSyn(sock, now_ns);
   } else {

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "netstack/ip/ip_context.h"
 #include "netstack/udp/datagram.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
@@ -32,13 +33,14 @@ struct UdpRxCb {
 
 class UdpReceiveQueue {
  public:
-  // `datagrams`: at most so many, and as many frames; one of 64 KiB lies in about 45. Rounded up to a power of two.
-  explicit UdpReceiveQueue(size_t datagrams) : ring_(datagrams) {}
+  // `datagrams`: at most so many, and as many frames, with those that the program keeps of what it got; one of 64 KiB
+  // lies in about 45. Rounded up to a power of two. `sock`: whom these count against.
+  UdpReceiveQueue(ReadySock& sock, size_t datagrams) : sock_(sock), ring_(datagrams) {}
   ~UdpReceiveQueue() { Clear(); }
 
   // `frame` is at its payload, and its Cb is a UdpRxCb. The queue takes a reference. False: there is no room.
   bool Push(runtime::Frame& frame) {
-    if (frames_ >= ring_.capacity()) [[unlikely]] return false;
+    if (frames_ + sock_.held >= ring_.capacity()) [[unlikely]] return false;
     ++frames_;
     runtime::Ref(&frame);
     *ring_.PushSlot() = reinterpret_cast<Slot>(&frame);
@@ -52,8 +54,12 @@ class UdpReceiveQueue {
     const Slot slot = ring_.Pop();
     --frames_;
     if ((slot & kRecord) != 0) [[unlikely]] return Unpack(reinterpret_cast<Datagram*>(slot - kRecord), fresh);
-    Read(*reinterpret_cast<runtime::Frame*>(slot), fresh);
+    auto* frame = reinterpret_cast<runtime::Frame*>(slot);
+    Read(*frame, fresh);
+    HandOver(frame);
   }
+  // The oldest, which stays; only when there is one.
+  Datagram Peek();
   Datagram Pop() {
     Datagram datagram;
     PopTo(datagram);
@@ -77,7 +83,14 @@ class UdpReceiveQueue {
 
   static void Read(runtime::Frame& frame, Datagram& to);
   void Unpack(Datagram* record, Datagram& to) noexcept;
+  // It is the program's from now on. What members of a group share counts against none of them, but while it waits: one
+  // that keeps it must not use up the room of the others.
+  void HandOver(runtime::Frame* frame) {
+    if (frame->refs != 1 || frame->charged()) [[unlikely]] return;
+    frame->pool->Charge(frame, runtime::FramePool::HolderKind::kUdp, sock_);
+  }
 
+  ReadySock& sock_;
   runtime::FixedRing<Slot> ring_;  // a datagram has at least one frame
   size_t frames_ = 0;
 };

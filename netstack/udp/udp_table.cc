@@ -23,6 +23,21 @@ uint64_t FlowWeight(const runtime::SipKey& key, const UdpSock& sock, const Endpo
 
 }  // namespace
 
+UdpTable::~UdpTable() {
+  ip_.ForgetHolders();
+  while (ReadySock* sock = leftovers_.PopFront()) {
+    sock->held = 0;
+    sock->on_ready(*sock, 0);
+  }
+}
+
+void UdpTable::FrameBack(runtime::FrameHolder& holder) {
+  auto& sock = static_cast<ReadySock&>(holder);
+  if (sock.held > 0) return;
+  sock.Unlink();
+  sock.on_ready(sock, 0);
+}
+
 int UdpTable::Bind(UdpSock& sock, Endpoint local) {
   if (!MayBindTo(ip_, local.ip)) return EADDRNOTAVAIL;
   if (local.port == 0) {

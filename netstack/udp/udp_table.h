@@ -25,7 +25,7 @@ struct UdpSock : ReadySock {
   static constexpr size_t kMaxMemberships = 20;
 
   explicit UdpSock(const UdpBindOptions& options = {})
-      : receive_queue(std::clamp<size_t>(options.receive_queue, 1, UdpBindOptions::kMaxReceiveQueue)),
+      : receive_queue(*this, std::clamp<size_t>(options.receive_queue, 1, UdpBindOptions::kMaxReceiveQueue)),
         reuse_port(options.reuse_port),
         reuse_address(options.reuse_address) {}
 
@@ -51,7 +51,10 @@ struct UdpSock : ReadySock {
 
 class UdpTable {
  public:
-  explicit UdpTable(IpContext& ip) : ip_(ip) {}
+  explicit UdpTable(IpContext& ip) : ip_(ip) {
+    ip.pool.SetOnReturn(runtime::FramePool::HolderKind::kUdp, &FrameBack);
+  }
+  ~UdpTable();
   UdpTable(const UdpTable&) = delete;
 
   // Binds `sock` to `local`, which may be a group's or a broadcast address too: then it gets nothing else. Port 0 takes
@@ -86,9 +89,16 @@ class UdpTable {
       if (Score(*sock, local, remote) >= 0) fn(*sock);
     }
   }
+  // `sock` was unbound, and nobody holds it any more but the frames that a program keeps; when they have come back, its
+  // on_ready is called once more, with nothing.
+  void Leave(UdpSock& sock) {
+    sock.leftover = sock.tell = true;
+    leftovers_.PushBack(sock);
+  }
   IpContext& ip() { return ip_; }
 
  private:
+  static void FrameBack(runtime::FrameHolder& holder);  // FramePool::OnReturn
   static constexpr size_t kBuckets = 1024;
 
   // How much `sock` says about such a datagram; below 0: it is not for it.
@@ -98,6 +108,7 @@ class UdpTable {
   bool Overlaps(const Endpoint& local, const UdpSock* sock = nullptr) const;
 
   IpContext& ip_;
+  runtime::List<ReadySock, ReadySock> leftovers_;
   uint64_t port_draws_ = 0;
   uint64_t ids_ = 0;
   std::array<UdpSock*, kBuckets> buckets_{};

@@ -13,9 +13,24 @@ void FrameChain::FreeBlock() {
   head_.spilled = false;
 }
 
+void FrameChain::DropElsewhere(Frame* frame) { frame->pool->GiveBack({&frame, 1}, nullptr, 0); }
+
 void FrameChain::ReleaseMany() {
-  Frame** frame = frames();
-  for (uint32_t i = head_.first; i < head_.first + head_.count; ++i) Unref(frame[i]);
+  std::span<Frame* const> all(frames() + head_.first, head_.count);
+  if (!all.empty() && !all.front()->pool->here()) {
+    // The block goes with the last of them: the owner's Recycler would have to make a new one otherwise, each time.
+    while (!all.empty()) {
+      FramePool& pool = *all.front()->pool;
+      size_t n = 1;
+      while (n < all.size() && all[n]->pool == &pool) ++n;
+      const std::span<Frame* const> same = all.first(n);
+      all = all.subspan(n);
+      pool.GiveBack(same, all.empty() && head_.spilled ? block_ : nullptr, sizeof(Block));
+    }
+    head_.spilled = false;
+    return;
+  }
+  for (Frame* frame : all) Unref(frame);
   if (head_.spilled) FreeBlock();
 }
 
@@ -88,7 +103,7 @@ void FrameChain::Consume(size_t n) {
     }
     n -= slice.iov_len;
     std::span<std::byte> gone;
-    Unref(PopFront(&gone));
+    Drop(PopFront(&gone));
   }
 }
 

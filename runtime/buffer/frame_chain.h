@@ -2,7 +2,9 @@
 // the common body of RecvBuffer and SendBuffer.
 //
 // The first few slices lie inside the object; a longer chain moves to a recycled block of kMaxSlices. Move-only.
-// Belongs to the shard whose pool its frames come from.
+// Belongs to the shard whose pool its frames come from. It may be moved to another thread, which may read it (buffers,
+// CopyTo, Find, a RecvReader) and drop it, as a whole or from the front: the frames then go home by themselves
+// (FramePool::GiveBack). Everything else, Split, Share and sending among that, is for the shard's own thread.
 #ifndef RUNTIME_BUFFER_FRAME_CHAIN_H_
 #define RUNTIME_BUFFER_FRAME_CHAIN_H_
 
@@ -90,8 +92,13 @@ class FrameChain {
   // Gives the frames back. Most chains have one slice, or none.
   void Release() {
     if (head_.spilled || head_.count > 1) [[unlikely]] return ReleaseMany();
-    if (head_.count == 1) Unref(inline_.frames[head_.first]);
+    if (head_.count == 1) Drop(inline_.frames[head_.first]);
   }
+  static void Drop(Frame* frame) {
+    if (frame->pool->here()) [[likely]] return Unref(frame);
+    DropElsewhere(frame);
+  }
+  static void DropElsewhere(Frame* frame);
   void ReleaseMany();
   void MakeRoom();
   void Spill();

@@ -1,18 +1,24 @@
 #include "runtime/buffer/frame_pool.h"
 
-#include <sys/mman.h>
-
 #include <bit>
-#include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/base/errno_status.h"
+
+#ifdef WEIR_RECYCLER_OFF
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, size) static_cast<void>(0)
+#define ASAN_UNPOISON_MEMORY_REGION(memory, size) static_cast<void>(0)
+#endif
 
 namespace weir::runtime {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
+#ifndef NDEBUG
+constexpr int kPoison = 0xdb;  // in free frames
+#endif
 
 }  // namespace
 
@@ -23,18 +29,10 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
   }
   if (options.frames == 0) return absl::InvalidArgumentError("a frame pool needs frames");
   Ptr pool(new FramePool);
-  const size_t wanted = size_t{options.frames} * options.frame_size;
-  const size_t mapped = (wanted + kHugePage - 1) / kHugePage * kHugePage;
-  constexpr int kProtection = PROT_READ | PROT_WRITE;
-  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
-  void* memory = mmap(nullptr, mapped, kProtection, kFlags | MAP_HUGETLB, -1, 0);
-  pool->huge_pages_ = memory != MAP_FAILED;
-  if (memory == MAP_FAILED) memory = mmap(nullptr, mapped, kProtection, kFlags, -1, 0);
-  if (memory == MAP_FAILED) {
-    return ErrnoStatus(errno, absl::StrCat("cannot map ", mapped >> 20, " MiB for frames"));
-  }
-  pool->memory_ = static_cast<std::byte*>(memory);
-  pool->mapped_ = mapped;
+  absl::StatusOr<MemoryArea> area = MemoryArea::Map(size_t{options.frames} * options.frame_size, options.populate);
+  if (!area.ok()) return area.status();
+  pool->area_ = *std::move(area);
+  pool->memory_ = pool->area_.bytes().data();
   pool->frame_size_ = options.frame_size;
   pool->frame_shift_ = static_cast<uint32_t>(std::countr_zero(options.frame_size));
   pool->frames_.resize(options.frames);
@@ -44,6 +42,9 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
     frame.base = pool->memory_ + size_t{i} * options.frame_size;
     frame.next = pool->free_;
     pool->free_ = &frame;
+#ifdef WEIR_FRAMES_WATCHED
+    pool->Watch(&frame);
+#endif
   }
   pool->free_count_ = options.frames;
   pool->last_frames_ = options.frames / 16;
@@ -51,28 +52,127 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
 }
 
 FramePool::~FramePool() {
-  if (memory_ != nullptr) munmap(memory_, mapped_);
+  ASAN_UNPOISON_MEMORY_REGION(area_.bytes().data(), area_.bytes().size());
 }
 
+std::string FramePool::Describe() const {
+  return absl::StrCat(size(), " frames of ", frame_size_, " bytes, ", memory().size() >> 20, " MiB in ",
+                      PagesName(area_.pages()));
+}
+
+void FramePool::ForgetHolders() {
+  if (charged_ == 0) return;
+  for (Frame& frame : frames_) {
+    if (frame.charged()) frame.next = nullptr;
+  }
+  charged_ = 0;
+}
+
+// What a program has kept, is retired, or came back when the pool had been given up.
 void FramePool::FreeUnusual(Frame* frame) {
+  if (frame->charged()) {
+    DischargeCharged(frame);
+    if ((frame->tx_pending | released_) == 0) return PutBack(frame);
+  }
+  bool last = false;
+  {
+    std::lock_guard lock(mutex_);
+    FreeLocked(frame);
+    last = released_ && AllBack();
+  }
+  if (last) delete this;
+}
+
+void FramePool::Release() {
+  bool last = false;
+  {
+    std::lock_guard lock(mutex_);
+    // Before it is given up: what comes back in here is no reason to delete it.
+    TakeReturnedLocked();
+    owner_.store(nullptr, std::memory_order_relaxed);
+    notify_ = nullptr;
+    released_ = true;
+    last = AllBack();
+  }
+  if (last) delete this;
+}
+
+void FramePool::GiveBack(std::span<Frame* const> frames, void* block, size_t block_size) {
+  bool last = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!released_) {
+      returned_.insert(returned_.end(), frames.begin(), frames.end());
+      if (block != nullptr) returned_blocks_.push_back({block, block_size});
+      if (notify_ == nullptr || std::exchange(notified_, true)) return;
+      return notify_(notify_argument_);
+    }
+    for (Frame* frame : frames) DropLocked(frame);
+    last = AllBack();
+  }
+  if (block != nullptr) Recycler::ThisThread().Free(block, block_size);
+  if (last) delete this;
+}
+
+size_t FramePool::TakeReturned() {
+  std::lock_guard lock(mutex_);
+  return TakeReturnedLocked();
+}
+
+size_t FramePool::TakeReturnedLocked() {
+  const size_t count = returned_.size();
+  for (Frame* frame : returned_) DropLocked(frame);
+  returned_.clear();
+  for (const Block& block : returned_blocks_) Recycler::ThisThread().Free(block.memory, block.size);
+  returned_blocks_.clear();
+  return count;
+}
+
+void FramePool::NotifyReturns(void (*notify)(void*), void* argument) {
+  std::lock_guard lock(mutex_);
+  notify_ = notify;
+  notify_argument_ = argument;
+  notified_ = false;
+}
+
+size_t FramePool::NoteReturned() {
+  std::lock_guard lock(mutex_);
+  notified_ = false;
+  return TakeReturnedLocked();
+}
+
+void FramePool::FreeLocked(Frame* frame) {
+  Discharge(frame);
   if (frame->tx_pending != 0) {
     ++retired_;
   } else {
     PutBack(frame);
   }
-  if (released_) MaybeDelete();
 }
 
-void FramePool::Release() {
-  released_ = true;
-  MaybeDelete();
+void FramePool::DropLocked(Frame* frame) {
+  WEIR_DCHECK(frame->refs > 0);
+  if (--frame->refs == 0) FreeLocked(frame);
 }
 
-void FramePool::MaybeDelete() {
-  if (free_count_ + retired_ == size()) delete this;
+void FramePool::Watch(Frame* frame) {
+  frame->data = nullptr;
+#ifndef NDEBUG
+  std::memset(frame->base, kPoison, frame_size_);
+#endif
+  ASAN_POISON_MEMORY_REGION(frame->base, frame_size_);
 }
 
-// Use after give-back shows at once in debug builds.
-void FramePool::Poison(Frame* frame) { std::memset(frame->base, 0xdb, frame_size_); }
+void FramePool::EndWatch(Frame* frame) {
+  ASAN_UNPOISON_MEMORY_REGION(frame->base, frame_size_);
+#ifndef NDEBUG
+  // The first byte is the poison, and each byte is as the one before it.
+  const bool untouched = frame->base[0] == std::byte{kPoison} &&
+                         std::memcmp(frame->base, frame->base + 1, frame_size_ - 1) == 0;
+  WEIR_CHECK(untouched && "a frame was written to after it was given back");
+#else
+  static_cast<void>(frame);
+#endif
+}
 
 }  // namespace weir::runtime

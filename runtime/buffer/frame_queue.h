@@ -24,6 +24,7 @@ class FrameQueue {
   void PushBack(Frame* frame) { InsertAfter(tail_, frame); }
   // After `previous`, or at the front when that is nullptr.
   void InsertAfter(Frame* previous, Frame* frame) {
+    WEIR_DCHECK(!frame->charged());
     Frame*& link = previous == nullptr ? head_ : previous->next;
     frame->next = link;
     link = frame;

@@ -65,7 +65,8 @@ void App::Run() {
     return Close();
   }
   MaybeEnd();
-  for (Nanos until_ns : {read_paused_until_ns_, write_paused_until_ns_}) {
+  const Nanos shut_from_ns = shut_ ? 0 : role_.shut_from_ns;
+  for (Nanos until_ns : {read_paused_until_ns_, write_paused_until_ns_, shut_from_ns}) {
     if (until_ns > now()) wake_ns_ = std::min(wake_ns_, until_ns);
   }
 }
@@ -113,8 +114,10 @@ size_t App::ReadOnce() {
     Bytes bytes(n);
     chain.CopyTo(bytes);
     Took(bytes);
-    // Small pools have nothing to spare for a program that does not give back.
-    if (role_.mine.read == ReadMode::kHoldFrames && host_.pool().size() >= 1024) held_ = std::move(chain);
+    // What is kept closes the window, and a program that waits for more before it gives back must leave some open. Small
+    // pools have nothing to spare for it.
+    const bool spares = 2 * (chain.buffers().size() + 2) * sock_->rcv.advmss < sock_->rcv.buffer;
+    if (role_.mine.read == ReadMode::kHoldFrames && spares && host_.pool().size() >= 1024) held_ = std::move(chain);
     return n;
   }
   const iovec into{buffer_.data(), 1 + Below(buffer_.size())};
@@ -190,11 +193,12 @@ void App::MaybeEnd() {
   const AppParams& mine = role_.mine;
   const bool all_sent = sent_ == mine.bytes && now() >= write_paused_until_ns_;
   if (mine.ending == Ending::kAbort && sent_ + received_ >= mine.abort_after) {
+    aborted_early_ = sock_->fast_open.pending;
     TcpAbort(*sock_, now());
     return Close();
   }
   if (mine.ending == Ending::kCloseAtOnce && all_sent) return Close();
-  if (mine.ending == Ending::kAfterPeer ? all_sent && eof_ : all_sent) {
+  if (now() >= role_.shut_from_ns && (mine.ending == Ending::kAfterPeer ? all_sent && eof_ : all_sent)) {
     if (!std::exchange(shut_, true)) TcpShutdown(*sock_);
   }
   if (shut_ && eof_) Close();

@@ -24,6 +24,7 @@ class App {
     uint64_t out_pattern = 0, in_pattern = 0;
     uint64_t seed = 0;
     bool may_fail = false;  // one of the two aborts
+    Nanos shut_from_ns = 0;
     std::string name;
   };
   App(testing_support::InetTestHost& host, const Role& role, Verdict& verdict);
@@ -35,6 +36,8 @@ class App {
 
   bool attached() const { return sock_ != nullptr || done_; }
   bool done() const { return done_; }
+  // It aborted a connection before the handshake was done, so perhaps the peer never heard of it (RFC 7413).
+  bool aborted_early() const { return aborted_early_; }
   Nanos done_ns() const { return done_ns_; }
   // When the first half of the peer's bytes had come.
   Nanos half_ns() const { return half_ns_; }
@@ -77,7 +80,7 @@ class App {
   iovec direct_{};
   bool direct_waits_ = false;
   uint64_t sent_ = 0, received_ = 0;
-  bool shut_ = false, eof_ = false, done_ = false;
+  bool shut_ = false, eof_ = false, done_ = false, aborted_early_ = false;
   Nanos paused_ns_ = 0;
   Nanos read_paused_until_ns_ = 0, write_paused_until_ns_ = 0, wake_ns_ = kNever, done_ns_ = 0, attached_ns_ = 0,
         half_ns_ = 0;

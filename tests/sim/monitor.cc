@@ -21,8 +21,7 @@ void Monitor::Expect(const ConnectionKey& key, int from, uint64_t pattern, uint6
 std::optional<Monitor::Seen> Monitor::Find(int from, const Bytes& frame) {
   const std::optional<TcpView> tcp = ParseTcp(frame);
   if (!tcp.has_value()) return std::nullopt;
-  const bool by_client = tcp->destination_port == kServerPort;
-  const ConnectionKey key{by_client ? from : 1 - from, by_client ? tcp->source_port : tcp->destination_port};
+  const ConnectionKey key = KeyOf(from, tcp->source_port, tcp->destination_port);
   return Seen{*tcp, flows_[{key, from}], flows_[{key, 1 - from}]};
 }
 
@@ -62,6 +61,7 @@ void Monitor::CheckData(const Seen& seen) {
   if (tcp.has(kFin)) {
     const uint32_t fin = end - 1;
     if (flow.fin.value_or(fin) != fin) Fail(absl::StrCat("the FIN was at ", *flow.fin), seen);
+    if (!flow.fin.has_value() && seen.peer.fin.has_value() && !Before(*seen.peer.fin, tcp.ack)) ++crossed_fins_;
     flow.fin = fin;
   }
   if (++flow.transmissions[tcp.seq] > kMaxTransmissions) Fail("sent too often", seen);
@@ -82,6 +82,8 @@ void Monitor::Sent(int from, Nanos at_ns, const Bytes& frame) {
     if (flow.reborn) return;
     flow.iss = tcp.seq;
     flow.wscale = tcp.WindowScale();
+    if (tcp.has(kAck) && flow.asked && !std::exchange(flow.answered, true)) crossed_syns_ += seen->peer.answered;
+    flow.asked |= !tcp.has(kAck);
   }
   if (!flow.iss.has_value()) return Fail("before its SYN", *seen);
   if (tcp.has(kAck)) CheckAck(*seen);

@@ -22,9 +22,16 @@
 namespace weir::sim {
 
 inline constexpr uint16_t kServerPort = 80;
+// The i-th connection of a run, when both hosts open it, goes from this port, plus i, to the same one of the other.
+inline constexpr uint16_t kFirstMeetingPort = 1000;
 
-// What identifies a connection: the host that connected, and its port.
+// What identifies a connection: the host that connected, and its port; when both did, host A counts.
 using ConnectionKey = std::pair<int, uint16_t>;
+// Of a segment that host `from` sends.
+inline ConnectionKey KeyOf(int from, uint16_t source_port, uint16_t destination_port) {
+  if (source_port == destination_port) return {0, source_port};
+  return destination_port == kServerPort ? ConnectionKey{from, source_port} : ConnectionKey{1 - from, destination_port};
+}
 
 class Monitor {
  public:
@@ -47,6 +54,9 @@ class Monitor {
   Nanos last_tcp_ns() const { return last_tcp_ns_; }
   uint64_t segments() const { return segments_; }
   uint64_t data_bytes() const { return data_bytes_; }
+  // Connections whose SYNs, and whose FINs, passed each other on the way.
+  uint64_t crossed_syns() const { return crossed_syns_; }
+  uint64_t crossed_fins() const { return crossed_fins_; }
 
  private:
   static constexpr size_t kKept = 60;
@@ -60,6 +70,7 @@ class Monitor {
     std::optional<uint32_t> allowed;  // right edge of the peer's, as the peer's segments that arrived told it
     std::optional<uint32_t> ack;
     std::optional<uint32_t> fin;
+    bool asked = false, answered = false;  // a SYN without, and then with an ACK
     std::optional<uint16_t> peer_syn_window;  // which counts from its own first number
     uint64_t pattern = 0, bytes = 0;
     std::unordered_map<uint32_t, uint32_t> transmissions;
@@ -87,7 +98,7 @@ class Monitor {
   std::map<std::pair<ConnectionKey, int>, Flow> flows_;  // by the sender
   std::deque<Record> records_;
   Nanos last_tcp_ns_ = 0;
-  uint64_t segments_ = 0, data_bytes_ = 0;
+  uint64_t segments_ = 0, data_bytes_ = 0, crossed_syns_ = 0, crossed_fins_ = 0;
 };
 
 }  // namespace weir::sim

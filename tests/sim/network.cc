@@ -75,9 +75,9 @@ uint32_t Network::Mtu(Nanos at_ns) const {
 
 // Whether this one arrives whatever was drawn, because the same thing missed its way too often.
 bool Network::Mercy(Direction& direction, const TcpView& tcp, bool would_miss) {
-  uint64_t key = uint64_t{tcp.source_port} << 48 ^ uint64_t { tcp.destination_port } << 40;
-  key ^= tcp.length() == 0 ? uint64_t{tcp.ack} : uint64_t{tcp.seq} | uint64_t{1} << 32;
   if (!would_miss) return false;
+  uint64_t key = uint64_t{tcp.source_port} << 48 ^ uint64_t{tcp.destination_port} << 40;
+  key ^= tcp.length() == 0 ? uint64_t{tcp.ack} : uint64_t{tcp.seq} | uint64_t{1} << 32;
   int& misses = direction.misses[key];
   const int patience = tcp.has(kSyn) ? kSynPatience : params_.black_hole ? kHolePatience : kPatience;
   if (misses >= patience) return true;

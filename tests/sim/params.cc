@@ -99,6 +99,18 @@ void DrawTinyFrames(Draws& draw, Params& params) {
   }
 }
 
+// Both hosts open a connection at once, or close it at once (RFC 9293 §3.5, §3.6): what is small enough is done by then.
+void DrawMeetings(Draws& draw, Nanos delay_ns, ConnectionParams& connection) {
+  connection.both_open = draw.OneIn(6);
+  const auto shuts = [](const AppParams& app) { return app.ending == Ending::kShutdown; };
+  if (!std::ranges::all_of(connection.apps, shuts) || !draw.OneIn(4)) return;
+  const Nanos shut_ns = connection.start_ns + 8 * delay_ns + draw.Between<Nanos>(0, 3 * kSecond);
+  for (AppParams& app : connection.apps) {
+    app.bytes = std::min<uint64_t>(app.bytes, 3000);
+    app.shut_ns = shut_ns;
+  }
+}
+
 // Options that a host may do without; each side decides for itself.
 void DrawOptions(Draws& draw, netstack::TcpSettings& tcp) {
   tcp.timestamps = draw.OneIn(4) ? 0 : 1;
@@ -153,17 +165,19 @@ std::string LinkText(const LinkParams& link) {
 std::string OptionsText(const netstack::TcpSettings& tcp) {
   return absl::StrCat("timestamps=", tcp.timestamps, ",sack=", tcp.sack, ",dsack=", tcp.dsack,
                       ",window_scaling=", tcp.window_scaling, ",frto=", tcp.frto, ",early_retrans=", tcp.early_retrans,
-                      ",ecn=", tcp.ecn, ",slow_start_after_idle=", tcp.slow_start_after_idle, ",mtu_probing=", tcp.mtu_probing,
-                      ",base_mss=", tcp.base_mss, ",probe_interval=", tcp.probe_interval_s, ",fastopen=", tcp.fastopen, ",congestion_control=",
-                      tcp.congestion_control == netstack::TcpCongestionControl::kReno ? "reno" : "cubic");
+                      ",retrans_collapse=", tcp.retrans_collapse, ",ecn=", tcp.ecn,
+                      ",slow_start_after_idle=", tcp.slow_start_after_idle, ",mtu_probing=", tcp.mtu_probing,
+                      ",base_mss=", tcp.base_mss, ",probe_interval=", tcp.probe_interval_s, ",fastopen=", tcp.fastopen,
+                      ",congestion_control=", tcp.congestion_control == netstack::TcpCongestionControl::kReno ? "reno" : "cubic");
 }
 
 std::string AppText(const AppParams& app) {
   constexpr const char* kReads[] = {"copied", "direct", "frames", "held frames"};
   constexpr const char* kEndings[] = {"shutdown", "after the peer", "close at once", "abort"};
-  std::string text = absl::StrCat(app.bytes, " bytes by ", app.max_write, app.send_frames ? " in frames" : "", app.nodelay ? " at once" : "",
-                                  ", reads ", app.max_read, " ", kReads[static_cast<size_t>(app.read)], ", ",
-                                  kEndings[static_cast<size_t>(app.ending)]);
+  std::string text = absl::StrCat(app.bytes, " bytes by ", app.max_write, app.send_frames ? " in frames" : "",
+                                  app.nodelay ? " at once" : "", ", reads ", app.max_read, " ",
+                                  kReads[static_cast<size_t>(app.read)], ", ", kEndings[static_cast<size_t>(app.ending)]);
+  if (app.shut_ns != 0) absl::StrAppend(&text, " from ", app.shut_ns / kMillisecond, " ms on");
   if (app.ending == Ending::kAbort) absl::StrAppend(&text, " after ", app.abort_after);
   if (app.pause_one_in != 0) {
     absl::StrAppend(&text, ", pauses 1 in ", app.pause_one_in, " up to ", app.max_pause_ns / kMillisecond, " ms");
@@ -187,12 +201,6 @@ uint64_t Params::writes() const {
   return total;
 }
 
-uint32_t Params::min_mtu() const {
-  uint32_t least = std::min(hosts[0].mtu, hosts[1].mtu);
-  for (const MtuChange& change : mtu_changes) least = std::min(least, change.mtu);
-  return least;
-}
-
 std::string Params::ToString() const {
   std::string text = absl::StrCat("seed ", seed, ": ", v4 ? "IPv4" : "IPv6", wraps ? ", sequence numbers wrap" : "");
   for (int i = 0; i < 2; ++i) {
@@ -206,9 +214,9 @@ std::string Params::ToString() const {
                     black_hole ? ", silently" : "");
   }
   for (const ConnectionParams& connection : connections) {
-    absl::StrAppend(&text, "\n  connection from ", connection.client == 0 ? "A" : "B", " at ",
-                    connection.start_ns / kMillisecond, " ms", connection.fast_open ? ", fast open" : "",
-                    "\n    A: ", AppText(connection.apps[0]),
+    const char* from = connection.both_open ? "both" : connection.client == 0 ? "A" : "B";
+    absl::StrAppend(&text, "\n  connection from ", from, " at ", connection.start_ns / kMillisecond, " ms",
+                    connection.fast_open ? ", fast open" : "", "\n    A: ", AppText(connection.apps[0]),
                     "\n    B: ", AppText(connection.apps[1]));
   }
   return text;
@@ -248,6 +256,8 @@ Params DrawParams(uint64_t seed, const Switches& switches) {
     params.connections.push_back(connection);
   }
   if (draw.OneIn(6)) DrawTinyFrames(draw, params);
+  for (ConnectionParams& connection : params.connections) DrawMeetings(draw, delay_ns, connection);
+  for (HostParams& host : params.hosts) host.tcp.retrans_collapse = !draw.OneIn(8);
   return params;
 }
 

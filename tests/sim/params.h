@@ -60,10 +60,12 @@ struct AppParams {
   Nanos max_pause_ns = 0;
   Ending ending = Ending::kShutdown;
   uint64_t abort_after = 0;  // bytes sent and received
+  Nanos shut_ns = 0;  // not shut before, from the start of the run: when both have the same, they close at once
 };
 
 struct ConnectionParams {
-  int client = 0;  // the host that connects
+  int client = 0;          // the host that connects
+  bool both_open = false;  // or each connects to the other's port, at once (RFC 9293 §3.5, figure 7)
   Nanos start_ns = 0;
   bool fast_open = false;
   AppParams apps[2];  // by host
@@ -84,7 +86,6 @@ struct Params {
   uint64_t bytes() const;
   // Calls that write them, about; what is given in frames goes in as many segments.
   uint64_t writes() const;
-  uint32_t min_mtu() const;
   std::string ToString() const;
 };
 

@@ -19,9 +19,15 @@ constexpr uint32_t kIps[] = {testing_support::kHostIp, testing_support::kPeerIp}
 constexpr const char* kIps6[] = {"fd00::1", "fd00::2"};
 constexpr testing_support::Mac kMacs[] = {testing_support::kHostMac, testing_support::kPeerMac};
 
-Endpoint ServerOf(const Params& params, int client) {
-  const int server = 1 - client;
-  return {params.v4 ? IpAddress::V4(kIps[server]) : IpAddress::Parse(kIps6[server]).value(), kServerPort};
+// Host `index` opens a connection.
+TcpSock* Open(const Params& params, int index, size_t connection, InetTestHost& host, int* error) {
+  const ConnectionParams& its = params.connections[connection];
+  const int peer = 1 - index;
+  const IpAddress ip = params.v4 ? IpAddress::V4(kIps[peer]) : IpAddress::Parse(kIps6[peer]).value();
+  const auto meeting_port = static_cast<uint16_t>(kFirstMeetingPort + connection);
+  netstack::TcpConnectOptions options{.fast_open = its.fast_open};
+  if (its.both_open) options.local.port = meeting_port;
+  return TcpConnect(host.inet().tcp, {ip, its.both_open ? meeting_port : kServerPort}, host.now(), error, options);
 }
 
 }  // namespace
@@ -49,7 +55,7 @@ Nanos StartThatWraps(const Params& params) {
   const int client = params.connections.front().client;
   InetTestHost host(HostOptions(params, client, true));
   int error = 0;
-  TcpSock* sock = TcpConnect(host.inet().tcp, ServerOf(params, client), host.now(), &error);
+  TcpSock* sock = Open(params, client, 0, host, &error);
   const uint32_t ahead = 0u - 2000 - sock->snd.iss.value();
   TcpAbort(*sock, host.now());
   TcpClose(*sock, host.now());
@@ -77,11 +83,14 @@ SimHost::SimHost(const Params& params, int index, bool prediction, PortBook& por
                                                     .in_pattern = PatternKey(params, i, 1 - index),
                                                     .seed = PatternKey(params, i, index) ^ 0x617070,
                                                     .may_fail = connection.aborts(),
+                                                    .shut_from_ns = params.start_ns + connection.apps[index].shut_ns,
                                                     .name = absl::StrCat(index == 0 ? "A" : "B", " of connection ", i)},
                                           verdict));
   }
   std::iota(order_.begin(), order_.end(), size_t{0});
-  std::erase_if(order_, [&](size_t i) { return params.connections[i].client != index; });
+  std::erase_if(order_, [&](size_t i) {
+    return params.connections[i].client != index && !params.connections[i].both_open;
+  });
   std::ranges::sort(order_, {}, [&](size_t i) { return std::pair(params.connections[i].start_ns, i); });
 }
 
@@ -100,10 +109,10 @@ void SimHost::OnListenerReady(netstack::ReadySock& sock, uint8_t) { static_cast<
 
 void SimHost::Accept() {
   while (TcpSock* sock = TcpAccept(listener_)) {
-    const auto known = ports_.find({1 - index_, sock->remote.port});
+    const auto known = ports_.find(KeyOf(1 - index_, sock->remote.port, sock->local.port));
     if (known == ports_.end()) return verdict_.Fail("accepted what nobody connected");
-    // RFC 7413 §2.1: an old SYN with data opens the connection again, when it is over here. Nobody answers it.
-    if (apps_[known->second]->attached() && sock->fast_open.pending) {
+    if (BeginsAgain(*sock, known->second)) {
+      ++reopened_;
       TcpAbort(*sock, host_->now());
       TcpClose(*sock, host_->now());
       continue;
@@ -112,12 +121,19 @@ void SimHost::Accept() {
   }
 }
 
+// What Fast Open brings with it (RFC 7413 §2.1). An old SYN with data opens the connection again when it is over here, and
+// nobody is at its other end. Or the program aborted it before the client had heard of it, and SYN, ACK and RST were lost:
+// the client's next SYN opens it again, and this time the handshake is done; the program does once more what it did.
+bool SimHost::BeginsAgain(const TcpSock& sock, size_t connection) const {
+  const App& app = *apps_[connection];
+  return app.attached() && (sock.fast_open.pending || app.aborted_early());
+}
+
 void SimHost::Connect(size_t connection) {
   int error = 0;
-  TcpSock* sock = TcpConnect(host_->inet().tcp, ServerOf(params_, index_), host_->now(), &error,
-                             params_.connections[connection].fast_open);
+  TcpSock* sock = Open(params_, index_, connection, *host_, &error);
   if (sock == nullptr) return verdict_.Fail(absl::StrCat("cannot connect: errno ", error));
-  ports_[{index_, sock->local.port}] = connection;
+  ports_[KeyOf(index_, sock->local.port, sock->remote.port)] = connection;
   apps_[connection]->Attach(*sock);
 }
 
@@ -152,12 +168,13 @@ Nanos SimHost::last_close_ns() const {
 
 uint32_t SimHost::Missing() {
   host_->CompleteTx();
-  return host_->pool().outstanding();
+  const runtime::FramePool* heap = host_->inet().ip.heap();
+  return host_->pool().outstanding() + (heap != nullptr ? heap->outstanding() : 0);
 }
 
 std::string SimHost::State() {
   const netstack::TcpContext& tcp = host_->inet().tcp;
-  std::string text = absl::StrCat("sockets ", tcp.sockets, "/", tcp.in_time_wait, " out ", tcp.counters.segments_out,
+  std::string text = absl::StrCat("sockets ", tcp.sockets, "/", tcp.time_wait.count(), " out ", tcp.counters.segments_out,
                                   "/", tcp.counters.retransmits, "/", tcp.counters.resets_out, " frames ",
                                   host_->pool().free_count(), " timers ", host_->timers().armed(), "@",
                                   host_->timers().NextDeadline(), " ready ", host_->inet().ip.ready.empty());
@@ -174,7 +191,7 @@ std::string SimHost::State() {
 }
 
 std::string SimHost::ToString() const {
-  std::string text = absl::StrCat(index_ == 0 ? "  host A" : "  host B", ": sockets ", host_->inet().tcp.sockets,
+  std::string text = absl::StrCat(index_ == 0 ? "  host A" : "  host B", ": sockets ", host_->inet().tcp.connections(),
                                   ", timers ", host_->timers().armed(), ", frames out ", host_->pool().outstanding(),
                                   ", lost for frames ", host_->lost_for_frames());
   for (const auto& app : apps_) absl::StrAppend(&text, "\n    ", app->ToString());

@@ -5,7 +5,7 @@
 
 #include <map>
 #include <memory>
-#include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -38,8 +38,12 @@ class SimHost {
 
   const App& app(size_t connection) const { return *apps_[connection]; }
   Nanos last_close_ns() const;
-  uint32_t sockets() { return host_->inet().tcp.sockets; }
+  uint32_t connections() { return host_->inet().tcp.connections(); }
   bool Idle() { return host_->timers().armed() == 0; }
+  // Connections that came again after this host had aborted them, see Accept.
+  uint64_t reopened() const { return reopened_; }
+  // Frames that came when the pool had none left for them.
+  uint64_t lost_for_frames() const { return host_->lost_for_frames(); }
   // Frames that are not free when everything is over.
   uint32_t Missing();
   const netstack::TcpCounters& counters() const { return host_->inet().tcp.counters; }
@@ -51,6 +55,7 @@ class SimHost {
   static void OnListenerReady(netstack::ReadySock& sock, uint8_t events);
   void Connect(size_t connection);
   void Accept();
+  bool BeginsAgain(const netstack::TcpSock& sock, size_t connection) const;
 
   const Params& params_;
   const int index_;
@@ -62,6 +67,7 @@ class SimHost {
   std::vector<std::unique_ptr<App>> apps_;  // by connection
   size_t started_ = 0;                      // of the connections, in the order of their start
   std::vector<size_t> order_;
+  uint64_t reopened_ = 0;
 };
 
 // The options of one of the hosts of `params`.

@@ -56,6 +56,8 @@ class SimTest : public ::testing::Test {
     EXPECT_LT(0u, totals.queue_drops);
     EXPECT_LT(0u, totals.fast_opens);
     EXPECT_LT(0u, totals.mtu_probes);
+    EXPECT_LT(0u, totals.crossed_syns);
+    EXPECT_LT(0u, totals.crossed_fins);
   }
 };
 

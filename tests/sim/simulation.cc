@@ -30,15 +30,18 @@ void Simulation::Totals::Add(const Totals& other) {
   slow += other.slow;
   fast_opens += other.fast_opens;
   mtu_probes += other.mtu_probes;
+  crossed_syns += other.crossed_syns;
+  crossed_fins += other.crossed_fins;
+  reopened += other.reopened;
   virtual_ns += other.virtual_ns;
 }
 
 std::string Simulation::Totals::ToString() const {
   return absl::StrFormat(
       "%d bytes in %d segments, %d retransmissions; the link lost %d, corrupted %d, dropped %d at its queue and %d as "
-      "too "
-      "big; %d segments predicted, %d not; %d steps, %.0f s of virtual time",
-      bytes, segments, retransmits, lost, corrupted, queue_drops, too_big, predicted, slow, steps,
+      "too big; %d segments predicted, %d not; %d connections opened and %d closed from both sides; %d steps, %.0f s of "
+      "virtual time",
+      bytes, segments, retransmits, lost, corrupted, queue_drops, too_big, predicted, slow, crossed_syns, crossed_fins, steps,
       static_cast<double>(virtual_ns) / 1e9);
 }
 
@@ -93,7 +96,7 @@ bool Simulation::AppsDone() const {
 
 bool Simulation::Over() {
   const bool gone =
-      AppsDone() && hosts_[0]->sockets() == 0 && hosts_[1]->sockets() == 0 && network_.NextArrival() == kNever;
+      AppsDone() && hosts_[0]->connections() == 0 && hosts_[1]->connections() == 0 && network_.NextArrival() == kNever;
   if (!gone)
     gone_ns_ = 0;
   else if (gone_ns_ == 0)
@@ -104,8 +107,7 @@ bool Simulation::Over() {
 // A livelock shows as more work than the transfer is worth. The bounds are about twice what the worst of some thousand
 // seeds takes. Of segments: small windows, reads and writes make small ones, each is acknowledged, and with 30 % lost
 // each way every second one has to go again. Of bytes: after each timeout a window may go again as a whole. Of virtual
-// time: each loss may cost a timeout that has backed off, which without timestamps no retransmission takes back; with tiny
-// segments there are as many losses as writes.
+// time: each loss may cost a timeout that has backed off, which without timestamps no retransmission takes back.
 void Simulation::CheckBudget() {
   const uint64_t connections = params_.connections.size(), bytes = params_.bytes();
   const uint64_t segments = 2000 * connections + bytes / 8 + 10 * params_.writes();
@@ -116,7 +118,10 @@ void Simulation::CheckBudget() {
   if (monitor_.data_bytes() > sent)
     verdict_.Fail(absl::StrCat("more than ", sent, " bytes sent for ", bytes, " bytes"));
   if (totals_.steps > 10 * segments) verdict_.Fail(absl::StrCat("more than ", 10 * segments, " steps"));
-  const Nanos limit_ns = (1500 + static_cast<Nanos>(bytes / 40 + 10 * params_.writes())) * kSecond;
+  const uint64_t losses = network_.lost() + network_.corrupted() + network_.queue_drops() + network_.too_big() +
+                          hosts_[0]->lost_for_frames() + hosts_[1]->lost_for_frames();
+  const Nanos limit_ns =
+      (1500 + static_cast<Nanos>(bytes / 40)) * kSecond + static_cast<Nanos>(losses) * netstack::kTcpMaxRto;
   if (now_ns_ - params_.start_ns > limit_ns) {
     verdict_.Fail(absl::StrCat("not over after ", limit_ns / kSecond, " s of virtual time"));
   }
@@ -178,7 +183,10 @@ std::string Simulation::Run() {
   totals_.too_big = network_.too_big();
   totals_.queue_drops = network_.queue_drops();
   totals_.virtual_ns = now_ns_ - params_.start_ns;
+  totals_.crossed_syns = monitor_.crossed_syns();
+  totals_.crossed_fins = monitor_.crossed_fins();
   for (auto& host : hosts_) {
+    totals_.reopened += host->reopened();
     totals_.retransmits += host->counters().retransmits;
     totals_.predicted += host->counters().predicted_data + host->counters().predicted_acks;
     totals_.slow += host->counters().slow_path;

@@ -22,6 +22,7 @@ class Simulation {
     uint64_t steps = 0, segments = 0, retransmits = 0, bytes = 0, lost = 0, corrupted = 0, too_big = 0, queue_drops = 0;
     uint64_t predicted = 0, slow = 0;
     uint64_t fast_opens = 0, mtu_probes = 0;
+    uint64_t crossed_syns = 0, crossed_fins = 0, reopened = 0;
     Nanos virtual_ns = 0;
     void Add(const Totals& other);
     std::string ToString() const;

@@ -14,7 +14,7 @@ namespace weir::sim {
 using testing_support::Bytes;
 using testing_support::View;
 
-inline constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16;
+inline constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
 inline constexpr size_t kEthernet = 14;  // bytes of its header
 
 // The EtherType of a frame.

@@ -46,7 +46,7 @@ std::string ParseTransport(Packet& p) {
   return NaiveSum(transport, pseudo) == 0xffff ? "" : "transport checksum";
 }
 
-std::string ParseIpv4(Packet& p) {
+std::string ParseIpv4(Packet& p, uint8_t ttl) {
   const View ip = View(p.frame).subspan(p.network);
   if (ip.size() < 20) return "ip length";
   const size_t header = size_t{4} * (Get8(ip, 0) & 15);
@@ -54,7 +54,7 @@ std::string ParseIpv4(Packet& p) {
   if (NaiveSum(ip.first(header)) != 0xffff) return "ip checksum";
   if (Get16(ip, 2) != ip.size()) return "ip total length";
   if ((Get16(ip, 6) & 0xbfff) != 0) return "ip fragment";
-  if (Get8(ip, 8) != 64) return "ttl";
+  if (Get8(ip, 8) != ttl) return "ttl";
   p.protocol = Get8(ip, 9);
   p.source = Get32(ip, 12);
   p.destination = Get32(ip, 16);
@@ -222,7 +222,7 @@ Bytes Tcp(const TcpSpec& spec, View payload, const Flow& flow) {
   return tcp;
 }
 
-Packet Parse(Bytes frame) {
+Packet Parse(Bytes frame, uint8_t ttl) {
   Packet p{.frame = std::move(frame)};
   const View bytes(p.frame);
   if (bytes.size() < 14) {
@@ -234,7 +234,7 @@ Packet Parse(Bytes frame) {
     p.type = Get16(bytes, p.network + 2);
     p.network += 4;
   }
-  if (p.type == 0x0800) p.problem = ParseIpv4(p);
+  if (p.type == 0x0800) p.problem = ParseIpv4(p, ttl);
   p.ok = p.problem.empty();
   return p;
 }

@@ -119,7 +119,7 @@ struct Packet {
   View transport_bytes() const { return View(frame).subspan(transport, end - transport); }
   View payload_bytes() const { return View(frame).subspan(payload, end - payload); }
 };
-Packet Parse(Bytes frame);
+Packet Parse(Bytes frame, uint8_t ttl = 64);
 // One line: "arp who-has 10.0.0.2 tell 10.0.0.1", "icmp echo-reply 10.0.0.1 > 10.0.0.2 id 1 seq 2 56 bytes", ...
 // Ethernet addresses are left out; a packet with a wrong checksum or length begins with "BAD".
 std::string Describe(const Packet& packet);

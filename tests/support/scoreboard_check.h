@@ -14,7 +14,7 @@ namespace weir::testing_support {
 inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
   using netstack::TcpTxCb;
   if (sock.state == netstack::TcpState::kSynSent || sock.state == netstack::TcpState::kSynReceived ||
-      sock.state == netstack::TcpState::kClosed || sock.state == netstack::TcpState::kTimeWait) {
+      sock.state == netstack::TcpState::kClosed) {
     return "";
   }
   const auto& board = sock.board;

@@ -88,7 +88,7 @@ TcpTrace::TcpTrace(const Options& options)
 
 TcpTrace::~TcpTrace() {
   if (std::optional<Departure> left = Next(host_.now())) {
-    Fail(Where::current(), absl::StrCat("at the end, unexpected: ", Show(Parse(left->frame), Where::current())));
+    Fail(Where::current(), absl::StrCat("at the end, unexpected: ", Show(Parse(left->frame, ttl_), Where::current())));
   }
   if (listening_) Unlisten();
   for (auto& [port, f] : flows_) {
@@ -167,7 +167,7 @@ Bytes TcpTrace::Build(absl::string_view text) {
 void TcpTrace::PassTo(double ms, const Where& where) {
   const Nanos to_ns = std::max(AtMs(ms), host_.now());
   if (std::optional<Departure> early = Next(to_ns)) {
-    Fail(where, absl::StrFormat("at %.3f, unexpected: %s", Ms(early->at_ns), Show(Parse(early->frame), where)));
+    Fail(where, absl::StrFormat("at %.3f, unexpected: %s", Ms(early->at_ns), Show(Parse(early->frame, ttl_), where)));
   }
 }
 
@@ -186,7 +186,7 @@ std::vector<std::string> TcpTrace::Drain(double ms, Where where) {
   std::vector<std::string> lines;
   const Nanos to_ns = std::max(AtMs(ms), host_.now());
   while (std::optional<Departure> departure = Next(to_ns)) {
-    lines.push_back(absl::StrFormat("%.3f %s", Ms(departure->at_ns), Show(Parse(departure->frame), where)));
+    lines.push_back(absl::StrFormat("%.3f %s", Ms(departure->at_ns), Show(Parse(departure->frame, ttl_), where)));
     Note('<', lines.back());
   }
   return lines;
@@ -214,7 +214,7 @@ void TcpTrace::Out(double ms, absl::string_view text, Where where) {
   const uint8_t packet_flags = Line(text).flags;
   const std::optional<Departure> departure = Next(std::max(AtMs(ms + kTolerance), host_.now()));
   if (!departure.has_value()) return Fail(where, absl::StrFormat("no packet until %.3f, expected: %s", ms, expected));
-  const Packet packet = Parse(departure->frame);
+  const Packet packet = Parse(departure->frame, ttl_);
   std::string got = Show(packet, where);
   Note('<', got);
   if (!Line(text).win.has_value()) {
@@ -327,9 +327,9 @@ void TcpTrace::Attach(TcpSock& sock, Flow& f) {
   };
 }
 
-void TcpTrace::Connect(uint16_t peer_port, bool fast_open) {
+void TcpTrace::Connect(uint16_t peer_port, const netstack::TcpConnectOptions& options) {
   int error = 0;
-  TcpSock* sock = TcpConnect(tcp(), {IpAddress::V4(kPeerIp), peer_port}, host_.now(), &error, fast_open);
+  TcpSock* sock = TcpConnect(tcp(), {IpAddress::V4(kPeerIp), peer_port}, host_.now(), &error, options);
   ASSERT_NE(nullptr, sock) << error;
   From(peer_port);
   Flow& f = flow();
@@ -415,7 +415,7 @@ void TcpTrace::Establish(const Handshake& handshake) {
 
 void TcpTrace::ExpectGone(Where where) {
   host_.Turn();
-  if (tcp().sockets != 0) Fail(where, absl::StrCat(tcp().sockets, " control blocks are left"));
+  if (tcp().connections() != 0) Fail(where, absl::StrCat(tcp().connections(), " connections are left"));
   if (host_.armed_timers() != 0) Fail(where, absl::StrCat(host_.armed_timers(), " timers are left"));
 }
 

@@ -69,11 +69,13 @@ class TcpTrace {
   std::vector<std::string> Drain(double ms = 0, Where where = Where::current());
   // The peer port that the following lines are about; 40000 at first. The host's port is the listener's.
   void From(uint16_t peer_port) { port_ = peer_port; }
+  // Of the host's packets from now on; 64 at first.
+  void ExpectTtl(uint8_t ttl) { ttl_ = ttl; }
 
   // The program on the host. Each call is followed by the rest of a turn.
   void Listen(uint16_t port, int backlog = 16, int fast_open = 0);
   void Unlisten();
-  void Connect(uint16_t peer_port, bool fast_open = false);
+  void Connect(uint16_t peer_port, const netstack::TcpConnectOptions& options = {});
   // Takes the connection from the accept queue; it must be there.
   void Accept(Where where = Where::current());
   // The program sends the next `n` bytes of the pattern; they must all be taken.
@@ -157,6 +159,7 @@ class TcpTrace {
   Nanos start_ns_;
   uint32_t peer_isn_;
   uint16_t port_ = 40000;
+  uint8_t ttl_ = 64;
   netstack::TcpListenSock listener_;
   bool listening_ = false;
   std::map<uint16_t, Flow> flows_;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "netstack/host/submit.h"
 #include "runtime/core/sleep.h"
@@ -78,6 +79,35 @@ TEST(Host, AnErrorEndsAllShards) {
   EXPECT_TRUE(absl::IsInternal(status)) << status;
   EXPECT_EQ(status.message(), "no luck");
   EXPECT_EQ(stopped, 2);
+}
+
+// What a socket gave may be read and dropped on another shard, and longer than its host is there.
+TEST(Host, BuffersGoHomeAndOutliveTheHost) {
+  RecvBuffer kept;
+  const ShardMain main = [&](Shard& shard) -> Task<absl::Status> {
+    if (shard.index() != 0) co_return absl::OkStatus();
+    UdpSocket socket = *shard.BindUdp({IpAddress::V4(0x7f000001), 0});
+    const auto message = [&socket]() -> Task<RecvBuffer> {
+      const std::string text = "from the kernel";
+      const iovec slice{const_cast<char*>(text.data()), text.size()};
+      EXPECT_TRUE((co_await socket.Sendmsg(std::span(&slice, 1), socket.local())).ok());
+      absl::StatusOr<Datagram> got = co_await socket.Recvmsg();
+      EXPECT_TRUE(got.ok()) << got.status();
+      co_return std::move(got->data);
+    };
+    RecvBuffer away = co_await message();
+    const uint32_t free = shard.pool().free_count();
+    const size_t size = co_await shard.SubmitTo(shard.peer(1), [&away] { return std::exchange(away, {}).size(); });
+    EXPECT_EQ(size, 15u);
+    while (shard.pool().free_count() == free) co_await Yield();
+    EXPECT_EQ(shard.pool().free_count(), free + 1);
+    kept = co_await message();
+    co_return absl::OkStatus();
+  };
+  EXPECT_TRUE(Host::Run(Shards(2), main).ok());
+  ASSERT_EQ(kept.buffers().size(), 1u);
+  EXPECT_EQ(std::string(static_cast<const char*>(kept.buffers()[0].iov_base), kept.size()), "from the kernel");
+  std::thread([last = std::move(kept)] {}).join();
 }
 
 }  // namespace

@@ -222,6 +222,23 @@ TEST(PathMtuTcp, SendsAgainInSmallerSegments) {
   t.In(601002, "A 1:1 ack 9842 win 65535");
 }
 
+// IP_MTU_DISCOVER with kDont: what is under way gets there in fragments, and only what follows is smaller
+// (tcp_v4_mtu_reduced).
+TEST(PathMtuTcp, WhatMayBeCutIsNotSentAgain) {
+  TcpTrace t;
+  t.Establish();
+  EXPECT_EQ(0, TcpSetOption(t.sock(), netstack::TcpSockOption::kMtuDiscover,
+                            static_cast<uint64_t>(netstack::TcpMtuDiscover::kDont)));
+  t.Send(1460);
+  t.Out(0, "PA 1:1461 ack 1");
+  t.host().Receive(TcpTooBig(t, 1, 1000));
+  EXPECT_EQ(netstack::DropReason::kConsumed, t.last());
+  t.Quiet(10);
+  t.In(10, "A 1:1 ack 1461 win 65535");
+  t.Send(2000);
+  ExpectStream(t, 10, 1461, 3461, 960);
+}
+
 // Another connection to the same host, and a FIN that is outstanding too.
 TEST(PathMtuTcp, OtherConnectionsAndTheFin) {
   TcpTrace t;
@@ -235,7 +252,7 @@ TEST(PathMtuTcp, OtherConnectionsAndTheFin) {
   t.Out(0, "FA 1461:1461 ack 1");
   t.host().Receive(TcpTooBig(t, 1, 1000));
   t.Out(0, "A 1:961 ack 1");
-  t.Out(0, "PA 961:1461 ack 1");  // the FIN went by itself, and fitted
+  t.Out(0, "FPA 961:1461 ack 1");  // the FIN, which had gone by itself, goes with the rest (tcp_retrans_collapse)
   t.From(40001);
   t.Send(1460);
   t.Out(0, "A 1:961 ack 1");

@@ -2,14 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 
-#include "absl/strings/str_cat.h"
-#include "netstack/socket/tcp_listener.h"
-#include "tests/netstack/socket/udp_fixture.h"
+#include "tests/netstack/socket/tcp_fixture.h"
 
 namespace weir {
 namespace {
@@ -17,47 +13,7 @@ namespace {
 using testing::RecvText;
 using testing::SendText;
 
-// The parameter: over the kernel.
-class TcpOptionsTest : public ::testing::TestWithParam<bool> {
- protected:
-  TcpOptionsTest() {
-    if (GetParam()) {
-      world_ = std::make_unique<testing::KernelUdpWorld>();
-    } else {
-      world_ = std::make_unique<testing::InetUdpWorld>();
-    }
-  }
-  using Body = std::function<Task<void>(TcpStream& client, TcpStream& server)>;
-  static Task<void> AcceptOne(TcpListener& listener, TcpStream& stream) {
-    absl::StatusOr<TcpStream> accepted = co_await listener.Accept();
-    EXPECT_TRUE(accepted.ok()) << accepted.status();
-    if (accepted.ok()) stream = *std::move(accepted);
-  }
-  // Runs `body` with both ends of a connection, whose listener `prepare` has seen.
-  void Run(const Body& body, const std::function<void(TcpListener&)>& prepare = [](TcpListener&) {}) {
-    auto connect = [&]() -> Task<void> {
-      absl::StatusOr<TcpListener> listener =
-          TcpListener::Listen(world_->stack(/*server=*/true), {world_->ip(/*server=*/true, /*v6=*/false), 0});
-      EXPECT_TRUE(listener.ok()) << listener.status();
-      if (!listener.ok()) co_return;
-      prepare(*listener);
-      TcpStream server;
-      AsyncScope scope(co_await CurrentContext());
-      scope.Spawn(AcceptOne(*listener, server));
-      absl::StatusOr<TcpStream> client = co_await TcpStream::Connect(world_->stack(false), listener->local());
-      EXPECT_TRUE(client.ok()) << client.status();
-      co_await scope.Join();
-      if (client.ok()) co_await body(*client, server);
-    };
-    EXPECT_TRUE(world_->Run(connect()));
-  }
-  static void Refused(const absl::Status& status, absl::StatusCode code, absl::string_view name) {
-    EXPECT_EQ(status.code(), code) << status;
-    EXPECT_NE(status.message().find(absl::StrCat("(", name, ")")), status.message().npos) << status;
-  }
-
-  std::unique_ptr<testing::UdpWorld> world_;
-};
+class TcpOptionsTest : public testing::TcpSocketTest {};
 
 TEST_P(TcpOptionsTest, AreTaken) {
   Run([](TcpStream& client, TcpStream&) -> Task<void> {
@@ -263,8 +219,7 @@ TEST_P(TcpOptionsTest, FastOpen) {
   EXPECT_TRUE(world_->Run(body()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Stacks, TcpOptionsTest, ::testing::Bool(),
-                         [](const ::testing::TestParamInfo<bool>& info) { return info.param ? "Kernel" : "Inet"; });
+INSTANTIATE_TEST_SUITE_P(Stacks, TcpOptionsTest, ::testing::Bool(), testing::TcpSocketTest::Name);
 
 }  // namespace
 }  // namespace weir

@@ -27,7 +27,7 @@ TcpTrace::Options Settings(uint32_t fastopen) {
 // §4.2.1: the first connection asks for a cookie.
 void GetCookie(TcpTrace& t, double ms = 0, const char* mss = "mss 1000") {
   t.Quiet(ms);
-  t.Connect(kPort, /*fast_open=*/true);
+  t.Connect(kPort, {.fast_open = true});
   EXPECT_FALSE(t.sock().fast_open.deferred);
   t.Out(ms, "S 0:0 <mss 1460, fo>");
   t.In (ms, absl::StrCat("SA 0:0 ack 1 win 65535 <", mss, ", fo 0102030405060708>"));
@@ -41,7 +41,7 @@ void GetCookie(TcpTrace& t, double ms = 0, const char* mss = "mss 1000") {
 TEST(FastOpenClient, DataWithTheSyn) {
   TcpTrace t(Settings(kClient));
   GetCookie(t);
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Quiet(10);
   t.Send(100);
   t.Out(10, "S 0:100 <mss 1460, fo 0102030405060708>");
@@ -60,7 +60,7 @@ TEST(FastOpenClient, DataWithTheSyn) {
 TEST(FastOpenClient, MoreThanASynHolds) {
   TcpTrace t(Settings(kClient));
   GetCookie(t);
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Send(2500);
   t.Out(0, "S 0:960 <mss 1460, fo 0102030405060708>");
   t.In (20, "SA 0:0 ack 961 win 65535 <mss 1000>");
@@ -74,7 +74,7 @@ TEST(FastOpenClient, MoreThanASynHolds) {
 TEST(FastOpenClient, DataIsNotTaken) {
   TcpTrace t(Settings(kClient));
   GetCookie(t);
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Send(100);
   t.Out(0, "S 0:100 <mss 1460, fo 0102030405060708>");
   t.In (20, "SA 0:0 ack 1 win 65535 <mss 1460, fo a1a2a3a4>");
@@ -86,7 +86,7 @@ TEST(FastOpenClient, DataIsNotTaken) {
   t.Abort();
   t.Out(40, "RA 101:101 ack 1");
   t.Close();
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Send(10);
   t.Out(40, "S 0:10 <mss 1460, fo a1a2a3a4>");
   t.In (40, "RA 0:0 ack 11");
@@ -97,7 +97,7 @@ TEST(FastOpenClient, DataIsNotTaken) {
 TEST(FastOpenClient, DataIsTakenInPart) {
   TcpTrace t(Settings(kClient));
   GetCookie(t);
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Send(100);
   t.Out(0, "S 0:100 <mss 1460, fo 0102030405060708>");
   t.In (20, "SA 0:0 ack 41 win 65535 <mss 1460>");
@@ -113,7 +113,7 @@ TEST(FastOpenClient, SynsWithDataAreLost) {
   for (int i = 0; i < 2; ++i) {
     const double ms = i * 2000;
     t.Quiet(ms);
-    t.Connect(kPort, true);
+    t.Connect(kPort, {.fast_open = true});
     t.Send(100);
     t.Out(ms, "S 0:100 <mss 1460, fo 0102030405060708>");
     t.Out(ms + 1000, "S 0:0 <mss 1460>");
@@ -124,13 +124,13 @@ TEST(FastOpenClient, SynsWithDataAreLost) {
     t.Out(ms + 1040, "RA 101:101 ack 1");
     t.Close();
   }
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   EXPECT_FALSE(t.sock().fast_open.early);
   t.Out(3040, "S 0:0 <mss 1460>");
   t.In (3040, "RA 0:0 ack 1");
   t.Close();
   t.Quiet(300'000);  // 60 s, doubled twice
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Send(100);
   t.Out(300'000, "S 0:100 <mss 1460, fo 0102030405060708>");
   t.In (300'000, "SA 0:0 ack 101 win 65535 <mss 1460>");
@@ -143,7 +143,7 @@ TEST(FastOpenClient, SynsWithDataAreLost) {
 TEST(FastOpenClient, TheAnswerIsLost) {
   TcpTrace t(Settings(kClient));
   GetCookie(t);
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Send(100);
   t.Out(0, "S 0:100 <mss 1460, fo 0102030405060708>");
   t.Out(1000, "S 0:0 <mss 1460>");
@@ -157,7 +157,7 @@ TEST(FastOpenClient, ClosedBeforeTheAnswer) {
   TcpTrace t(Settings(kClient));
   GetCookie(t);
   for (bool taken : {true, false}) {
-    t.Connect(kPort, true);
+    t.Connect(kPort, {.fast_open = true});
     t.Send(100);
     t.Out(0, "S 0:100 <mss 1460, fo 0102030405060708>");
     t.Close();
@@ -174,7 +174,7 @@ TEST(FastOpenClient, ClosedBeforeTheAnswer) {
 TEST(FastOpenClient, ClosedBeforeAnything) {
   TcpTrace t(Settings(kClient));
   GetCookie(t);
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Close();
   t.Quiet(5000);
 }
@@ -183,7 +183,7 @@ TEST(FastOpenClient, ClosedBeforeAnything) {
 TEST(FastOpenClient, NothingButTheEnd) {
   TcpTrace t(Settings(kClient));
   GetCookie(t);
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Shutdown();
   t.Out(0, "S 0:0 <mss 1460, fo 0102030405060708>");
   t.In (0, "SA 0:0 ack 1 win 65535 <mss 1460>");
@@ -194,7 +194,7 @@ TEST(FastOpenClient, NothingButTheEnd) {
 TEST(FastOpenClient, SimultaneousOpen) {
   TcpTrace t(Settings(kClient));
   GetCookie(t);
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Send(100);
   t.Out(0, "S 0:100 <mss 1460, fo 0102030405060708>");
   t.In (10, "S 0:0 win 65535 <mss 1460>");
@@ -207,7 +207,7 @@ TEST(FastOpenClient, SimultaneousOpen) {
 
 TEST(FastOpenClient, OnlyWhereItIsOn) {
   TcpTrace off(Settings(2));
-  off.Connect(kPort, true);
+  off.Connect(kPort, {.fast_open = true});
   off.Out(0, "S 0:0 <mss 1460>");
   off.In (0, "SA 0:0 ack 1 win 65535 <mss 1460, fo 0102030405060708>");
   off.Out(0, "A 1:1 ack 1");
@@ -223,7 +223,7 @@ TEST(FastOpenClient, OnlyWhereItIsOn) {
 // tcp_fastopen, 0x4: of a server of which nothing is known the default MSS holds (RFC 9293 §3.7.1).
 TEST(FastOpenClient, WithoutCookies) {
   TcpTrace t(Settings(kClient | kNoCookie));
-  t.Connect(kPort, true);
+  t.Connect(kPort, {.fast_open = true});
   t.Send(1000);
   t.Out(0, "S 0:496 <mss 1460>");
   t.In (20, "SA 0:0 ack 497 win 65535 <mss 1460>");

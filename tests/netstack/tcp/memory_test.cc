@@ -2,10 +2,13 @@
 // acknowledgments and output go on. RFC 2018 §8 lets a receiver take back what it SACKed.
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 #include "absl/strings/str_cat.h"
 #include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_user_calls.h"
+#include "tests/support/scoreboard_check.h"
 #include "tests/support/shortage.h"
 #include "tests/support/tcp_trace.h"
 
@@ -132,6 +135,22 @@ TEST(OutOfOrder, NeighboursShareFrames) {
   t.Read(1010);
 }
 
+// With no frame to cut it with, a segment that became too large for the path goes in part: without its acknowledgment no
+// frame may ever come back.
+TEST(Output, WhatCannotBeCutGoesInPart) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(1460);
+  t.Out(0, "PA 1:1461 ack 1");
+  Shortage shortage(t.host().pool(), 1);
+  for (double ms : {200, 600, 1400}) t.Out(ms, "PA 1:1461 ack 1");
+  t.Out(3000, "PA 1:1025 ack 1");  // a black hole (RFC 4821 §7.7), and tcp_base_mss
+  t.In (3100, "A 1:1 ack 1025 win 65535");
+  t.Out(6300, "PA 1025:1461 ack 1");
+  EXPECT_EQ("", ScoreboardProblem(t.sock()));
+  t.In (6400, "A 1:1 ack 1461 win 65535");
+}
+
 // What waits for a reader too (tcp_collapse).
 TEST(InOrder, TinySegmentsShareFrames) {
   TcpTrace t(Pool(64));
@@ -158,6 +177,60 @@ TEST(SendQueue, LeavesFrames) {
   EXPECT_FALSE(TcpSendmsg(t.sock(), {&from, 1}, &sent));
   EXPECT_LT(0u, sent);
   EXPECT_LE(netstack::TcpSendReserve(t.host().pool()), t.host().pool().free_count());
+}
+
+// A peer that takes everything and acknowledges nothing keeps its connection's send queue full until the retransmissions
+// give up. Another connection goes on all the time, and all frames are back in the end.
+TEST(SendQueue, APeerThatNeverAcknowledges) {
+  TcpTrace t({.host = {.frames = 64}});
+  t.Establish();
+  const Bytes bytes = Pattern(0, 200'000);
+  const iovec from{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  size_t sent = 0;
+  EXPECT_FALSE(TcpSendmsg(t.sock(), {&from, 1}, &sent));
+  t.host().Turn();
+  t.Drain();
+  t.From(40001);
+  t.In(1, "S  0:0       win 65535 <mss 1460>");
+  t.Drain(1);
+  t.In(1, "A  1:1 ack 1 win 65535");
+  t.Accept();
+  for (uint32_t i = 0; i < 20; ++i) {
+    const double ms = 10'000.0 * (i + 1);
+    t.Drain(ms);
+    t.In(ms, absl::StrCat("A ", 1 + i * 100, ":", 101 + i * 100, " ack ", 1 + i * 100, " win 65535"));
+    EXPECT_EQ(DropReason::kConsumed, t.last());
+    t.Read(100);
+    t.Send(100);
+    t.Drain();
+  }
+  t.In(201'000, "A 2001:2001 ack 2001 win 65535");
+  t.From(40000);
+  t.Drain(1'500'000);
+  EXPECT_EQ(ETIMEDOUT, t.sock().error);
+  EXPECT_EQ(64u, t.host().pool().free_count());
+}
+
+// A peer that takes back what it had promised (RFC 9293 §3.8.6), and says nothing more for minutes.
+TEST(SendQueue, APeerThatShrinksItsWindow) {
+  TcpTrace t({.host = {.frames = 64}});
+  t.Establish();
+  t.Send(20'000);
+  t.Drain();
+  t.In(1, "A 1:1 ack 1461 win 100");
+  t.Drain(300'000);
+  EXPECT_EQ(0, t.sock().error);
+  t.In(300'000, "A 1:1 ack 1461 win 0");
+  t.Drain(400'000);
+  EXPECT_EQ(0, t.sock().error);
+  double ms = 400'000;
+  for (; t.sock().snd.una != t.sock().snd.write_seq && ms < 460'000; ms += 1000) {
+    t.In(ms, absl::StrCat("A 1:1 ack ", static_cast<uint32_t>(t.sock().snd.nxt - t.sock().snd.iss), " win 65535"));
+    t.Drain(ms);
+  }
+  EXPECT_EQ(64u, t.host().pool().free_count());
+  t.Send(10);
+  t.Out(ms - 1000, "PA 20001:20011 ack 1");
 }
 
 }  // namespace

@@ -259,6 +259,38 @@ TEST(MtuProbe, AfterAnOutage) {
   EXPECT_EQ(kMss, t.sock().snd.mss);
 }
 
+// Gives the stream's bytes from `n` on in frames of `size` bytes, as they would be forwarded.
+void SendFrames(TcpTrace& t, int n, int frames, int size) {
+  runtime::FrameChain chain;
+  for (int i = 0; i < frames; ++i) {
+    runtime::Frame* frame = t.host().pool().Alloc();
+    frame->len = static_cast<uint32_t>(size);
+    const testing_support::Bytes bytes = Pattern(static_cast<uint64_t>(n + i * size), static_cast<size_t>(size));
+    std::copy(bytes.begin(), bytes.end(), frame->data);
+    chain.Append(frame, frame->bytes());
+  }
+  EXPECT_TRUE(TcpSendFrames(t.sock(), chain));
+  EXPECT_TRUE(chain.empty());
+}
+
+// Frames that were filled when segments were larger are longer than the probe: it is cut off the first.
+TEST(MtuProbe, CutsLargeFrames) {
+  TcpTrace t(Probing(2));
+  t.Establish(kSack);
+  const int n = LoseProbe(t, 300, Warm(t, 1024), 1460);
+  t.sock().snd.mss = 1400;
+  SendFrames(t, n, 6, 1400);
+  t.sock().snd.mss = 1024;
+  t.host().Turn();
+  t.Out(500, Bytes(n, n + 1242));  // of 1024 to 1459
+  t.Out(500, Bytes(n + 1242, n + 1400));
+  EXPECT_EQ("", ScoreboardProblem(t.sock()));
+  for (const std::string& line : t.Drain()) EXPECT_EQ(line.npos, line.find("wrong")) << line;
+  t.In (600, AckBytes(n + 6 * 1400));
+  EXPECT_EQ(1u, t.tcp().counters.mtu_probes_arrived);
+  EXPECT_EQ(1242, t.sock().snd.mss);
+}
+
 // The FIN, and data in many small frames, pass through the joining of frames.
 TEST(MtuProbe, JoinsSmallFrames) {
   TcpTrace t(Probing(2));
@@ -266,15 +298,7 @@ TEST(MtuProbe, JoinsSmallFrames) {
   const int n = Warm(t, 1024);
   t.sock().cork = true;
   t.Send(1);
-  runtime::FrameChain chain;
-  for (int i = 0; i < 40; ++i) {
-    runtime::Frame* frame = t.host().pool().Alloc();
-    frame->len = 200;
-    const testing_support::Bytes bytes = Pattern(static_cast<uint64_t>(n + 1 + i * 200), 200);
-    std::copy(bytes.begin(), bytes.end(), frame->data);
-    chain.Append(frame, frame->bytes());
-  }
-  EXPECT_TRUE(TcpSendFrames(t.sock(), chain));
+  SendFrames(t, n + 1, 40, 200);
   TcpShutdown(t.sock());
   t.host().Turn();
   t.Out(300, Bytes(n, n + 1460));

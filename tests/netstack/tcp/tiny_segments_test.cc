@@ -43,7 +43,9 @@ TEST(TinySegments, TheInitialWindowIsTenOfThem) {
 
 // RFC 5681 §3.1: after a timeout one segment, and not as many tiny ones as would make one.
 TEST(TinySegments, OneAfterATimeout) {
-  TcpTrace t({.host = Reno()});
+  InetTestHost::Options options = Reno();
+  options.tcp.retrans_collapse = false;
+  TcpTrace t({.host = options});
   t.Establish({.rtt = 100});
   uint64_t at = 0;
   SendTiny(t, 100, &at);
