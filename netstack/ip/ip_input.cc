@@ -12,6 +12,7 @@
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv4_options.h"
 #include "netstack/wire/ipv6.h"
+#include "runtime/base/byte_order.h"
 
 namespace weir::netstack {
 namespace {
@@ -169,7 +170,12 @@ DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
 }
 
 DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
-  const std::optional<DropReason> outcome = UdpRcvPlain(inet.udp, in, frame, now_ns);
+  std::optional<DropReason> outcome;
+  if (frame.len > Ipv4Header::kMinSize && runtime::LoadU8(frame.data + Ipv4Header::kProtocolOffset) == kProtocolTcp) {
+    if (!link_multicast) outcome = TcpRcvPlain(inet.tcp, in, frame, now_ns);
+  } else {
+    outcome = UdpRcvPlain(inet.udp, in, frame, now_ns);
+  }
   return outcome.has_value() ? *outcome : IpRcvAny(inet, in, frame, {}, now_ns, link_multicast);
 }
 
