@@ -142,7 +142,7 @@ TEST(Jumbo, AnyBytes) {
     Bytes frame = random.OneIn(2) ? DatagramFrame(v4, Filler(random.Below(9000)))
                                   : Cut({.v4 = v4, .id = id}, Filler(20000), 8000)[random.Below(3)];
     for (int changes = static_cast<int>(random.Below(4)); changes > 0; --changes) {
-      frame[12 + random.Below(60)] = std::byte(random.Below(256));
+      frame[12 + random.Below(std::min<size_t>(60, frame.size() - 12))] = std::byte(random.Below(256));
     }
     if (random.OneIn(3)) frame.resize(14 + random.Below(10000));
     host.Receive(frame);
