@@ -37,7 +37,7 @@ weir::Task<absl::Status> Main(weir::Shard& shard) {
   for (;;) {
     absl::StatusOr<weir::Datagram> got = co_await socket->Recvmsg();
     if (!got.ok()) co_return got.status();
-    if (got->truncated) continue;
+    if (got->truncated()) continue;
     // A datagram that cannot be sent back is lost, as datagrams are; the next one is served.
     absl::Status sent = co_await socket->Sendmsg(std::move(got->data), got->peer);
     if (absl::IsCancelled(sent)) co_return sent;

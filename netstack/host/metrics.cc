@@ -81,9 +81,9 @@ void AddStack(Page& page, netstack::Inet& inet) {
   page.Add("tcp_time_wait_overflows_total", tcp.time_wait_overflows);
   page.Add("tcp_time_wait_reused_total", tcp.time_wait_reused);
   page.Add("tcp_direct_copied_bytes_total", tcp.direct_copied_bytes);
-  page.Add("tcp_sockets", inet.tcp.sockets);
+  page.Add("tcp_sockets", inet.tcp.connections());
   page.Add("tcp_orphans", inet.tcp.orphans);
-  page.Add("tcp_time_wait", inet.tcp.in_time_wait);
+  page.Add("tcp_time_wait", inet.tcp.time_wait.count());
   page.Add("copied_bytes_total", inet.ip.copied_bytes);
   page.Add("copied_out_bytes_total", inet.ip.copied_out_bytes);
   page.Add("heap_frames_used", inet.ip.heap() != nullptr ? inet.ip.heap()->outstanding() : 0);
@@ -126,6 +126,7 @@ void AddKernel(Page& page, const netstack::KernelStack::Stats& stats) {
   page.Add("kernel_zero_copy_sends_total", stats.zero_copy_sends);
   page.Add("kernel_zero_copy_copied_total", stats.zero_copy_copied);
   page.Add("kernel_zero_copy_refused_total", stats.zero_copy_refused);
+  page.Add("kernel_copied_bytes_total", stats.copied_bytes);
   page.Add("kernel_datagrams_truncated_total", stats.datagrams_truncated);
 }
 

@@ -175,7 +175,7 @@ void Shard::RequestStop() {
 void Shard::Linger() {
   if (xdp_ == nullptr) return;
   // Long enough for a few retransmissions of a last FIN, and for groups to be left; TIME-WAIT is not waited for.
-  LingerWhile([this] { return xdp_->inet().tcp.unfinished() > 0 || xdp_->ReportsDue(); });
+  LingerWhile([this] { return xdp_->inet().tcp.sockets > 0 || xdp_->ReportsDue(); });
   xdp_->addresses().Release();
   LingerWhile([this] { return xdp_->addresses().Releasing(); });
 }

@@ -54,6 +54,12 @@ using ListenerBackendPtr = std::unique_ptr<ListenerBackend, CloseBackend>;
 using UdpBackendPtr = std::unique_ptr<UdpBackend, CloseBackend>;
 using UnixDatagramBackendPtr = std::unique_ptr<UnixDatagramBackend, CloseBackend>;
 
+// How to receive into the caller's memory.
+struct RecvFlags {
+  bool peek = false;      // the bytes stay, for the next call (MSG_PEEK)
+  bool wait_all = false;  // not before the memory is full, or nothing more will come (MSG_WAITALL)
+};
+
 // A call into the caller's memory (TcpReader), or for the frames as they lie. Every connection has room for one in its
 // coroutine's frame, so what only the one or the other needs shares its place.
 struct RecvOp : runtime::Waiter {
@@ -69,22 +75,40 @@ struct RecvOp : runtime::Waiter {
     return *std::construct_at(&buffer);
   }
   RecvBuffer TakeBuffer() { return has_buffer ? std::move(buffer) : RecvBuffer(); }
+  bool plain() const { return !flags.peek && !flags.wait_all; }
+  // Of a call with memory.
+  bool full() const {
+    size_t room = 0;
+    for (const iovec& piece : reader.into) room += piece.iov_len;
+    return reader.copied >= room;
+  }
 
   bool has_buffer = false;
+  RecvFlags flags;  // of a call with memory
   union {
     TcpReader reader = {};
     RecvBuffer buffer;
   };
   absl::Status status;  // OK with nothing received: the peer's FIN
 
-  void TakeArguments(RecvOp& from) { reader.into = from.reader.into; }
+  void TakeArguments(RecvOp& from) {
+    reader.into = from.reader.into;
+    flags = from.flags;
+  }
+};
+
+// What a connection may wait for besides a receive: one of them at a time.
+struct OutputOp : runtime::Waiter {
+  enum class Kind : uint8_t { kConnect, kSend, kClose };
+  OutputOp(StopCallback::Function on_stop, Kind kind) : Waiter(on_stop), kind(kind) {}
+  const Kind kind;
 };
 
 // Either frames, of which the backend takes ownership, or the caller's memory, which it has copied (or the kernel has
-// read) when the operation completes.
-struct SendOp : runtime::Waiter {
+// read) when the operation completes. Or, of a ScatterSendOp, first the one and then the other.
+struct SendOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp send";
-  explicit SendOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit SendOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kSend) {}
   ~SendOp() {
     if (has_frames) frames.~SendBuffer();
   }
@@ -94,11 +118,16 @@ struct SendOp : runtime::Waiter {
     static_cast<runtime::FrameChain&>(*std::construct_at(&frames)) = std::move(chain);
   }
 
+  // The frames are taken: memory that is to follow takes their place. False: there is none.
+  bool GoOnWithMemory();
+
   struct Memory {
     std::span<const iovec> from;
     size_t sent = 0;  // progress
   };
   bool has_frames = false;
+  bool has_more = false;  // memory follows the frames
+  bool then_shutdown = false;  // ShutdownWrite was called meanwhile; for the backend
   union {
     Memory memory = {};
     SendBuffer frames;
@@ -111,12 +140,49 @@ struct SendOp : runtime::Waiter {
     } else {
       memory = other.memory;
     }
+    has_more = other.has_more;
   }
 };
 
-struct ConnectOp : runtime::Waiter {
+struct ScatterSendOp : SendOp {
+  using SendOp::SendOp;
+  std::span<const iovec> then;
+  size_t frame_bytes = 0;   // when it began
+  size_t* taken = nullptr;  // how many bytes the stack took is told here
+
+  void Fill(runtime::FrameChain&& chain, std::span<const iovec> memory_then, size_t* count) {
+    then = memory_then;
+    taken = count;
+    frame_bytes = chain.size();
+    if (frame_bytes == 0) {
+      memory.from = then;
+      return;
+    }
+    SetFrames(std::move(chain));
+    for (const iovec& piece : then) has_more = has_more || piece.iov_len > 0;
+  }
+  void TellTaken() {
+    if (taken != nullptr) *taken = frame_bytes + (has_frames ? 0 : memory.sent) - (has_frames ? frames.size() : 0);
+  }
+  void TakeArguments(ScatterSendOp& other) {
+    SendOp::TakeArguments(other);
+    then = other.then;
+    frame_bytes = other.frame_bytes;
+    taken = other.taken;
+  }
+};
+
+inline bool SendOp::GoOnWithMemory() {
+  if (!has_more) return false;
+  frames.~SendBuffer();
+  has_frames = has_more = false;
+  std::construct_at(&memory, Memory{.from = static_cast<ScatterSendOp&>(*this).then});
+  return true;
+}
+
+struct ConnectOp : OutputOp {
   static constexpr const char* kWaitsFor = "tcp connect";
-  explicit ConnectOp(StopCallback::Function on_stop) : Waiter(on_stop) {}
+  explicit ConnectOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kConnect) {}
   Endpoint peer;
   TcpConnectOptions options;
   absl::Status status;
@@ -125,6 +191,14 @@ struct ConnectOp : runtime::Waiter {
     peer = from.peer;
     options = from.options;
   }
+};
+
+struct CloseOp : OutputOp {
+  static constexpr const char* kWaitsFor = "tcp close";
+  explicit CloseOp(StopCallback::Function on_stop) : OutputOp(on_stop, Kind::kClose) {}
+  absl::Status status;
+
+  void TakeArguments(CloseOp&) {}
 };
 
 struct AcceptOp : runtime::Waiter {
@@ -143,8 +217,10 @@ struct UdpRecvOp : runtime::Waiter {
   std::span<Datagram> into;  // `datagram`, or the caller's
   size_t count = 0;          // of `into`, filled
   absl::Status status;
+  bool peek = false;  // into `datagram`; it stays in the queue
 
   void TakeArguments(UdpRecvOp& from) {
+    peek = from.peek;
     into = from.into.data() == &from.datagram ? std::span(&datagram, 1) : from.into;
   }
 };
@@ -223,7 +299,8 @@ class TcpOptionsBackend {
   ~TcpOptionsBackend() = default;
 };
 
-// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the sockets check it).
+// A connection of any kind; the options are of TCP alone. At most one receive and one send operation at a time (the
+// sockets check it).
 class StreamBackend : public TcpOptionsBackend {
  public:
   // First call on a stream from OpenTcp, and only there, with the same peer; it is usable when the operation ended with OK.
@@ -237,6 +314,9 @@ class StreamBackend : public TcpOptionsBackend {
   virtual absl::Status ShutdownWrite() = 0;
   // RST, whatever is queued; the operations under way end with kAborted.
   virtual void Reset() = 0;
+  // The same as Close for the peer, with nothing else under way; ends when it has acknowledged all, and Close follows.
+  virtual bool StartClose(CloseOp& op) = 0;
+  virtual void CancelClose(CloseOp& op) = 0;
   // Called last: orderly close in the background, then frees the backend.
   virtual void Close() = 0;
   virtual Endpoint local() const = 0;
@@ -296,6 +376,8 @@ class UdpBackend {
   virtual Endpoint peer() const = 0;
   virtual uint64_t dropped() const = 0;
   virtual SendBuffer NewSendBuffer(size_t bytes) = 0;
+  // For what was received and copied to the program's memory.
+  virtual void CountCopied(size_t bytes) = 0;
 
  protected:
   ~UdpBackend() = default;

@@ -1,5 +1,6 @@
 #include "netstack/socket/inet_stack.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,8 +25,10 @@ absl::StatusOr<ListenerBackendPtr> InetStack::ListenTcp(const Endpoint& local, c
   return owner;
 }
 
-absl::StatusOr<StreamBackendPtr> InetStack::OpenTcp(const Endpoint&) {
-  return StreamBackendPtr(new InetTcp(inet_.tcp, scheduler_));
+absl::StatusOr<StreamBackendPtr> InetStack::OpenTcp(const Endpoint& peer) {
+  TcpSock* sock = inet_.tcp.Alloc();
+  if (sock == nullptr) return runtime::ErrnoStatus(ENOBUFS, absl::StrCat("cannot connect to ", peer.ToString()));
+  return StreamBackendPtr(InetTcp::Make(*sock, scheduler_));
 }
 
 absl::StatusOr<UdpBackendPtr> InetStack::BindUdp(const Endpoint& local, const UdpBindOptions& options) {

@@ -2,24 +2,27 @@
 #ifndef NETSTACK_SOCKET_INET_TCP_H_
 #define NETSTACK_SOCKET_INET_TCP_H_
 
+#include <new>
+
 #include "netstack/socket/backend.h"
 #include "netstack/tcp/tcp_context.h"
-#include "runtime/base/recycler.h"
 #include "runtime/core/scheduler.h"
 
 namespace weir::netstack {
 
-class InetTcp final : public StreamBackend, public runtime::Recycled {
+// It lies in the control block of its connection (TcpSock::owner_room): every open connection has one, and each of its
+// wake-ups reads both.
+class InetTcp final : public StreamBackend {
  public:
-  // To be connected.
-  InetTcp(TcpContext& tcp, runtime::Scheduler& scheduler);
-  // An accepted connection.
-  InetTcp(TcpSock& sock, runtime::Scheduler& scheduler);
+  // For `sock`, which nobody holds: accepted, or to be connected. It is given back by Close.
+  static InetTcp* Make(TcpSock& sock, runtime::Scheduler& scheduler) {
+    return new (sock.owner_room) InetTcp(sock, scheduler);
+  }
 
   // For a socket that is ready, some others before its turn (tcp_early_demux.h).
   static void PrefetchWake(ReadySock& sock) {
     if (sock.on_ready != &OnReady) return;
-    if (const RecvOp* op = static_cast<const InetTcp*>(sock.owner)->recv_) op->PrefetchWake();
+    if (const RecvOp* op = static_cast<const InetTcp*>(sock.owner)->reader()) op->PrefetchWake();
   }
 
   bool StartConnect(ConnectOp& op) override;
@@ -30,9 +33,11 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   void CancelSend(SendOp& op) override;
   absl::Status ShutdownWrite() override;
   void Reset() override;
+  bool StartClose(CloseOp& op) override;
+  void CancelClose(CloseOp& op) override;
   void Close() override;
-  Endpoint local() const override { return sock_ == nullptr ? Endpoint() : sock_->local; }
-  Endpoint peer() const override { return sock_ == nullptr ? Endpoint() : sock_->remote; }
+  Endpoint local() const override { return sock_.local; }
+  Endpoint peer() const override { return sock_.remote; }
   SendBuffer NewSendBuffer(size_t bytes) override;
   absl::Status SetTcpOption(TcpSockOption option, uint64_t value) override;
   absl::StatusOr<uint64_t> GetTcpOption(TcpSockOption option) const override;
@@ -45,24 +50,28 @@ class InetTcp final : public StreamBackend, public runtime::Recycled {
   absl::Status TakeError() override;
 
  private:
+  InetTcp(TcpSock& sock, runtime::Scheduler& scheduler);
+  ~InetTcp() = default;
+
   static void OnReady(ReadySock& sock, uint8_t events);
-  void Attach(TcpSock& sock);
   // Each completes `op` and returns true when it can be completed now.
+  bool TryOutput(OutputOp& op);
   bool TryConnect(ConnectOp& op);
   bool TryRecv(RecvOp& op);
+  bool TryRecvWithFlags(RecvOp& op);
   bool TrySend(SendOp& op);
+  bool TryClose(CloseOp& op);
+  void WakeOutput(OutputOp& op);
   absl::Status Error() const;
+  // The receive that waits; nullptr: none.
+  RecvOp* reader() const { return sock_.reader == nullptr ? nullptr : static_cast<RecvOp*>(sock_.reader->call); }
 
-  TcpContext& tcp_;
+  TcpSock& sock_;
   runtime::Scheduler& scheduler_;
-  TcpSock* sock_ = nullptr;  // nullptr before StartConnect
-  ConnectOp* connect_ = nullptr;
-  RecvOp* recv_ = nullptr;
-  SendOp* send_ = nullptr;
+  OutputOp* output_ = nullptr;  // that waits
 };
 
-// Every open connection has one, and each of its wake-ups reads it.
-static_assert(sizeof(InetTcp) <= 64, "more than a cache line");
+static_assert(sizeof(InetTcp) <= TcpSock::kOwnerRoom);
 
 class InetListener final : public ListenerBackend {
  public:

@@ -23,7 +23,7 @@ int InetUdp::Bind(const Endpoint& local) {
 
 void InetUdp::OnReady(ReadySock& sock, uint8_t) {
   auto& self = *static_cast<InetUdp*>(sock.owner);
-  if (sock.leftover) [[unlikely]] {
+  if (self.sock_.leftover) [[unlikely]] {
     delete &self;
     return;
   }
@@ -48,7 +48,11 @@ bool InetUdp::StartRecv(UdpRecvOp& op) {
     recv_ = &op;
     return false;
   }
-  op.count = TakeWaiting(op.into);
+  if (op.peek) [[unlikely]] {
+    op.datagram = sock_.receive_queue.Peek();
+  } else {
+    op.count = TakeWaiting(op.into);
+  }
   return true;
 }
 
@@ -185,7 +189,7 @@ absl::Status InetUdp::CallGroup(GroupCall call, const IpAddress& group, const Ip
 void InetUdp::Close() {
   WEIR_CHECK(recv_ == nullptr);
   if (bound_) udp_.Unbind(sock_);
-  if (sock_.held == 0) {
+  if (sock_.receive_queue.held == 0) {
     delete this;
   } else {
     udp_.Leave(sock_);

@@ -30,6 +30,7 @@ class InetUdp final : public UdpBackend {
   Endpoint peer() const override { return sock_.remote; }
   uint64_t dropped() const override { return sock_.dropped; }
   SendBuffer NewSendBuffer(size_t bytes) override;
+  void CountCopied(size_t bytes) override { udp_.ip().copied_bytes += bytes; }
 
  private:
   // What an ICMP error said of an earlier datagram, told once.

@@ -51,11 +51,11 @@ void KernelDatagram::ResumeRecv() {
   if (recv_.in_flight() || linked() || closing_ || queue_.count() > kResumeFrames) return;
   if (large_ != nullptr) {
     if (!PrepareLarge()) return stack_.WaitForFrames(*this);
-    io_uring_prep_recvmsg(stack_.reactor().Prepare(recv_), fd_, &large_->message, 0);
+    io_uring_prep_recvmsg(stack_.reactor().Prepare(recv_), fd_, &large_->message, MSG_TRUNC);
     return;
   }
   io_uring_sqe* sqe = stack_.reactor().Prepare(recv_);
-  io_uring_prep_recvmsg_multishot(sqe, fd_, &layout_, 0);
+  io_uring_prep_recvmsg_multishot(sqe, fd_, &layout_, MSG_TRUNC);
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = stack_.buffers().group();
 }
@@ -118,6 +118,7 @@ void KernelDatagram::Accept(Frame* frame, size_t length) {
   }
   frame->data = static_cast<std::byte*>(io_uring_recvmsg_payload(out, &layout_));
   frame->len = io_uring_recvmsg_payload_length(out, static_cast<int>(length), &layout_);
+  out->flags = out->payloadlen - std::min(out->payloadlen, frame->len);
   out->payloadlen = frame->len;
   queue_.PushBack(frame);
 }
@@ -125,14 +126,17 @@ void KernelDatagram::Accept(Frame* frame, size_t length) {
 // Queues the datagram in the frames that it filled; the others stay for the next one.
 void KernelDatagram::AcceptLarge(size_t payload) {
   Large& large = *large_;
-  const auto truncated = static_cast<uint32_t>(large.message.msg_flags) & MSG_TRUNC;
-  if (truncated != 0) ++stack_.stats().datagrams_truncated;
-  if (truncated != 0 && sizes_ == Sizes::kAny) return;
+  size_t room = 0;
+  for (size_t i = 0; i < large.count; ++i) room += large.slices[i].iov_len;
+  const size_t missing = payload - std::min(payload, room);
+  if (missing != 0) ++stack_.stats().datagrams_truncated;
+  if (missing != 0 && sizes_ == Sizes::kAny) return;
+  payload -= missing;
   *reinterpret_cast<io_uring_recvmsg_out*>(large.frames[0]->base) = {
       .namelen = std::min<uint32_t>(large.message.msg_namelen, layout_.msg_namelen),
       .controllen = static_cast<uint32_t>(large.message.msg_controllen),
       .payloadlen = static_cast<uint32_t>(payload),
-      .flags = truncated};
+      .flags = static_cast<uint32_t>(missing)};
   const bool fits = payload <= large.slices[0].iov_len;
   size_t used = 0;
   do {
@@ -159,6 +163,14 @@ void KernelDatagram::TakePayload(RecvBuffer& data, size_t payload) {
       runtime::Unref(frame);
     }
   } while (payload > 0);
+}
+
+void KernelDatagram::PeekPayload(RecvBuffer& data, size_t payload) {
+  for (Frame* frame = queue_.head(); payload > 0; frame = frame->next) {
+    runtime::Ref(frame);
+    data.Append(frame, frame->bytes());
+    payload -= frame->len;
+  }
 }
 
 // ---- send

@@ -58,13 +58,18 @@ class KernelDatagram : public KernelReceiver {
   // Prepares the receive when it is not in flight and there is room for what it brings.
   void ResumeRecv();
   // Moves the oldest datagram's payload to `data`, after parse(header, layout) has read its address and control
-  // messages; false when there is none.
+  // messages; false when there is none. In the header `payloadlen` is what was received and `flags` the number of bytes
+  // at the end that were not. `peek`: it also stays where it is.
   template <typename Parse>
-  bool TakeReceived(RecvBuffer& data, Parse parse) {
+  bool TakeReceived(RecvBuffer& data, Parse parse, bool peek = false) {
     if (queue_.empty()) return false;
     auto* header = reinterpret_cast<io_uring_recvmsg_out*>(queue_.head()->base);
     parse(header, layout_);
-    TakePayload(data, header->payloadlen);
+    if (peek) {
+      PeekPayload(data, header->payloadlen);
+    } else {
+      TakePayload(data, header->payloadlen);
+    }
     return true;
   }
   // errno of a receive that failed, told once; 0 when none did.
@@ -97,6 +102,7 @@ class KernelDatagram : public KernelReceiver {
   bool PrepareLarge();
   void AcceptLarge(size_t payload);
   void TakePayload(RecvBuffer& data, size_t payload);
+  void PeekPayload(RecvBuffer& data, size_t payload);
   size_t header_space() const { return sizeof(io_uring_recvmsg_out) + layout_.msg_namelen + layout_.msg_controllen; }
   void MaybeFree();
 

@@ -47,6 +47,7 @@ class KernelStack final : public SocketStack {
     uint64_t zero_copy_sends = 0;   // sends by reference
     uint64_t zero_copy_copied = 0;  // of these, while their streams are open: copied by the kernel all the same
     uint64_t zero_copy_refused = 0;  // sends that the kernel would not do by reference, done by copy
+    uint64_t copied_bytes = 0;       // by weir, between frames and programs' memory or from frame to frame
     uint64_t datagrams_truncated = 0;  // longer than the frames there were for them
   };
 

@@ -1,6 +1,8 @@
 #include "netstack/socket/kernel_stream.h"
 
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -36,6 +38,17 @@ int BindToConnect(int fd, const Endpoint& local, const Endpoint& peer) {
 }
 
 }  // namespace
+
+// The kernel tells nobody that a FIN was acknowledged (no event of poll(2) changes), so it is asked: after kFirst, and
+// then at intervals that grow by half, up to kMost.
+struct KernelStream::Lingering : runtime::Timer, runtime::Recycled {
+  static constexpr Nanos kFirst = kMillisecond / 4, kMost = 32 * kMillisecond;
+
+  Lingering(KernelStream& stream, CloseOp& op) : Timer(&OnLinger), stream(stream), op(op) {}
+  KernelStream& stream;
+  CloseOp& op;
+  Nanos interval_ns = kFirst;
+};
 
 KernelStream::KernelStream(KernelStack& stack, int fd) : stack_(stack), fd_(fd), send_file_(fd) { ++stack_.stats().sockets; }
 
@@ -111,7 +124,7 @@ bool KernelStream::StartRecv(RecvOp& op) {
 void KernelStream::CancelRecv(RecvOp& op) {
   WEIR_CHECK(recv_op_ == &op);
   recv_op_ = nullptr;
-  op.status = absl::CancelledError("Recvmsg cancelled");
+  if (op.reader.copied == 0) op.status = absl::CancelledError("Recvmsg cancelled");  // else it is received, stop or not
   op.Wake();
 }
 
@@ -163,11 +176,13 @@ void KernelStream::Queue(Frame* frame) {
   if (last == nullptr || last->tailroom() < frame->len) return queue_.PushBack(frame);
   std::memcpy(last->data + last->len, frame->data, frame->len);
   last->len += frame->len;
+  stack_.stats().copied_bytes += frame->len;
   runtime::Unref(frame);
 }
 
 // Completes `op` if there is something for it: data first, then how it ended.
 bool KernelStream::TakeReceived(RecvOp& op) {
+  if (!op.plain()) [[unlikely]] return TakeIntoMemory(op);
   if (queue_.empty()) {
     if (recv_error_ != 0) {
       op.status = ErrnoStatus(recv_error_, "Recvmsg");
@@ -176,7 +191,7 @@ bool KernelStream::TakeReceived(RecvOp& op) {
     return eof_;
   }
   if (!op.reader.into.empty()) {
-    op.reader.copied = CopyReceived(op.reader.into);
+    op.reader.copied = CopyReceived(op.reader.into, 0);
     return true;
   }
   RecvBuffer& buffer = op.MakeBuffer();
@@ -187,17 +202,57 @@ bool KernelStream::TakeReceived(RecvOp& op) {
   return true;
 }
 
-size_t KernelStream::CopyReceived(std::span<const iovec> into) {
+// The same with flags. What was copied counts, whatever came after it.
+bool KernelStream::TakeIntoMemory(RecvOp& op) {
+  if (op.flags.peek) {
+    op.reader.copied = PeekReceived(op.reader.into);
+    stack_.stats().copied_bytes += op.reader.copied;
+  } else {
+    op.reader.copied += CopyReceived(op.reader.into, op.reader.copied);
+  }
+  const bool ended = eof_ || recv_error_ != 0;
+  if (!ended && (op.flags.wait_all ? !op.full() : op.reader.copied == 0)) return false;
+  if (op.reader.copied == 0 && recv_error_ != 0) op.status = ErrnoStatus(recv_error_, "Recvmsg");
+  return true;
+}
+
+size_t KernelStream::CopyReceived(std::span<const iovec> into, size_t skip) {
   size_t copied = 0;
   for (const iovec& slice : into) {
-    size_t filled = 0;
+    if (skip >= slice.iov_len) {
+      skip -= slice.iov_len;
+      continue;
+    }
+    size_t filled = std::exchange(skip, 0);
     while (filled < slice.iov_len && !queue_.empty()) {
       Frame* frame = queue_.head();
       const size_t n = std::min<size_t>(slice.iov_len - filled, frame->len);
       std::memcpy(static_cast<std::byte*>(slice.iov_base) + filled, frame->data, n);
       filled += n;
+      copied += n;
       frame->Pull(static_cast<uint32_t>(n));
       if (frame->len == 0) runtime::Unref(queue_.PopFront());
+    }
+  }
+  stack_.stats().copied_bytes += copied;
+  return copied;
+}
+
+size_t KernelStream::PeekReceived(std::span<const iovec> into) const {
+  size_t copied = 0;
+  std::span<const std::byte> bytes;
+  const Frame* next = queue_.head();
+  for (const iovec& slice : into) {
+    size_t filled = 0;
+    while (filled < slice.iov_len && (!bytes.empty() || next != nullptr)) {
+      if (bytes.empty()) {
+        bytes = next->bytes();
+        next = next->next;
+      }
+      const size_t n = std::min(slice.iov_len - filled, bytes.size());
+      std::memcpy(static_cast<std::byte*>(slice.iov_base) + filled, bytes.data(), n);
+      bytes = bytes.subspan(n);
+      filled += n;
     }
     copied += filled;
   }
@@ -225,18 +280,19 @@ bool KernelStream::StartSend(SendOp& op) {
 void KernelStream::SubmitSend() {
   const std::span<const iovec> slices = send_op_->has_frames ? send_op_->frames.buffers() : CallersSlices();
   // WAITALL: the kernel itself goes on after a short write, as room comes.
-  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  // MORE: the caller's memory follows the frames, and shares segments with them.
+  const int flags = MSG_NOSIGNAL | MSG_WAITALL | (send_op_->has_more ? MSG_MORE : 0);
   send_file_.Use(stack_.reactor().fixed_files());
   const bool zero_copy = ZeroCopyPays();
   sending_ = zero_copy ? &NewZeroCopySend() : &send_;
   io_uring_sqe* sqe = stack_.reactor().Prepare(*sending_);
   if (slices.size() == 1 && !zero_copy) {  // the usual case; the kernel then has no header and no array to copy in
-    io_uring_prep_send(sqe, fd_, slices.front().iov_base, slices.front().iov_len, kFlags);
+    io_uring_prep_send(sqe, fd_, slices.front().iov_base, slices.front().iov_len, flags);
   } else {
     message_ = {};
     message_.msg_iov = const_cast<iovec*>(slices.data());
     message_.msg_iovlen = slices.size();
-    io_uring_prep_sendmsg(sqe, fd_, &message_, kFlags);
+    io_uring_prep_sendmsg(sqe, fd_, &message_, flags);
     if (zero_copy) {
       sqe->opcode = IORING_OP_SENDMSG_ZC;
       sqe->ioprio = IORING_SEND_ZC_REPORT_USAGE;
@@ -283,9 +339,9 @@ void KernelStream::OnSend(int32_t result, uint32_t) {
 
 // After a send that gave `result`, with what it sent taken off the operation.
 void KernelStream::GoOnSending(int32_t result) {
-  const SendOp& op = *send_op_;
+  SendOp& op = *send_op_;
   const bool done = op.has_frames ? op.frames.empty() : op.memory.sent == Bytes(op.memory.from);
-  if (done) return FinishSend(absl::OkStatus());
+  if (done && !op.GoOnWithMemory()) return FinishSend(absl::OkStatus());
   if (reset_) return FinishSend(ResetStatus());
   if (send_cancelled_) return FinishSend(absl::CancelledError("Sendmsg cancelled"));
   if (result >= 0 || result == -EINTR || result == -EAGAIN ||
@@ -338,7 +394,7 @@ void KernelStream::Reset() {
   if (linked()) Unlink();
   if (recv_op_ != nullptr) {
     RecvOp* op = std::exchange(recv_op_, nullptr);
-    op->status = ResetStatus();
+    if (op->reader.copied == 0) op->status = ResetStatus();
     op->Wake();
   }
   stack_.reactor().Cancel(connect_);
@@ -347,8 +403,55 @@ void KernelStream::Reset() {
   MaybeFree();
 }
 
+// close(2) of a socket with SO_LINGER would keep the whole shard waiting; this is what it does (__tcp_close), in steps.
+bool KernelStream::StartClose(CloseOp& op) {
+  WEIR_CHECK(recv_op_ == nullptr && send_op_ == nullptr && connect_op_ == nullptr && lingering_ == nullptr);
+  int unread = 0;
+  if (!reset_ && (!queue_.empty() || (ioctl(fd_, SIOCINQ, &unread) == 0 && unread > 0))) Reset();
+  if (reset_) {
+    op.status = ResetStatus();
+    return true;
+  }
+  if (linked()) Unlink();
+  write_shut_ = true;
+  shutdown(fd_, SHUT_RDWR);  // ENOTCONN: it is over already
+  if (TryClose(op)) return true;
+  lingering_ = std::make_unique<Lingering>(*this, op);
+  stack_.scheduler().timers().Arm(*lingering_, SaturatingAdd(stack_.scheduler().now_ns(), Lingering::kFirst));
+  return false;
+}
+
+bool KernelStream::TryClose(CloseOp& op) {
+  const absl::StatusOr<TcpInfo> info = KernelTcpInfo(fd_);
+  if (info.ok() && (info->state == TcpState::kFinWait1 || info->state == TcpState::kClosing ||
+                    info->state == TcpState::kLastAck)) {
+    return false;
+  }
+  op.status = info.ok() ? TakeError() : info.status();
+  return true;
+}
+
+void KernelStream::OnLinger(runtime::Timer& timer, Nanos now_ns) {
+  auto& lingering = static_cast<Lingering&>(timer);
+  KernelStream& self = lingering.stream;
+  if (!self.TryClose(lingering.op)) {
+    lingering.interval_ns = std::min(lingering.interval_ns * 3 / 2, Lingering::kMost);
+    return self.stack_.scheduler().timers().Arm(timer, SaturatingAdd(now_ns, lingering.interval_ns));
+  }
+  CloseOp& op = lingering.op;
+  self.lingering_.reset();
+  op.Wake();
+}
+
+void KernelStream::CancelClose(CloseOp& op) {
+  stack_.scheduler().timers().Cancel(*lingering_);
+  lingering_.reset();
+  op.status = absl::CancelledError("close cancelled");
+  op.Wake();
+}
+
 void KernelStream::Close() {
-  WEIR_CHECK(recv_op_ == nullptr && send_op_ == nullptr && connect_op_ == nullptr);
+  WEIR_CHECK(recv_op_ == nullptr && send_op_ == nullptr && connect_op_ == nullptr && lingering_ == nullptr);
   closing_ = true;
   if (linked()) Unlink();
   // The kernel resets when its own receive queue is not empty at close (RFC 9293 §3.6.1); part of that queue is here.

@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "netstack/socket/backend.h"
 #include "netstack/socket/kernel_stack.h"
@@ -56,6 +57,8 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   void CancelSend(SendOp& op) override;
   absl::Status ShutdownWrite() override;
   void Reset() override;
+  bool StartClose(CloseOp& op) override;
+  void CancelClose(CloseOp& op) override;
   void Close() override;
   Endpoint local() const override;
   Endpoint peer() const override;
@@ -86,7 +89,9 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   void ResumeRecv();
   void Queue(runtime::Frame* frame);
   bool TakeReceived(RecvOp& op);
-  size_t CopyReceived(std::span<const iovec> into);
+  bool TakeIntoMemory(RecvOp& op);
+  size_t CopyReceived(std::span<const iovec> into, size_t skip);
+  size_t PeekReceived(std::span<const iovec> into) const;
   void SubmitSend();
   std::span<const iovec> CallersSlices();
   void FinishSend(absl::Status status);
@@ -95,12 +100,15 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   bool ZeroCopyRefused(int32_t result);
   void LeaveZeroCopySends();
   void ResetOnClose();
+  bool TryClose(CloseOp& op);
+  static void OnLinger(runtime::Timer& timer, Nanos now_ns);
   void MaybeFree();
   absl::Status ResetStatus() const;
 
   // Slices of the caller's memory that one sendmsg takes; a longer list takes several.
   static constexpr size_t kSendSlices = 16;
   class ZeroCopySend;
+  struct Lingering;
 
   // What each receive and send touches comes first and fills three cache lines; the rest is for how things begin and
   // end.
@@ -135,6 +143,7 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   ConnectOp* connect_op_ = nullptr;
   SocketAddress connect_address_;
   runtime::MemberOp<KernelStream, &KernelStream::OnConnect> connect_{*this};
+  std::unique_ptr<Lingering> lingering_;  // while StartClose is under way
   mutable Endpoint peer_;  // port 0: not asked for yet
   mutable Endpoint local_;
 };

@@ -58,6 +58,7 @@ const OptionName& NameOf(TcpSockOption option) {
       {IPPROTO_IP, IP_TOS, "IP_TOS", IPV6_TCLASS},
       {IPPROTO_IP, IP_TTL, "IP_TTL", IPV6_UNICAST_HOPS},
       {IPPROTO_IP, IP_MTU_DISCOVER, "IP_MTU_DISCOVER", IPV6_MTU_DISCOVER},
+      {IPPROTO_IP, IP_MINTTL, "IP_MINTTL", IPV6_MINHOPCOUNT},
       {IPPROTO_TCP, TCP_DEFER_ACCEPT, "TCP_DEFER_ACCEPT"},
   };
   static_assert(std::size(kNames) == kTcpSockOptions);

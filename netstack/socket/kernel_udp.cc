@@ -168,13 +168,13 @@ bool KernelUdp::Take(UdpRecvOp& op) {
     const auto parse = [&](io_uring_recvmsg_out* header, msghdr& layout) {
       datagram = {.peer = SourceOf(header),
                   .local = {{}, local_.port},
-                  .truncated = (header->flags & MSG_TRUNC) != 0};
+                  .missing = static_cast<uint16_t>(header->flags)};
       for (cmsghdr* c = io_uring_recvmsg_cmsg_firsthdr(header, &layout); c != nullptr;
            c = io_uring_recvmsg_cmsg_nexthdr(header, &layout, c)) {
         ReadControl(c, datagram);
       }
     };
-    if (!TakeReceived(datagram.data, parse)) break;
+    if (!TakeReceived(datagram.data, parse, op.peek)) break;
     ++op.count;
   }
   if (op.count > 0) return true;

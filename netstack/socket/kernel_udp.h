@@ -41,6 +41,7 @@ class KernelUdp final : public UdpBackend, KernelDatagram, runtime::DispatchEnd 
   Endpoint peer() const override { return peer_; }
   uint64_t dropped() const override;
   SendBuffer NewSendBuffer(size_t bytes) override;
+  void CountCopied(size_t bytes) override { stack().stats().copied_bytes += bytes; }
 
  private:
   // The address, TTL and type of service of IPv6, which are the larger ones.

@@ -9,6 +9,14 @@
 //
 // Errors: kCancelled when the scope was stopped, kAborted for a reset ("ECONNRESET" in the message) or a peer that
 // takes nothing any more (EPIPE), kDeadlineExceeded when retransmission gave up.
+//
+// As with recvmsg(2) and sendmsg(2): what is queued is received before an error or the end is told; what a receive has
+// copied when it is stopped, or the connection ends, is received, and the call gives it. Differs from them:
+// - Sendmsg ends when all is taken, as if MSG_WAITALL were its flag, too. Where sendmsg(2) would give a short count it
+//   gives the error, and the count in `taken`.
+// - An error is told at every call that follows; Linux tells it once, and then the end.
+// - SIGPIPE is never raised. Sending nothing is OK at once, or the error that the connection is known to have ended with.
+// - There is no MSG_DONTWAIT (use WithTimeout) and no MSG_OOB, and no MSG_TRUNC that discards (tcp(7)): drop the buffer.
 #ifndef NETSTACK_SOCKET_STREAM_H_
 #define NETSTACK_SOCKET_STREAM_H_
 
@@ -34,14 +42,13 @@ struct StreamRecvTraits {
 
 struct StreamRecvIntoTraits : StreamRecvTraits {
   std::span<const iovec> into;
-  void Fill(Op& op) { op.reader.into = into; }
-  // recvmsg(2) into no memory gives 0 at once; to the backend an empty span means: give the frames.
-  static bool Start(Backend& backend, Op& op) {
-    for (const iovec& piece : op.reader.into) {
-      if (piece.iov_len > 0) return backend.StartRecv(op);
-    }
-    return true;
+  RecvFlags flags;
+  void Fill(Op& op) {
+    op.reader.into = into;
+    op.flags = flags;
   }
+  // recvmsg(2) into no memory gives 0 at once; to the backend an empty span means: give the frames.
+  static bool Start(Backend& backend, Op& op) { return op.full() || backend.StartRecv(op); }
   static absl::StatusOr<size_t> Take(Op& op) {
     if (!op.status.ok()) return std::move(op.status);
     return op.reader.copied;
@@ -58,7 +65,20 @@ struct StreamSendTraits {
   static absl::Status Take(Op& op) { return std::move(op.status); }
 };
 
+struct ScatterSendTraits : StreamSendTraits {
+  using Op = ScatterSendOp;
+  static void Fill(Op& op, runtime::FrameChain&& frames, const std::span<const iovec>& then, size_t* taken) {
+    op.Fill(std::move(frames), then, taken);
+  }
+  static absl::Status Take(Op& op) {
+    op.TellTaken();
+    return std::move(op.status);
+  }
+};
+
 }  // namespace netstack
+
+using netstack::RecvFlags;
 
 class Stream {
  public:
@@ -69,11 +89,13 @@ class Stream {
   // Empty: the peer sends no more (FIN), now and at every later call.
   auto Recvmsg() { return netstack::Operation<netstack::StreamRecvTraits>(*backend_, {}); }
 
-  // Fills the caller's memory, which must stay until the call returns: at least one byte, at most what fits, as
-  // recvmsg(2) without flags; 0 is the peer's FIN, or the answer to memory of no bytes. Bytes of a segment that arrives
-  // while the call waits go from the frame straight there.
-  auto Recvmsg(std::span<const iovec> into) {
-    return netstack::Operation<netstack::StreamRecvIntoTraits>(*backend_, {{}, into});
+  // Fills the caller's memory, which must stay until the call returns: at least one byte, at most what fits; 0 is the
+  // peer's FIN, or the answer to memory of no bytes. Bytes of a segment that arrives while the call waits go from the
+  // frame straight there. With `wait_all` it is filled, unless the call is stopped or the connection ends before; with
+  // `peek` the bytes are the next call's, too. Both together look at no more than the connection holds unread: memory
+  // for more never fills.
+  auto Recvmsg(std::span<const iovec> into, RecvFlags flags = {}) {
+    return netstack::Operation<netstack::StreamRecvIntoTraits>(*backend_, {{}, into, flags});
   }
 
   // Sends all of `buffer` without copying it; resumes when the stack has taken it, which the send buffer's bound
@@ -88,11 +110,19 @@ class Stream {
     return netstack::Operation<netstack::StreamSendTraits>(*backend_, from);
   }
 
+  // Both, in one stream of bytes: frames, of the program's and received ones in any order (SendBuffer::Append), and
+  // then the caller's memory, a part of a mapped file for example. `taken` (nullptr: nobody asks) is how many bytes the
+  // stack took when the call has ended, however it did; those will be delivered unless the connection fails.
+  auto Sendmsg(SendBuffer&& buffer, std::span<const iovec> then, size_t* taken = nullptr) {
+    return netstack::Operation<netstack::ScatterSendTraits>(*backend_, std::move(buffer), then, taken);
+  }
+  auto Sendmsg(std::span<const iovec> from, size_t* taken) { return Sendmsg(SendBuffer(), from, taken); }
+
   // Writable frames with room for headers, one segment each; see SendBuffer. May be shorter than `bytes`, and is
   // empty when the shard has no frame to spare: then send by copy, which waits.
   SendBuffer NewSendBuffer(size_t bytes) { return backend_->NewSendBuffer(bytes); }
 
-  // FIN after what was sent; the peer's data still arrives (half-close).
+  // FIN after what was sent, the send that is under way too; the peer's data still arrives (half-close).
   absl::Status ShutdownWrite() { return backend_->ShutdownWrite(); }
   // Ends both directions at once; queued data is dropped. The peer sees a reset (RST), over a Unix socket the end.
   void Reset() { backend_->Reset(); }
@@ -101,6 +131,7 @@ class Stream {
 
  protected:
   netstack::StreamBackend& backend() const { return *backend_; }
+  netstack::StreamBackendPtr TakeBackend() { return std::move(backend_); }
 
  private:
   netstack::Operation<netstack::StreamSendTraits> SendFrames(runtime::FrameChain&& frames) {

@@ -54,9 +54,9 @@ class TcpListener : public TcpOptions<TcpListener> {
   // The next established connection. Passing trouble of one connection, or of descriptors, is waited out inside.
   auto Accept() { return netstack::Operation<netstack::AcceptTraits>(*backend_, {}); }
 
-  // A connection is accepted when its first data has come, or its end; else, when so many seconds are over, and the peer
-  // then answers once more. The time is rounded up to one of SYN and ACKs that go again (1, 3, 7, 15, … s), as what is read
-  // back shows. 0: when the handshake is done. TCP_DEFER_ACCEPT.
+  // A connection is accepted when its first data has come, or its end; else, when so many seconds are over, and the
+  // peer then answers once more. The time is rounded up to one of SYN and ACKs that go again (1, 3, 7, 15, … s), as
+  // what is read back shows. 0: when the handshake is done. TCP_DEFER_ACCEPT.
   absl::Status SetDeferAccept(uint32_t seconds) {
     return backend_->SetTcpOption(netstack::TcpSockOption::kDeferAccept, seconds);
   }

@@ -1,6 +1,6 @@
 // TcpOptions: what a program sets on a connection, or on a listener for the connections that it accepts, by the names of
-// setsockopt, and what it reads back (getsockopt). Base of TcpStream and TcpListener, whose `tcp_backend()` it asks. Options
-// that the SYN has to know of are in TcpConnectOptions too. A value that is none is kInvalidArgument (EINVAL).
+// setsockopt, and what it reads back (getsockopt). Base of TcpStream and TcpListener, whose `tcp_backend()` it asks.
+// Options that the SYN has to know of are in TcpConnectOptions too. A value that is none is kInvalidArgument (EINVAL).
 #ifndef NETSTACK_SOCKET_TCP_OPTIONS_H_
 #define NETSTACK_SOCKET_TCP_OPTIONS_H_
 
@@ -40,8 +40,8 @@ class TcpOptions {
   absl::Status SetUserTimeout(uint32_t ms) { return Set(Option::kUserTimeout, ms); }
   absl::StatusOr<uint32_t> UserTimeout() const { return Get<uint32_t>(Option::kUserTimeout); }
   // SO_LINGER. 0: closing resets the connection and drops what was not sent yet. Nothing: closing delivers it in the
-  // background. Differs from Linux: no other time is taken (kInvalidArgument, EINVAL), as closing never waits here; who
-  // wants to know that all was delivered calls ShutdownWrite and waits for the peer's end in Recvmsg.
+  // background. Differs from Linux: no other time is taken (kInvalidArgument, EINVAL), as destroying a stream never
+  // waits; who wants to know that all was delivered awaits TcpStream::Close with a time.
   absl::Status SetLinger(std::optional<int> seconds) {
     return Set(Option::kResetOnClose, !seconds.has_value() ? 0 : *seconds == 0 ? 1 : 2);
   }
@@ -51,8 +51,8 @@ class TcpOptions {
     return *reset ? std::optional(0) : std::nullopt;
   }
   // How many unread, and how many unacknowledged and unsent, bytes the connection may hold; brought within the stack's
-  // bounds without a word. The kernel doubles the number for its overhead, and gives that back. SO_RCVBUF, SO_SNDBUF. Not
-  // set, they grow, and what is read is what they are just now.
+  // bounds without a word. The kernel doubles the number for its overhead, and gives that back. SO_RCVBUF, SO_SNDBUF.
+  // Not set, they grow, and what is read is what they are just now.
   absl::Status SetReceiveBuffer(uint32_t bytes) { return Set(Option::kReceiveBuffer, bytes); }
   absl::StatusOr<uint32_t> ReceiveBuffer() const { return Get<uint32_t>(Option::kReceiveBuffer); }
   absl::Status SetSendBuffer(uint32_t bytes) { return Set(Option::kSendBuffer, bytes); }
@@ -69,32 +69,38 @@ class TcpOptions {
   // buffer counts. TCP_NOTSENT_LOWAT. Frames are given as wholes, so a SendBuffer may go beyond by one.
   absl::Status SetNotSentLowat(uint32_t bytes) { return Set(Option::kNotSentLowat, bytes); }
   absl::StatusOr<uint32_t> NotSentLowat() const { return Get<uint32_t>(Option::kNotSentLowat); }
-  // How often a SYN goes again without an answer before connecting ends with kDeadlineExceeded, and a listener's SYN and ACK
-  // before the attempt is forgotten: 1 to 127. TCP_SYNCNT.
+  // How often a SYN goes again without an answer before connecting ends with kDeadlineExceeded, and a listener's SYN
+  // and ACK before the attempt is forgotten: 1 to 127. TCP_SYNCNT.
   absl::Status SetSynCount(uint32_t count) { return Set(Option::kSynCount, count); }
   absl::StatusOr<uint32_t> SynCount() const { return Get<uint32_t>(Option::kSynCount); }
-  // Bytes of data and TCP options in a segment, at most: what the SYN announces, and so what is received, and what is sent
-  // (RFC 9293 §3.7.1); 88 to 32767, 0: as the path and the peer take it. On a connection that is there it is taken and
-  // changes nothing, as in Linux. What is read back is what a segment holds now, less its options. TCP_MAXSEG.
+  // Bytes of data and TCP options in a segment, at most: what the SYN announces, and so what is received, and what is
+  // sent (RFC 9293 §3.7.1); 88 to 32767, 0: as the path and the peer take it. On a connection that is there it is taken
+  // and changes nothing, as in Linux. What is read back is what a segment holds now, less its options. TCP_MAXSEG.
   absl::Status SetMaxSegment(uint32_t bytes) { return Set(Option::kMaxSegment, bytes); }
   absl::StatusOr<uint32_t> MaxSegment() const { return Get<uint32_t>(Option::kMaxSegment); }
-  // The window that is advertised is no larger, whatever the buffer holds; at least 1152 bytes, and 0 is refused. A window
-  // that was advertised before is kept (RFC 9293 §3.8.6). TCP_WINDOW_CLAMP. Without one: by Linux as it likes, by weir what
-  // the window's scale can say.
+  // The window that is advertised is no larger, whatever the buffer holds; at least 1152 bytes, and 0 is refused. A
+  // window that was advertised before is kept (RFC 9293 §3.8.6). TCP_WINDOW_CLAMP. Without one: by Linux as it likes,
+  // by weir what the window's scale can say.
   absl::Status SetWindowClamp(uint32_t bytes) { return Set(Option::kWindowClamp, bytes); }
   absl::StatusOr<uint32_t> WindowClamp() const { return Get<uint32_t>(Option::kWindowClamp); }
-  // The field of the IP header, of either version, that routers tell service classes by (RFC 2474 §3); its last two bits are
-  // ECN's and stay what they are, and are 0 when it is read. From the next segment on; on a listener from the SYN and ACK
-  // on. IP_TOS, IPV6_TCLASS.
+  // The field of the IP header, of either version, that routers tell service classes by (RFC 2474 §3); its last two
+  // bits are ECN's and stay what they are, and are 0 when it is read. From the next segment on; on a listener from the
+  // SYN and ACK on. IP_TOS, IPV6_TCLASS.
   absl::Status SetTos(uint8_t tos) { return Set(Option::kTos, tos); }
   absl::StatusOr<uint8_t> Tos() const { return Get<uint8_t>(Option::kTos); }
-  // How many routers a segment may pass, likewise; 0: as many as the host says. IP_TTL, IPV6_UNICAST_HOPS, whose -1 that is.
+  // How many routers a segment may pass, likewise; 0: as many as the host says. IP_TTL, IPV6_UNICAST_HOPS, whose -1
+  // that is.
   absl::Status SetTtl(uint8_t ttl) { return Set(Option::kTtl, ttl); }
   absl::StatusOr<uint8_t> Ttl() const { return Get<uint8_t>(Option::kTtl); }
   // Whether routers may cut segments into fragments (TcpMtuDiscover). IP_MTU_DISCOVER, IPV6_MTU_DISCOVER. Differs from
   // Linux: IP_PMTUDISC_PROBE, INTERFACE and OMIT are left out, which to its TCP mean no more than DONT.
   absl::Status SetMtuDiscover(TcpMtuDiscover mode) { return Set(Option::kMtuDiscover, static_cast<uint64_t>(mode)); }
   absl::StatusOr<TcpMtuDiscover> MtuDiscover() const { return Get<TcpMtuDiscover>(Option::kMtuDiscover); }
+  // The generalized TTL security mechanism (RFC 5082 §3): segments whose TTL is less are dropped, as from farther away
+  // than the peer is; 0: none are. 255, with SetTtl(255) at the peer: it must be on the link. ICMP errors are not asked.
+  // IP_MINTTL, IPV6_MINHOPCOUNT.
+  absl::Status SetMinTtl(uint8_t ttl) { return Set(Option::kMinTtl, ttl); }
+  absl::StatusOr<uint8_t> MinTtl() const { return Get<uint8_t>(Option::kMinTtl); }
   // "cubic" or "reno"; over kernel sockets any that the kernel lets the user have. kNotFound (ENOENT): no such.
   // TCP_CONGESTION.
   absl::Status SetCongestion(std::string_view name) { return Backend().SetCongestionControl(name); }

@@ -24,6 +24,7 @@
 namespace weir {
 
 using netstack::Datagram;
+using netstack::DatagramInfo;
 using netstack::UdpBindOptions;
 using netstack::UdpMessage;
 using netstack::UdpSendOptions;
@@ -52,6 +53,49 @@ struct UdpRecvBatchTraits : UdpRecvTraits {
     return op.count;
   }
   absl::StatusOr<size_t> TakeWaiting(Backend& backend) { return backend.TakeWaiting(into); }
+};
+
+// The program's memory is filled when the call ends, from the frames.
+struct UdpRecvIntoOp : UdpRecvOp {
+  using UdpRecvOp::UdpRecvOp;
+  std::span<const iovec> memory;
+  UdpBackend* backend = nullptr;
+
+  void TakeArguments(UdpRecvIntoOp& from) {
+    UdpRecvOp::TakeArguments(from);
+    memory = from.memory;
+    backend = from.backend;
+  }
+};
+
+struct UdpRecvIntoTraits {
+  using Backend = UdpBackend;
+  using Op = UdpRecvIntoOp;
+  static void Fill(Op& op, UdpBackend* backend, const std::span<const iovec>& memory, bool peek) {
+    op.into = {&op.datagram, 1};
+    op.memory = memory;
+    op.backend = backend;
+    op.peek = peek;
+  }
+  static bool Start(Backend& backend, Op& op) { return backend.StartRecv(op); }
+  static void Cancel(Backend& backend, Op& op) { backend.CancelRecv(op); }
+  static absl::StatusOr<DatagramInfo> Take(Op& op) {
+    if (!op.status.ok()) return std::move(op.status);
+    const Datagram& from = op.datagram;
+    DatagramInfo info = {.length = from.length(),
+                         .peer = from.peer,
+                         .local = from.local,
+                         .interface = from.interface,
+                         .ttl = from.ttl,
+                         .tos = from.tos,
+                         .received_ns = from.received_ns};
+    for (const iovec& piece : op.memory) {
+      if (info.copied == from.data.size()) break;
+      info.copied += from.data.CopyTo({static_cast<std::byte*>(piece.iov_base), piece.iov_len}, info.copied);
+    }
+    op.backend->CountCopied(info.copied);
+    return info;
+  }
 };
 
 struct UdpSendTraits {
@@ -111,6 +155,11 @@ class UdpSocket {
   // The next datagram, where it arrived. One may be empty: it is a datagram of no bytes. Those of a group share their
   // memory with the other members on this host: nothing may be written there.
   auto Recvmsg() { return netstack::ReadyOperation<netstack::UdpRecvTraits>(*backend_, {}); }
+  // The next datagram into the caller's memory, as recvmsg(2): what does not fit is gone, and `length` tells how long it
+  // was (MSG_TRUNC); memory of no bytes takes a datagram, too. `peek`: it is the next call's as well (MSG_PEEK).
+  auto Recvmsg(std::span<const iovec> into, bool peek = false) {
+    return netstack::Operation<netstack::UdpRecvIntoTraits>(*backend_, backend_.get(), into, peek);
+  }
   // Waits for one, and takes what has come with it, as many as fit; returns how many. `into` is not empty and stays
   // until the operation ends.
   auto RecvBatch(std::span<Datagram> into) {

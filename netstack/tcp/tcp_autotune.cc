@@ -20,12 +20,14 @@ uint64_t WantedSpace(const TcpSock& sock, uint32_t read, uint32_t before) {
 void TcpRcvSpaceAdjust(TcpSock& sock, Nanos now_ns) {
   auto& space = sock.rcv_space;
   const Seq read_to = sock.rcv.nxt - sock.rcv.queued;
-  if (space.since_ns == 0) {
+  const auto now_us = static_cast<uint32_t>(now_ns / kMicrosecond);
+  if (space.bytes == 0) {
     constexpr uint32_t kInitialSegments = 10;  // TCP_INIT_CWND
-    space = {now_ns, read_to, std::min<uint32_t>(sock.rcv.wnd, kInitialSegments * sock.rcv.advmss)};
+    space = {now_us, read_to, std::clamp<uint32_t>(sock.rcv.wnd, 1, kInitialSegments * sock.rcv.advmss)};
     return;
   }
-  if (now_ns - space.since_ns < sock.rtt.srtt_ns || sock.rtt.srtt_ns == 0) return;
+  // Microseconds wrap after 71 minutes; a round trip that is measured then lasts a little longer.
+  if ((now_us - space.since_us) * kMicrosecond < sock.rtt.srtt_ns || sock.rtt.srtt_ns == 0) return;
   const TcpSettings& settings = sock.context.settings;
   const auto read = static_cast<uint32_t>(read_to - space.seq);
   if (read > space.bytes) {
@@ -35,7 +37,7 @@ void TcpRcvSpaceAdjust(TcpSock& sock, Nanos now_ns) {
     }
     space.bytes = read;
   }
-  space.since_ns = now_ns;
+  space.since_us = now_us;
   space.seq = read_to;
 }
 

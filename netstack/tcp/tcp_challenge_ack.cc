@@ -1,6 +1,9 @@
 #include "netstack/tcp/tcp_challenge_ack.h"
 
+#include <algorithm>
+
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_keepalive.h"
 
 namespace weir::netstack {
 namespace {
@@ -24,15 +27,18 @@ bool LimitedForHost(TcpContext& context, Nanos now_ns) {
 
 }  // namespace
 
-bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns) {
-  TcpContext& context = sock.context;
-  const Nanos interval_ns = context.settings.invalid_ratelimit_ms * kMillisecond;
-  if (sock.last_oow_ack_ns != 0 && now_ns - sock.last_oow_ack_ns < interval_ns) {
+bool TcpOowRateLimited(TcpContext& context, uint32_t& last_ms, Nanos now_ns) {
+  const auto now_ms = static_cast<uint32_t>(now_ns / kMillisecond);
+  if (last_ms != 0 && now_ms - last_ms < context.settings.invalid_ratelimit_ms) {
     ++context.counters.acks_withheld;
     return true;
   }
-  sock.last_oow_ack_ns = now_ns;
+  last_ms = std::max(now_ms, 1u);
   return false;
+}
+
+bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns) {
+  return TcpOowRateLimited(sock.context, TcpGetSilence(sock).last_oow_ack_ms, now_ns);
 }
 
 void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns) {

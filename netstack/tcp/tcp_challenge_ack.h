@@ -16,6 +16,8 @@ void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns);
 // Whether the connection has said enough lately to segments that are out of place: one answer in tcp_invalid_ratelimit
 // (__tcp_oow_rate_limited). False counts as an answer.
 [[nodiscard]] bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns);
+// The same, for one whose last answer was at `last_ms`; 0: never.
+[[nodiscard]] bool TcpOowRateLimited(TcpContext& context, uint32_t& last_ms, Nanos now_ns);
 
 // Answers a segment that was not accepted with where we are: at once when it brings data, which no ACK does, so it is
 // no answer to one of ours; else at most once in tcp_invalid_ratelimit. False: not answered (tcp_oow_rate_limited).

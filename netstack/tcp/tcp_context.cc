@@ -1,5 +1,6 @@
 #include "netstack/tcp/tcp_context.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "netstack/tcp/tcp_fast_open.h"
@@ -26,7 +27,7 @@ void Unlink(TcpSock& sock) {
 }  // namespace
 
 TcpSock::TcpSock(TcpContext& context)
-    : Timer(&TcpTimerFired), context(context) {
+    : TcpSockFront(context), Timer(&TcpTimerFired) {
   congestion.Use(context.settings.congestion_control);
   rcv.buffer = context.settings.receive_buffer;
   snd.buffer = context.settings.send_buffer;
@@ -36,6 +37,7 @@ TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
     : ip(ip),
       settings(settings),
       demux(ip.secret, settings.max_sockets),
+      time_wait(ip.timers, std::clamp(settings.max_tw_buckets, 1u, settings.max_sockets)),
       fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {
   ip.pool.SetOnReturn(runtime::FramePool::HolderKind::kTcp, &TcpFrameBack);
 }
@@ -48,11 +50,9 @@ TcpContext::~TcpContext() {
 }
 
 TcpSock* TcpContext::Alloc() {
-  if (sockets >= settings.max_sockets) {
-    if (time_wait.empty()) return nullptr;
+  if (connections() >= settings.max_sockets) {
+    if (!time_wait.RemoveOldest()) return nullptr;
     ++counters.time_wait_recycled;
-    Free(time_wait.front());
-    FreeDead();
   }
   ++sockets;
   return new TcpSock(*this);
@@ -66,7 +66,9 @@ bool TcpContext::AddOrphan(TcpSock& sock) {
 }
 
 void TcpContext::NoOrphan(TcpSock& sock) {
-  if (std::exchange(sock.counted_as_orphan, false)) --orphans;
+  if (!sock.counted_as_orphan) return;
+  sock.counted_as_orphan = false;
+  --orphans;
 }
 
 void TcpContext::Free(TcpSock& sock) {
@@ -76,7 +78,6 @@ void TcpContext::Free(TcpSock& sock) {
   NoOrphan(sock);
   demux.Remove(sock);
   Unlink(sock);
-  if (sock.state == TcpState::kTimeWait) --in_time_wait;
   sock.state = TcpState::kClosed;
   dead.PushBack(sock);
 }
@@ -92,9 +93,8 @@ void TcpContext::FreeDead() {
     if (sock->held > 0) {
       // With nothing in its queues: it may be freed where no frame may be given back.
       sock->receive_queue.Clear();
-      sock->ofo_queue.Clear();
       sock->send_queue.Clear();
-      sock->leftover = sock->tell = true;
+      sock->rcv.leftover = sock->rcv.tell = true;
       leftovers.PushBack(*sock);
     } else {
       delete sock;

@@ -11,6 +11,7 @@
 #include "netstack/tcp/tcp_fast_open_cache.h"
 #include "netstack/tcp/tcp_settings.h"
 #include "netstack/tcp/tcp_sock.h"
+#include "netstack/tcp/tcp_time_wait.h"
 #include "runtime/base/intrusive_list.h"
 
 namespace weir::netstack {
@@ -101,8 +102,8 @@ struct TcpContext {
   bool AddOrphan(TcpSock& sock);
   void NoOrphan(TcpSock& sock);
 
-  // Connections that still have something to send or to receive: all but those in TIME-WAIT.
-  uint32_t unfinished() const { return sockets - in_time_wait; }
+  // Those with a control block, and those in TIME-WAIT.
+  uint32_t connections() const { return sockets + time_wait.count(); }
 
   // Asks for TcpFlush to look at `sock`.
   void WantOutput(TcpSock& sock) {
@@ -117,11 +118,11 @@ struct TcpContext {
   IpContext& ip;
   TcpSettings settings;
   TcpDemux demux;
+  TcpTimeWaitTable time_wait;
   TcpFastOpenCache fast_open_cache;
   TcpCounters counters;
   TcpBurst burst;
-  uint32_t sockets = 0;
-  uint32_t in_time_wait = 0;
+  uint32_t sockets = 0;  // control blocks
   uint32_t orphans = 0;
   uint64_t port_draws = 0;
   struct {
@@ -132,7 +133,6 @@ struct TcpContext {
   runtime::List<TcpSock, TcpQueueTag> short_of_frames;
   // Of those that may have something queued out of order, from the one whose holes are oldest: tcp_memory.h.
   runtime::List<TcpLoss, TcpOfoTag> ofo_holders;
-  runtime::List<TcpSock, TcpQueueTag> time_wait;
   runtime::List<TcpSock, TcpQueueTag> dead;
   runtime::List<TcpSock, TcpQueueTag> leftovers;
   TcpReclaimState reclaim;

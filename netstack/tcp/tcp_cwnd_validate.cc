@@ -9,6 +9,10 @@
 namespace weir::netstack {
 namespace {
 
+// Times of usage; they wrap after 49 days, and then one that is long past may pass for recent once.
+uint32_t Ms(Nanos ns) { return static_cast<uint32_t>(ns / kMillisecond); }
+Nanos Since(uint32_t ms, Nanos now_ns) { return (Ms(now_ns) - ms) * kMillisecond; }
+
 // For a whole RTO less than the window was used: it comes half way down to what was (RFC 2861 §3.2;
 // tcp_cwnd_application_limited).
 void ApplicationLimited(TcpSock& sock, Nanos now_ns) {
@@ -22,7 +26,7 @@ void ApplicationLimited(TcpSock& sock, Nanos now_ns) {
     }
     usage.used = 0;
   }
-  usage.since_ns = now_ns;
+  usage.since_ms = Ms(now_ns);
 }
 
 }  // namespace
@@ -41,11 +45,11 @@ void TcpCwndValidate(TcpSock& sock, Nanos now_ns) {
   }
   if (TcpIsCwndLimited(sock)) {
     usage.used = 0;
-    usage.since_ns = now_ns;
+    usage.since_ms = Ms(now_ns);
     return;
   }
   usage.used = std::max(usage.used, flight);
-  if (sock.context.settings.slow_start_after_idle && now_ns - usage.since_ns >= sock.rtt.rto_ns) {
+  if (sock.context.settings.slow_start_after_idle && Since(usage.since_ms, now_ns) >= sock.rtt.rto_ns) {
     ApplicationLimited(sock, now_ns);
   }
 }
@@ -57,8 +61,8 @@ bool TcpIsCwndLimited(const TcpSock& sock) {
 
 void TcpSlowStartAfterIdle(TcpSock& sock, Nanos now_ns) {
   TcpCongestion& congestion = sock.congestion;
-  if (sock.usage.last_sent_ns == 0) return;
-  const Nanos idle_ns = now_ns - sock.usage.last_sent_ns;
+  if (sock.snd.nxt == sock.snd.iss + 1) return;  // the first data
+  const Nanos idle_ns = Since(sock.usage.last_sent_ms, now_ns);
   congestion.OnIdle(idle_ns, now_ns);
   if (!sock.context.settings.slow_start_after_idle || idle_ns <= sock.rtt.rto_ns) return;
   const uint32_t restart = std::min(TcpCongestion::InitialWindow(sock.snd.mss), congestion.cwnd());
@@ -66,7 +70,7 @@ void TcpSlowStartAfterIdle(TcpSock& sock, Nanos now_ns) {
   uint32_t cwnd = congestion.cwnd();
   for (Nanos left_ns = idle_ns - sock.rtt.rto_ns; left_ns > 0 && cwnd > restart; left_ns -= sock.rtt.rto_ns) cwnd /= 2;
   congestion.set_cwnd(std::max(cwnd, restart));
-  sock.usage.since_ns = now_ns;
+  sock.usage.since_ms = Ms(now_ns);
   sock.usage.used = 0;
 }
 

@@ -7,6 +7,7 @@
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_autotune.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_sack.h"
@@ -23,7 +24,7 @@ uint32_t MaxOfoFrames(const TcpSock& sock) { return std::max<uint32_t>(362, sock
 
 // Copies what fits from the front of `frame` to the reader's memory (the kernel's direct copy to the reader).
 void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
-  if (sock.reader == nullptr) return;
+  if (sock.reader == nullptr || sock.reader->peeks) return;
   size_t skip = sock.reader->copied;
   for (const iovec& to : sock.reader->into) {
     if (frame.len == 0) return;
@@ -40,8 +41,10 @@ void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
   }
 }
 
-// With the frames that the program keeps.
-bool QueueIsFull(const TcpSock& sock) { return sock.receive_queue.count() + sock.held >= MaxQueuedFrames(sock); }
+// With the frames that the program keeps, of which TcpSock::held must be able to count as many as there may be.
+bool QueueIsFull(const TcpSock& sock) {
+  return sock.receive_queue.count() + sock.held >= std::min(MaxQueuedFrames(sock), 65'000u);
+}
 
 bool PoolHasRoom(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
@@ -100,7 +103,7 @@ void Fin(TcpSock& sock, Nanos now_ns) {
   sock.rcv.fin = true;
   sock.rcv.nxt += 1;
   sock.ack_now = true;
-  sock.ofo_queue.Clear();
+  TcpClearOfo(sock);
   sock.sack.count = 0;
   switch (sock.state) {
     case TcpState::kSynReceived:
@@ -111,8 +114,7 @@ void Fin(TcpSock& sock, Nanos now_ns) {
       sock.state = TcpState::kClosing;  // our FIN is not acknowledged, else it were FIN-WAIT-2
       break;
     case TcpState::kFinWait2:
-      TcpEnterTimeWait(sock, now_ns);
-      break;
+      return TcpEnterTimeWait(sock, now_ns);
     default:
       break;
   }
@@ -133,10 +135,10 @@ bool AppendOfo(TcpSock& sock, runtime::Frame* previous, Seq seq, const runtime::
 bool HasOfoRoom(TcpSock& sock, Seq seq) {
   const runtime::FramePool& pool = sock.context.ip.pool;
   const uint32_t reserve = TcpReceiveReserve(pool);
-  const auto room = [&] { return sock.ofo_queue.count() < MaxOfoFrames(sock) && pool.free_count() > reserve; };
+  const auto room = [&] { return TcpOfoCount(sock) < MaxOfoFrames(sock) && pool.free_count() > reserve; };
   if (room()) return true;
   TcpCollapseOfoQueue(sock);
-  if (!room() && !sock.ofo_queue.empty() && seq < sock.ofo_queue.tail()->Cb<TcpRxCb>().seq) {
+  if (!room() && TcpHasOfo(sock) && seq < sock.loss->ofo_queue.tail()->Cb<TcpRxCb>().seq) {
     TcpPruneOfoQueue(sock, reserve);
   }
   return room();
@@ -147,13 +149,14 @@ DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
   sock.ack_now = true;
   runtime::Frame& frame = segment.frame;
   if (!HasOfoRoom(sock, segment.seq)) return DropReason::kTcpOfoFull;
+  runtime::FrameQueue& queue = TcpGetLoss(sock).ofo_queue;
   runtime::Frame* previous = nullptr;
   Seq seq = segment.seq;
-  runtime::Frame* tail = sock.ofo_queue.tail();
+  runtime::Frame* tail = queue.tail();
   if (tail != nullptr && seq >= tail->Cb<TcpRxCb>().seq + tail->len) {
     previous = tail;  // the usual case: behind everything
   } else {
-    for (runtime::Frame* at = sock.ofo_queue.head(); at != nullptr && at->Cb<TcpRxCb>().seq <= seq; at = at->next) {
+    for (runtime::Frame* at = queue.head(); at != nullptr && at->Cb<TcpRxCb>().seq <= seq; at = at->next) {
       previous = at;
     }
   }
@@ -173,7 +176,7 @@ DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
     }
   }
   // What overlaps the following frame is cut off here, so the queue stays free of overlaps. A FIN beyond it is kept.
-  runtime::Frame* next = previous == nullptr ? sock.ofo_queue.head() : previous->next;
+  runtime::Frame* next = previous == nullptr ? queue.head() : previous->next;
   bool fin = segment.has(kTcpFin);
   if (next != nullptr && seq + frame.len > next->Cb<TcpRxCb>().seq) {
     const Seq next_end = next->Cb<TcpRxCb>().seq + next->len;
@@ -186,7 +189,7 @@ DropReason TcpDataQueueOfo(TcpSock& sock, TcpSegment& segment) {
   if (TcpShareFrames(sock.context.ip.pool) && AppendOfo(sock, previous, seq, frame, fin)) return DropReason::kConsumed;
   runtime::Ref(&frame);
   frame.Cb<TcpRxCb>() = {.seq = seq, .fin = fin};
-  sock.ofo_queue.InsertAfter(previous, &frame);
+  queue.InsertAfter(previous, &frame);
   TcpHoldsOfo(sock);
   return DropReason::kConsumed;
 }
@@ -195,11 +198,12 @@ Seq OldEnd(const TcpSock& sock, Seq end) { return end < sock.rcv.nxt ? end : soc
 
 // Moves what has become in order from the out-of-order queue (tcp_ofo_queue).
 void TcpOfoQueue(TcpSock& sock, Nanos now_ns) {
-  while (!sock.ofo_queue.empty()) {
-    const TcpRxCb cb = sock.ofo_queue.head()->Cb<TcpRxCb>();
+  while (TcpHasOfo(sock)) {
+    runtime::FrameQueue& queue = sock.loss->ofo_queue;
+    const TcpRxCb cb = queue.head()->Cb<TcpRxCb>();
     if (cb.seq > sock.rcv.nxt) return;
-    if (cb.seq < sock.rcv.nxt) TcpDsackSet(sock, cb.seq, OldEnd(sock, cb.seq + sock.ofo_queue.head()->len));
-    runtime::Frame* frame = sock.ofo_queue.PopFront();
+    if (cb.seq < sock.rcv.nxt) TcpDsackSet(sock, cb.seq, OldEnd(sock, cb.seq + queue.head()->len));
+    runtime::Frame* frame = queue.PopFront();
     const auto known = std::min(static_cast<uint32_t>(sock.rcv.nxt - cb.seq), frame->len);
     frame->Pull(known);
     const bool queued = QueueInOrder(sock, *frame);
@@ -255,7 +259,7 @@ DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
     return DropReason::kTcpDuplicate;
   }
   segment.frame.Pull(known);
-  const bool had_hole = !sock.ofo_queue.empty();
+  const bool had_hole = TcpHasOfo(sock);
   if (!QueueInOrder(sock, segment.frame)) {
     sock.ack_now = true;
     return DropReason::kTcpRcvPruned;

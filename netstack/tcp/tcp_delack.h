@@ -18,9 +18,9 @@ inline constexpr uint8_t kTcpDelackMinMs = 40, kTcpDelackMaxMs = 200;  // TCP_DE
 // which ACKs go at once.
 inline void TcpMeasureGap(TcpSock& sock, Nanos now_ns) {
   const auto now_ms = static_cast<uint32_t>(now_ns / kMillisecond);
-  const uint32_t gap_ms = now_ms - sock.stats.last_data_ms;
+  const uint32_t gap_ms = now_ms - sock.rcv.last_data_ms;
   uint8_t& ato_ms = sock.rcv.ato_ms;
-  sock.stats.last_data_ms = now_ms;
+  sock.rcv.last_data_ms = now_ms;
   if (ato_ms == 0) {
     ato_ms = kTcpDelackMinMs;
   } else if (gap_ms <= kTcpDelackMinMs / 2) {
@@ -35,7 +35,7 @@ inline void TcpMeasureGap(TcpSock& sock, Nanos now_ns) {
 // Not longer than a round trip either, so that the peer's timeout is not met.
 inline Nanos TcpDelayOfAck(const TcpSock& sock) {
   const Nanos least_ns = kTcpDelackMinMs * kMillisecond;
-  return std::clamp(sock.rcv.ato_ms * kMillisecond, least_ns, std::max(sock.rtt.srtt_ns, least_ns));
+  return std::clamp(sock.rcv.ato_ms * kMillisecond, least_ns, std::max<Nanos>(sock.rtt.srtt_ns, least_ns));
 }
 
 // Nothing came for the ACK to go with: the next one waits longer.

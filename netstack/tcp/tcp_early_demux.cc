@@ -33,13 +33,21 @@ bool FlowOf(std::span<const std::byte> packet, Endpoint* local, Endpoint* remote
   return true;
 }
 
-// What a segment of the connection will read and write: the control block, the socket object, and the call that waits.
+// What every segment may touch: the round trips are behind the front.
+constexpr size_t kFront = sizeof(TcpSockFront) + 64;
+
+// What a segment of the connection will read and write: the control block with the socket object, and the call that waits.
 void PrefetchSock(const TcpSock& sock) {
   const auto* at = reinterpret_cast<const std::byte*>(&sock);
-  for (size_t line = 0; line < sizeof(TcpSock); line += 64) __builtin_prefetch(at + line, /*rw=*/1);
+  for (size_t line = 0; line < kFront; line += 64) __builtin_prefetch(at + line, /*rw=*/1);
 }
-void PrefetchOwner(const TcpSock& sock) {
-  __builtin_prefetch(sock.owner, /*rw=*/1);
+// The rest of it, when something is in flight that the segment may acknowledge.
+void PrefetchBack(const TcpSock& sock) {
+  if (sock.snd.nxt == sock.snd.una) return;
+  const auto* at = reinterpret_cast<const std::byte*>(&sock);
+  for (size_t line = kFront; line < sizeof(TcpSock); line += 64) __builtin_prefetch(at + line, /*rw=*/1);
+}
+void PrefetchReader(const TcpSock& sock) {
   if (sock.reader == nullptr) return;
   // It is in the middle of the coroutine's operation.
   for (int line = -1; line <= 1; ++line) {
@@ -65,7 +73,10 @@ void TcpEarlyDemux(TcpContext& context, std::span<runtime::Frame* const> burst, 
     if (const TcpSock* sock = context.demux.First(segment.hash)) PrefetchSock(*sock);
   }
   for (const auto& segment : segments) {
-    if (const TcpSock* sock = context.demux.First(segment.hash)) PrefetchOwner(*sock);
+    const TcpSock* sock = context.demux.First(segment.hash);
+    if (sock == nullptr) continue;
+    PrefetchReader(*sock);
+    PrefetchBack(*sock);
   }
 }
 

@@ -1,6 +1,7 @@
 // ESTABLISHED: header prediction, and the full steps where it does not hold. The fast path is only a shortcut: with
 // prediction off, the same segments give the same state and output.
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_loss.h"
 
 namespace weir::netstack {
 namespace {
@@ -17,7 +18,7 @@ bool PredictedOptions(const TcpSock& sock, const TcpSegment& segment) {
 bool Predicted(const TcpSock& sock, const TcpSegment& segment) {
   return sock.context.settings.prediction && (segment.header.flags & ~kTcpPsh) == kTcpAck &&
          segment.seq == sock.rcv.nxt && segment.ack >= sock.snd.una && segment.ack <= sock.snd.nxt &&
-         uint32_t{segment.header.window} << sock.snd.wscale == sock.snd.wnd && sock.ofo_queue.empty() &&
+         uint32_t{segment.header.window} << sock.snd.wscale == sock.snd.wnd && !TcpHasOfo(sock) &&
          segment.end() <= sock.rcv.wup + sock.rcv.wnd && PredictedOptions(sock, segment);
 }
 

@@ -126,7 +126,7 @@ bool TcpFastOpenConnect(TcpSock& sock, Nanos now_ns) {
 void TcpFastOpenSyn(TcpSock& sock, Nanos now_ns) {
   runtime::Frame* frame = sock.send_head;
   sock.fast_open.deferred = false;
-  sock.syn_sent_ns = now_ns;
+  sock.rack.xmit_ns = now_ns;
   if (frame != nullptr && TcpFitToMss(sock, frame) && TcpTransmitFrame(sock, frame, now_ns)) {
     sock.send_head = frame->next;
     sock.snd.nxt = frame->Cb<TcpTxCb>().end();

@@ -30,7 +30,7 @@ inline constexpr uint8_t kTcpQuickAcks = 16;
 inline void TcpStartSend(TcpSock& sock, Seq isn, Nanos now_ns) {
   sock.snd.iss = sock.snd.una = isn;
   sock.snd.nxt = sock.snd.write_seq = sock.snd.iss + 1;
-  sock.syn_sent_ns = now_ns;
+  sock.rack.xmit_ns = now_ns;
 }
 
 // The send variables of a connection whose SYN is about to be sent; local and remote are set. After an earlier

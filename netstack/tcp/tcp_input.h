@@ -30,7 +30,7 @@ DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
 // `isn_after`: the last number of an earlier connection of the same endpoints, which the new one stays clear of.
 DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns,
                         std::optional<Seq> isn_after = {});
-DropReason TcpRcvTimeWait(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
+DropReason TcpRcvTimeWait(TcpContext& context, TcpTimeWait& block, TcpSegment& segment, Nanos now_ns);
 
 // PAWS, first, second and fourth: kConsumed when the segment goes on to the next step; kTcpDuplicate and kTcpZeroWindow
 // when only its ACK field may be of use (tcp_validate_incoming).
@@ -46,7 +46,7 @@ DropReason TcpDataQueue(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
 // program's handle stays valid until it closes it; without one the block is freed (tcp_done, tcp_reset).
 void TcpDone(TcpSock& sock, int error);
 
-// Into TIME-WAIT for 2 MSL, or again from the start of it (tcp_time_wait).
+// Into TIME-WAIT for 2 MSL, which leaves the control block closed, as TcpDone does (tcp_time_wait).
 void TcpEnterTimeWait(TcpSock& sock, Nanos now_ns);
 
 }  // namespace weir::netstack

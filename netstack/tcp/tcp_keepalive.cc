@@ -41,14 +41,14 @@ void Fired(runtime::Timer& timer, Nanos now_ns) {
   timers.Arm(timer, now_ns + silence.interval_ns);
 }
 
-TcpSilence& Get(TcpSock& sock) {
-  if (sock.silence == nullptr) sock.silence = new TcpSilence(sock);
-  return *sock.silence;
-}
-
 }  // namespace
 
 TcpSilence::TcpSilence(TcpSock& sock) : timer(&Fired, sock) {}
+
+TcpSilence& TcpGetSilence(TcpSock& sock) {
+  if (sock.silence == nullptr) sock.silence = new TcpSilence(sock);
+  return *sock.silence;
+}
 
 void TcpStopKeepAlive(TcpSock& sock) {
   if (sock.silence != nullptr) sock.context.ip.timers.Cancel(sock.silence->timer);
@@ -61,13 +61,13 @@ void TcpFreeSilence(TcpSock& sock) {
 }
 
 void TcpSetKeepAlive(TcpSock& sock, uint32_t idle_s, uint32_t interval_s, uint8_t count, Nanos now_ns) {
-  TcpSilence& silence = Get(sock);
+  TcpSilence& silence = TcpGetSilence(sock);
   silence.idle_ns = idle_s * kSecond;
   silence.interval_ns = interval_s * kSecond;
   silence.count = count;
   silence.probes = 0;
   TcpStopKeepAlive(sock);
-  if (idle_s == 0 || sock.state == TcpState::kClosed || sock.state == TcpState::kTimeWait) return;
+  if (idle_s == 0 || sock.state == TcpState::kClosed) return;
   const Nanos heard_ns = sock.heard_ns != 0 ? sock.heard_ns : now_ns;
   sock.context.ip.timers.Arm(silence.timer, std::max(heard_ns + silence.idle_ns, now_ns + 1));
 }
@@ -81,11 +81,11 @@ std::optional<TcpKeepAlive> TcpGetKeepAlive(const TcpSock& sock) {
 }
 
 void TcpSetUserTimeout(TcpSock& sock, Nanos timeout_ns) {
-  if (timeout_ns != 0 || sock.silence != nullptr) Get(sock).user_timeout_ns = timeout_ns;
+  if (timeout_ns != 0 || sock.silence != nullptr) TcpGetSilence(sock).user_timeout_ns = timeout_ns;
 }
 
 void TcpSetFinTimeout(TcpSock& sock, uint8_t seconds) {
-  if (seconds != 0 || sock.silence != nullptr) Get(sock).fin_timeout_s = seconds;
+  if (seconds != 0 || sock.silence != nullptr) TcpGetSilence(sock).fin_timeout_s = seconds;
 }
 
 Nanos TcpFinTimeout(const TcpSock& sock) {
@@ -94,7 +94,7 @@ Nanos TcpFinTimeout(const TcpSock& sock) {
 }
 
 void TcpSetNotSentLowat(TcpSock& sock, uint32_t bytes) {
-  if (bytes != 0 || sock.silence != nullptr) Get(sock).notsent_lowat = bytes;
+  if (bytes != 0 || sock.silence != nullptr) TcpGetSilence(sock).notsent_lowat = bytes;
 }
 
 void TcpNotSentWake(TcpSock& sock) {
@@ -102,11 +102,16 @@ void TcpNotSentWake(TcpSock& sock) {
   if (sock.silence->notsent_lowat > unsent) sock.context.ip.Ready(sock, ReadySock::kWritable);
 }
 
-void TcpSetSynCount(TcpSock& sock, uint8_t count) { Get(sock).syn_count = count; }
+void TcpSetSynCount(TcpSock& sock, uint8_t count) { TcpGetSilence(sock).syn_count = count; }
 
 void TcpSetWindowClamp(TcpSock& sock, uint32_t bytes) {
-  Get(sock).window_clamp = bytes;
+  TcpGetSilence(sock).window_clamp = bytes;
   sock.rcv.clamped = true;
+}
+
+void TcpSetMinTtl(TcpSock& sock, uint8_t ttl) {
+  sock.rcv.guarded = ttl != 0;
+  if (ttl != 0) TcpGetSilence(sock).min_ttl = ttl;
 }
 
 bool TcpRetriesOver(TcpSock& sock, uint8_t limit, Nanos now_ns) {

@@ -10,6 +10,8 @@
 
 namespace weir::netstack {
 
+struct TcpPacer;
+
 // What a connection has for it besides its control block, from the first call that asks for something; and for other
 // options that few ask for.
 struct TcpSilence : runtime::Recycled {
@@ -26,9 +28,29 @@ struct TcpSilence : runtime::Recycled {
   uint8_t probes = 0;  // since the peer was heard
   uint8_t fin_timeout_s = 0;   // TCP_LINGER2; 0: tcp_fin_timeout
   uint8_t syn_count = 0;       // TCP_SYNCNT; 0: not set
+  uint8_t min_ttl = 0;         // IP_MINTTL, when rcv.guarded
   uint32_t notsent_lowat = 0;  // TCP_NOTSENT_LOWAT; 0: none
   uint32_t window_clamp = 0;   // TCP_WINDOW_CLAMP, when rcv.clamped
+  TcpPacer* pacer = nullptr;   // tcp_pacing.h; nullptr: not paced
+  // The urgent byte that is still to come: tcp_urgent.h.
+  struct {
+    Seq seq;
+    bool pending = false;
+  } urg;
+  uint32_t last_oow_ack_ms = 0;  // when a segment that was out of place was answered last; 0: never
+  // What was sent again since the connection began, for TcpInfo.
+  uint32_t total_retrans = 0;
+  uint64_t bytes_retrans = 0;
+  uint64_t copied_bytes = 0;  // TcpInfo::copied_bytes
 };
+TcpSilence& TcpGetSilence(TcpSock& sock);
+
+inline void TcpCountRetransmit(TcpSock& sock, uint32_t bytes) {
+  TcpSilence& silence = TcpGetSilence(sock);
+  ++silence.total_retrans;
+  silence.bytes_retrans += bytes;
+}
+
 // At the end of the connection: no more probes; and when its block is freed.
 void TcpStopKeepAlive(TcpSock& sock);
 void TcpFreeSilence(TcpSock& sock);
@@ -59,6 +81,8 @@ void TcpSetSynCount(TcpSock& sock, uint8_t count);
 // TCP_WINDOW_CLAMP: the window that is advertised is no larger.
 inline constexpr uint32_t kTcpMinWindowClamp = 1152;  // SOCK_MIN_RCVBUF / 2
 void TcpSetWindowClamp(TcpSock& sock, uint32_t bytes);
+// IP_MINTTL, the generalized TTL security mechanism (RFC 5082 §3): what comes with less is dropped; 0: nothing is.
+void TcpSetMinTtl(TcpSock& sock, uint8_t ttl);
 
 // Whether what was sent stayed unanswered for too long: `limit` retransmissions, or the user timeout where there is one.
 // Asked when the timer expired, before the retransmission is counted (retransmits_timed_out).

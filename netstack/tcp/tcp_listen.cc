@@ -73,7 +73,7 @@ bool TakeCookie(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   syn.options.mss = *mss;
   TcpTakeSyn(sock, syn, now_ns);
   TcpStartSend(sock, segment.ack - 1, now_ns);
-  sock.syn_sent_ns = 0;  // nobody knows any more
+  sock.rack.xmit_ns = 0;  // nobody knows any more
   sock.rcv.wnd = std::min<uint32_t>(TcpSelectWindow(sock), 65535);
   return true;
 }

@@ -1,5 +1,5 @@
-// TcpLoss: what a connection has besides its control block while something is amiss on its way: SACK blocks, its place
-// among those that hold data out of order, and how to bring the congestion window down and back. Most connections have
+// TcpLoss: what a connection has besides its control block while something is amiss on its way: data out of order, SACK
+// blocks, what is to be sent again, and how to bring the congestion window down and back. Most connections have
 // none most of the time. It comes from the recycler, at most one for each connection, so the steady state allocates
 // nothing and there is no bound of its own to meet.
 #ifndef NETSTACK_TCP_TCP_LOSS_H_
@@ -10,6 +10,7 @@
 #include "netstack/tcp/tcp_prr.h"
 #include "netstack/tcp/tcp_sock.h"
 #include "runtime/base/recycler.h"
+#include "runtime/buffer/frame_queue.h"
 
 namespace weir::netstack {
 
@@ -18,6 +19,9 @@ struct TcpLoss : runtime::Recycled, runtime::ListNode<TcpOfoTag> {
   explicit TcpLoss(TcpSock& sock) : sock(sock) {}
 
   TcpSock& sock;
+  runtime::FrameQueue ofo_queue;  // out of order: sorted, without overlaps
+  runtime::Frame* retransmit_hint = nullptr;  // no frame before it is to be sent again; nullptr: none at all
+  runtime::Frame* sack_hint = nullptr;        // the last one that a SACK block marked
   SeqRange ours[4];    // that our ACKs tell of, newest first: tcp_sack.h
   SeqRange dsack;      // received twice
   SeqRange theirs[4];  // of the peer's last ACK that had some, sorted: tcp_scoreboard.h
@@ -35,6 +39,15 @@ inline TcpLoss& TcpGetLoss(TcpSock& sock) {
   if (sock.loss == nullptr) sock.loss = new TcpLoss(sock);
   return *sock.loss;
 }
+inline bool TcpHasOfo(const TcpSock& sock) { return sock.loss != nullptr && !sock.loss->ofo_queue.empty(); }
+inline uint32_t TcpOfoCount(const TcpSock& sock) { return sock.loss == nullptr ? 0 : sock.loss->ofo_queue.count(); }
+inline void TcpClearOfo(TcpSock& sock) {
+  if (sock.loss != nullptr) sock.loss->ofo_queue.Clear();
+}
+inline bool TcpWantsRetransmit(const TcpSock& sock) {
+  return sock.loss != nullptr && sock.loss->retransmit_hint != nullptr;
+}
+
 inline void TcpFreeLoss(TcpSock& sock) {
   if (sock.loss != nullptr && sock.loss->linked()) sock.loss->Unlink();
   delete std::exchange(sock.loss, nullptr);
@@ -48,7 +61,7 @@ inline void TcpReleaseLoss(TcpSock& sock) {
   const auto& recovery = sock.recovery;
   const bool amiss = recovery.state != TcpCaState::kOpen || recovery.has_undo || recovery.has_retrans_stamp;
   const bool blocks = sock.sack.count != 0 || sock.sack.has_dsack || sock.board.sacked_out != 0;
-  if (amiss || blocks || !sock.ofo_queue.empty()) return;
+  if (amiss || blocks || !sock.loss->ofo_queue.empty()) return;
   TcpFreeLoss(sock);
 }
 

@@ -65,7 +65,9 @@ bool TcpCoalesce(TcpContext& context, Frame* tail, const Frame& frame) {
   return true;
 }
 
-void TcpCollapseOfoQueue(TcpSock& sock) { Collapse(sock.context, sock.ofo_queue, /*in_order=*/false); }
+void TcpCollapseOfoQueue(TcpSock& sock) {
+  if (TcpHasOfo(sock)) Collapse(sock.context, sock.loss->ofo_queue, /*in_order=*/false);
+}
 void TcpCollapseReceiveQueue(TcpSock& sock) { Collapse(sock.context, sock.receive_queue, /*in_order=*/true); }
 
 void TcpHoldsOfo(TcpSock& sock) {
@@ -74,7 +76,7 @@ void TcpHoldsOfo(TcpSock& sock) {
 }
 
 void TcpPruneOfoQueue(TcpSock& sock, uint32_t reserve) {
-  runtime::FrameQueue& queue = sock.ofo_queue;
+  runtime::FrameQueue& queue = sock.loss->ofo_queue;
   TcpContext& context = sock.context;
   const runtime::FramePool& pool = context.ip.pool;
   uint32_t goal = queue.count() / 8 + 1;
@@ -134,26 +136,28 @@ void TcpReclaim(TcpContext& context) {
 void TcpBeforeHandOver(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
   if (pool.charged() < pool.size() / 2) [[likely]] return;
-  const bool trusted = sock.gives_back && sock.held == 0;
+  const bool trusted = sock.rcv.gives_back && sock.held == 0;
   if (!trusted || pool.free_count() <= TcpSendReserve(pool)) TcpCopyOut(sock);
 }
 
-void TcpFrameBack(runtime::FrameHolder& holder) {
-  auto& sock = static_cast<TcpSock&>(static_cast<ReadySock&>(holder));
-  if (!sock.leftover) return TcpCleanupRbuf(sock);
+void TcpFrameBack(void* holder) {
+  auto& sock = *static_cast<TcpSock*>(holder);
+  if (--sock.held == 0) sock.rcv.gives_back = true;
+  if (!sock.rcv.tell) return;
+  if (!sock.rcv.leftover) return TcpCleanupRbuf(sock);
   if (sock.held == 0) sock.context.FreeLeftover(sock);
 }
 
 bool TcpMakeRoom(TcpContext& context, TcpSock* sock, uint32_t reserve) {
   const runtime::FramePool& pool = context.ip.pool;
   const auto enough = [&] { return pool.free_count() > reserve; };
-  if (!enough() && sock != nullptr && !sock->ofo_queue.empty()) {
+  if (!enough() && sock != nullptr && TcpHasOfo(*sock)) {
     TcpCollapseOfoQueue(*sock);
     if (!enough()) TcpPruneOfoQueue(*sock, reserve);
   }
   while (!enough() && !context.ofo_holders.empty()) {
     TcpSock& holder = context.ofo_holders.front().sock;
-    if (holder.ofo_queue.empty()) {
+    if (!TcpHasOfo(holder)) {
       ForgetHolder(holder);
     } else {
       TcpPruneOfoQueue(holder, reserve);

@@ -48,6 +48,14 @@ void Finish(runtime::Frame& frame, ChecksumSum sum, const IpAddress& source, con
   StoreChecksum(frame.data + TcpHeader::kChecksumOffset, FinishChecksum(sum));
 }
 
+// The one option of most segments, in front of `frame`; returns its sum.
+ChecksumSum PushTimestamps(runtime::Frame& frame, uint32_t ts_val, uint32_t ts_ecr) {
+  const uint32_t words[] = {TcpOptions::kAlignedTimestamps, ts_val, ts_ecr};
+  std::byte* at = frame.Push(TcpOptions::kTimestampsSize);
+  for (size_t i = 0; i < std::size(words); ++i) runtime::StoreBe32(at + 4 * i, words[i]);
+  return SumWord(words[0]) + SumWord(words[1]) + SumWord(words[2]);
+}
+
 // The options of any segment but a SYN, in front of `frame`; returns their sum, and says whether SACK blocks found no
 // room.
 ChecksumSum PushOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns, bool* sack_left) {
@@ -57,11 +65,7 @@ ChecksumSum PushOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns, bool
     std::memcpy(frame.Push(static_cast<uint32_t>(size)), options, size);
     return SumBytes({options, size});
   }
-  if (!sock.ts.ok) return 0;
-  const uint32_t words[] = {TcpOptions::kAlignedTimestamps, TcpTimestamp(sock, now_ns), sock.ts.recent};
-  std::byte* at = frame.Push(TcpOptions::kTimestampsSize);
-  for (size_t i = 0; i < std::size(words); ++i) runtime::StoreBe32(at + 4 * i, words[i]);
-  return SumWord(words[0]) + SumWord(words[1]) + SumWord(words[2]);
+  return sock.ts.ok ? PushTimestamps(frame, TcpTimestamp(sock, now_ns), sock.ts.recent) : 0;
 }
 
 ChecksumSum PushSynOptions(TcpSock& sock, runtime::Frame& frame, Nanos now_ns) {
@@ -122,6 +126,20 @@ runtime::Frame* AllocControl(TcpContext& context, TcpSock* sock) {
   runtime::Frame* frame = TcpAllocFrame(context, sock, 0);
   if (frame == nullptr) context.ip.outcomes.Count(DropReason::kTxNoFrame);
   return frame;
+}
+
+// A segment of no connection, with its options in `frame`, which sum up to `sum`.
+void TransmitAlone(TcpContext& context, runtime::Frame* frame, TcpHeader header, ChecksumSum sum,
+                   const Endpoint& source, const Endpoint& destination, Nanos now_ns) {
+  header.source_port = source.port;
+  header.destination_port = destination.port;
+  sum += header.Emit(frame->Push(TcpHeader::kMinSize));
+  const IpFlow flow{.source = source.ip,
+                    .destination = destination.ip,
+                    .protocol = kProtocolTcp,
+                    .out = context.ip.FindInterface(destination.scope_id)};
+  Finish(*frame, sum, flow.source, flow.destination);
+  context.ip.CountFailure(IpOutput(context.ip, frame, flow, now_ns));
 }
 
 // A segment without data. Without a frame nothing is sent: the timer, or the peer, asks again.
@@ -218,8 +236,7 @@ bool TcpTransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns, uint16
   const uint16_t length = std::min(cb.length, most);
   if (cb.sent_ns != 0) {
     if (cb.retransmits < 255) ++cb.retransmits;
-    ++sock.stats.total_retrans;
-    sock.stats.bytes_retrans += length;
+    TcpCountRetransmit(sock, length);
     ++sock.context.counters.retransmits;
   }
   cb.sent_ns = now_ns;
@@ -374,7 +391,7 @@ void TcpSendReset(TcpSock& sock, Nanos now_ns) {
 void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
   runtime::Frame* frame = AllocControl(context, nullptr);
   if (frame == nullptr) return;
-  TcpHeader header{.source_port = segment.destination.port, .destination_port = segment.source.port};
+  TcpHeader header;
   if (segment.has(kTcpAck)) {
     header.seq = segment.ack.value();
     header.flags = kTcpRst;
@@ -382,14 +399,22 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
     header.ack = segment.end().value();
     header.flags = kTcpRst | kTcpAck;
   }
-  const ChecksumSum sum = header.Emit(frame->Push(TcpHeader::kMinSize));
-  const IpFlow flow{.source = segment.destination.ip,
-                    .destination = segment.source.ip,
-                    .protocol = kProtocolTcp,
-                    .out = context.ip.FindInterface(segment.source.scope_id)};
-  Finish(*frame, sum, flow.source, flow.destination);
   ++context.counters.resets_out;
-  context.ip.CountFailure(IpOutput(context.ip, frame, flow, now_ns));
+  TransmitAlone(context, frame, header, 0, segment.destination, segment.source, now_ns);
+}
+
+void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now_ns) {
+  runtime::Frame* frame = AllocControl(context, nullptr);
+  if (frame == nullptr) return;
+  const uint32_t clock = static_cast<uint32_t>(now_ns / kMillisecond) + block.ts_offset;
+  const ChecksumSum sum = block.ts_ok ? PushTimestamps(*frame, clock, block.ts_recent) : 0;
+  const TcpHeader header{.seq = block.snd_nxt.value(),
+                         .ack = block.rcv_nxt.value(),
+                         .header_size = static_cast<uint8_t>(TcpHeader::kMinSize + frame->len),
+                         .flags = kTcpAck,
+                         .window = block.window};
+  ++context.counters.segments_out;
+  TransmitAlone(context, frame, header, sum, block.local, block.remote, now_ns);
 }
 
 bool TcpSendOneNew(TcpSock& sock, Nanos now_ns) {
@@ -409,20 +434,21 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
     if (snd.nxt <= sock.recovery.high_seq) sock.recovery.send_new = sock.recovery.frto = false;
   }
   if (!sock.recovery.send_new) {
-    if (sock.board.retransmit_hint != nullptr) [[unlikely]] TcpXmitRetransmitQueue(sock, now_ns);
+    if (TcpWantsRetransmit(sock)) [[unlikely]] TcpXmitRetransmitQueue(sock, now_ns);
     sent |= SendNew(sock, now_ns, override_timeout);
   }
   if (sent || TcpWantsToSend(sock)) TcpCwndValidate(sock, now_ns);
   if (sent) {
     if (sock.silence != nullptr) [[unlikely]] TcpNotSentWake(sock);
-    sock.usage.last_sent_ns = now_ns;
+    sock.usage.last_sent_ms = static_cast<uint32_t>(now_ns / kMillisecond);
     if (idle || sock.timer_kind == TcpTimerKind::kLossProbe) TcpRearmRetransmit(sock, now_ns);
     (void)TcpScheduleLossProbe(sock, /*restart=*/false, now_ns);
   }
   // Nothing in flight that an ACK could come for, and something to send that pacing does not hold back: ask for the
   // window, or try again later when it is too small, the frame is still on the device or there was none to split it
   // with.
-  const bool paced = sock.pacer != nullptr && sock.pacer->timer.armed();
+  const TcpPacer* pacer = TcpPacerOf(sock);
+  const bool paced = pacer != nullptr && pacer->timer.armed();
   if (TcpHasUnsent(sock) && snd.nxt == snd.una && !paced && sock.timer_kind == TcpTimerKind::kNone) TcpStartProbing(sock, now_ns);
 }
 

@@ -6,6 +6,7 @@
 #define NETSTACK_TCP_TCP_OUTPUT_H_
 
 #include "netstack/tcp/tcp_context.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_segment.h"
 
 namespace weir::netstack {
@@ -17,7 +18,7 @@ void TcpFlush(TcpContext& context, Nanos now_ns);
 inline bool TcpHasUnsent(const TcpSock& sock) { return sock.snd.nxt != sock.snd.write_seq; }
 // The same, or something that is lost.
 inline bool TcpWantsToSend(const TcpSock& sock) {
-  return TcpHasUnsent(sock) || sock.board.retransmit_hint != nullptr;
+  return TcpHasUnsent(sock) || TcpWantsRetransmit(sock);
 }
 
 // Sends what is lost, and then what the peer's and the congestion window allow (tcp_write_xmit); of a segment that a
@@ -47,6 +48,9 @@ void TcpTakeFromNext(TcpSock& sock, runtime::Frame* frame, uint16_t n);
 
 // <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> (tcp_send_ack).
 void TcpSendAck(TcpSock& sock, Nanos now_ns);
+
+// The same of a connection in TIME-WAIT (tcp_v4_timewait_ack).
+void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now_ns);
 
 // SYN in SYN-SENT, SYN and ACK in SYN-RECEIVED.
 void TcpSendSyn(TcpSock& sock, Nanos now_ns);

@@ -26,35 +26,36 @@ TcpPacer::TcpPacer(TcpSock& sock) : timer(&Fired, sock) {}
 
 void TcpSetPacing(TcpSock& sock, uint64_t max_rate) {
   if (max_rate != 0) {
-    if (sock.pacer == nullptr) sock.pacer = new TcpPacer(sock);
-    sock.pacer->max_rate = max_rate;
-  } else if (sock.pacer != nullptr) {
-    sock.context.ip.timers.Cancel(sock.pacer->timer);
-    delete std::exchange(sock.pacer, nullptr);
+    TcpPacer*& pacer = TcpGetSilence(sock).pacer;
+    if (pacer == nullptr) pacer = new TcpPacer(sock);
+    pacer->max_rate = max_rate;
+  } else if (TcpPacer* pacer = TcpPacerOf(sock)) {
+    sock.context.ip.timers.Cancel(pacer->timer);
+    delete std::exchange(sock.silence->pacer, nullptr);
     sock.context.WantOutput(sock);
   }
 }
 
 uint64_t TcpPacingRate(const TcpSock& sock) {
-  uint64_t rate = sock.pacer->max_rate;
+  uint64_t rate = TcpPacerOf(sock)->max_rate;
   const TcpCongestion& congestion = sock.congestion;
   if (sock.rtt.srtt_ns > 0) {
     const uint64_t percent = congestion.cwnd() < congestion.ssthresh() / 2 ? 200 : 120;
     // At most 2^30 bytes times 200 times 10^7: within 64 bits.
-    rate = std::min(rate, congestion.cwnd() * percent * (kSecond / 100) / static_cast<uint64_t>(sock.rtt.srtt_ns));
+    rate = std::min(rate, congestion.cwnd() * percent * (kSecond / 100) / static_cast<uint64_t>(Nanos{sock.rtt.srtt_ns}));
   }
   return std::max<uint64_t>(rate, 1);
 }
 
 bool TcpPacingAllows(TcpSock& sock, Nanos now_ns) {
-  TcpPacer* pacer = sock.pacer;
+  TcpPacer* pacer = TcpPacerOf(sock);
   if (pacer == nullptr || pacer->next_ns <= now_ns) return true;
   if (!pacer->timer.armed()) sock.context.ip.timers.Arm(pacer->timer, pacer->next_ns);
   return false;
 }
 
 void TcpPacingSent(TcpSock& sock, uint32_t bytes, Nanos now_ns) {
-  TcpPacer* pacer = sock.pacer;
+  TcpPacer* pacer = TcpPacerOf(sock);
   if (pacer == nullptr) return;
   if (pacer->segments < kUnpacedSegments) {
     ++pacer->segments;

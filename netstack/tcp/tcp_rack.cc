@@ -68,7 +68,7 @@ Nanos TcpRackReoWnd(const TcpSock& sock) {
   if (!rack.reord_seen) {
     if (sock.recovery.state >= TcpCaState::kRecovery || sock.board.sacked_frames >= kTcpDupThresh) return 0;
   }
-  return std::min(sock.rtt.min_ns / 4 * rack.reo_wnd_steps, sock.rtt.srtt_ns);
+  return std::min<Nanos>(sock.rtt.min_ns / 4 * rack.reo_wnd_steps, sock.rtt.srtt_ns);
 }
 
 Nanos TcpRackTimeLeft(const TcpSock& sock, const TcpTxCb& cb, Nanos reo_wnd_ns, Nanos now_ns) {

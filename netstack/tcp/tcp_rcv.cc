@@ -2,6 +2,7 @@
 #include "netstack/ip/packet_checksum.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
 
 namespace weir::netstack {
@@ -19,9 +20,9 @@ DropReason NoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns
 }
 
 DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
+  if (sock.rcv.guarded && segment.ttl < sock.silence->min_ttl) [[unlikely]] return DropReason::kTcpMinTtl;
   ++sock.stats.segs_in;
   if (sock.state == TcpState::kEstablished) return TcpRcvEstablished(sock, segment, now_ns);
-  if (sock.state == TcpState::kTimeWait) return TcpRcvTimeWait(sock, segment, now_ns);
   return TcpRcvStateProcess(sock, segment, now_ns);
 }
 
@@ -37,10 +38,16 @@ TcpSock* FindSock(TcpContext& context, TcpSegment& segment) {
   return demux.Find(segment.hash, local, remote);
 }
 
-// The connection or listener that a segment is for.
+// The connection, what is left of one, or the listener that a segment is for.
 DropReason Demultiplex(TcpContext& context, TcpSegment& segment, Nanos now_ns) {
   if (TcpSock* sock = FindSock(context, segment)) return TcpDoRcv(*sock, segment, now_ns);
+  if (TcpTimeWait* block = context.time_wait.Find(segment.hash, segment.destination, segment.source)) {
+    return TcpRcvTimeWait(context, *block, segment, now_ns);
+  }
   if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
+    if (segment.ttl < listener->inherited.options[static_cast<size_t>(TcpSockOption::kMinTtl)]) {
+      return DropReason::kTcpMinTtl;
+    }
     return TcpRcvListen(*listener, context, segment, now_ns);
   }
   return NoSocket(context, segment, now_ns);
@@ -57,6 +64,7 @@ DropReason TakePieces(TcpContext& context, const TcpSegment& whole, std::span<ru
                      .ack = whole.ack,
                      .payload = frame.len,
                      .ecn = whole.ecn,
+                     .ttl = whole.ttl,
                      .frame = frame,
                      .options = whole.options,
                      .source = whole.source,
@@ -89,6 +97,7 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   if (!TransportChecksumOk(packet, TcpHeader::kChecksumOffset)) return DropReason::kTcpChecksum;
   segment.seq = Seq(segment.header.seq);
   segment.ecn = packet.tos & kEcnMask;
+  segment.ttl = packet.ttl;
   segment.ack = Seq(segment.header.ack);
   segment.options.Parse(frame.bytes().subspan(TcpHeader::kMinSize, header_size - TcpHeader::kMinSize));
   segment.source = {packet.source, segment.header.source_port, ScopeOf(packet.source, packet.in)};

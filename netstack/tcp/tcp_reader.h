@@ -14,6 +14,8 @@ struct TcpReader {
   // and never enter the receive queue (the kernel's direct copy to the reader).
   std::span<const iovec> into;
   size_t copied = 0;
+  bool peeks = false;  // the bytes stay in the queue: none is copied past it
+  void* call = nullptr;  // whose it is, for the socket layer
 };
 
 }  // namespace weir::netstack

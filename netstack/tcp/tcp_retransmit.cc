@@ -58,7 +58,7 @@ bool TcpRetransmitFrame(TcpSock& sock, runtime::Frame* frame, Nanos now_ns) {
 }
 
 void TcpXmitRetransmitQueue(TcpSock& sock, Nanos now_ns) {
-  runtime::Frame*& hint = sock.board.retransmit_hint;
+  runtime::Frame*& hint = sock.loss->retransmit_hint;
   while (hint != nullptr && hint != sock.send_head) {
     const auto& cb = hint->Cb<TcpTxCb>();
     if (cb.has(TcpTxCb::kLost) && !cb.has(TcpTxCb::kRetrans)) {

@@ -49,7 +49,8 @@ void TcpSackRemove(TcpSock& sock) {
 
 void TcpSackRebuild(TcpSock& sock) {
   sock.sack.count = 0;
-  for (runtime::Frame* frame = sock.ofo_queue.head(); frame != nullptr; frame = frame->next) {
+  if (!TcpHasOfo(sock)) return;
+  for (runtime::Frame* frame = sock.loss->ofo_queue.head(); frame != nullptr; frame = frame->next) {
     const auto& cb = frame->Cb<TcpRxCb>();
     TcpSackNew(sock, cb.seq, cb.seq + frame->len + cb.fin);
   }

@@ -120,10 +120,9 @@ struct SackWalk {
 bool TagBlock(TcpSock& sock, const SeqRange& block, SackWalk& walk, TcpAckState& ack) {
   const Seq from = NewPart(sock, block);
   if (from >= block.end) return true;
-  auto& board = sock.board;
   // Blocks grow at their end, so mostly the walk begins where the last one ended.
   Frame*& at = walk.at;
-  Frame* hint = board.sack_hint;
+  Frame* hint = sock.loss->sack_hint;
   if (hint != nullptr && at != nullptr && Cb(hint).end() <= from && Cb(hint).seq > Cb(at).seq) at = hint;
   for (; at != nullptr && at != sock.send_head && Cb(at).end() <= block.end; at = at->next) {
     ++sock.context.counters.sack_frames_visited;
@@ -132,7 +131,7 @@ bool TagBlock(TcpSock& sock, const SeqRange& block, SackWalk& walk, TcpAckState&
       continue;
     }
     Sacked(sock, at, ack);
-    board.sack_hint = at;
+    sock.loss->sack_hint = at;
   }
   return true;
 }
@@ -168,6 +167,13 @@ void LimitRenoSacks(TcpSock& sock) {
   sock.board.sacked_out = std::min(sock.board.sacked_out, outstanding - holes);
 }
 
+// A frame leaves the front of the send queue, and where a walk would begin moves with it.
+void ForgetFrame(TcpSock& sock, const Frame* frame) {
+  TcpLoss& loss = *sock.loss;
+  if (frame == loss.retransmit_hint) loss.retransmit_hint = frame->next == sock.send_head ? nullptr : frame->next;
+  if (frame == loss.sack_hint) loss.sack_hint = nullptr;
+}
+
 }  // namespace
 
 void TcpPacketSplit(TcpSock& sock, const TcpTxCb& rest) {
@@ -188,7 +194,8 @@ void TcpPacketsJoin(TcpSock& sock, Frame* frame) {
   if (cb.has(TcpTxCb::kRetrans)) board.retrans_out += next.size();
   cb.flags |= next.flags & TcpTxCb::kFin;
   cb.retransmits = std::max(cb.retransmits, next.retransmits);
-  if (board.retransmit_hint == frame->next) board.retransmit_hint = frame;
+  if (sock.loss->retransmit_hint == frame->next) sock.loss->retransmit_hint = frame;
+  if (sock.loss->sack_hint == frame->next) sock.loss->sack_hint = frame;
   if (!sock.sack.ok) LimitRenoSacks(sock);
 }
 
@@ -221,8 +228,7 @@ void TcpCleanSendQueue(TcpSock& sock, TcpAckState& ack) {
     --sock.usage.packets_out;
     board.packets_in_flight -= InFlight(cb);
     if (cb.has(TcpTxCb::kSacked)) --board.sacked_frames;
-    if (frame == board.retransmit_hint) board.retransmit_hint = frame->next == sock.send_head ? nullptr : frame->next;
-    if (frame == board.sack_hint) board.sack_hint = nullptr;
+    if (sock.loss != nullptr) [[unlikely]] ForgetFrame(sock, frame);
     runtime::Unref(sock.send_queue.PopFront());
   }
 }
@@ -253,7 +259,7 @@ void TcpMarkLost(TcpSock& sock, Frame* frame, TcpAckState& ack) {
   }
   SetLost(sock, cb, true);
   ack.lost += cb.size();
-  Frame*& hint = sock.board.retransmit_hint;
+  Frame*& hint = TcpGetLoss(sock).retransmit_hint;
   if (hint == nullptr || cb.seq < Cb(hint).seq) hint = frame;
   if (!sock.sack.ok) LimitRenoSacks(sock);
 }
@@ -262,7 +268,7 @@ void TcpUnmarkLost(TcpSock& sock) {
   for (Frame* frame = sock.send_queue.head(); frame != sock.send_head; frame = frame->next) {
     SetLost(sock, Cb(frame), false);
   }
-  sock.board.retransmit_hint = nullptr;
+  if (sock.loss != nullptr) sock.loss->retransmit_hint = nullptr;
 }
 
 void TcpForgetSacks(TcpSock& sock) {
@@ -273,8 +279,9 @@ void TcpForgetSacks(TcpSock& sock) {
   board.packets_in_flight += board.sacked_frames;
   board.sacked_out = 0;
   board.sacked_frames = 0;
-  board.sack_hint = nullptr;
-  if (sock.loss != nullptr) std::ranges::fill(sock.loss->theirs, SeqRange{});
+  if (sock.loss == nullptr) return;
+  sock.loss->sack_hint = nullptr;
+  std::ranges::fill(sock.loss->theirs, SeqRange{});
 }
 
 void TcpPurgeSendQueue(TcpSock& sock) {
@@ -282,6 +289,7 @@ void TcpPurgeSendQueue(TcpSock& sock) {
   sock.send_head = nullptr;
   sock.board = {};
   sock.usage.packets_out = 0;
+  if (sock.loss != nullptr) sock.loss->retransmit_hint = sock.loss->sack_hint = nullptr;
 }
 
 void TcpAddRenoSack(TcpSock& sock, TcpAckState& ack) {

@@ -18,6 +18,7 @@ struct TcpSegment {
   Seq ack;
   uint32_t payload = 0;  // bytes of data
   uint8_t ecn = 0;       // of the IP header (RFC 3168 §5)
+  uint8_t ttl = 0;       // likewise
   runtime::Frame& frame;
   TcpOptions options;
   Endpoint source;

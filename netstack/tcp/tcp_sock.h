@@ -4,6 +4,7 @@
 #ifndef NETSTACK_TCP_TCP_SOCK_H_
 #define NETSTACK_TCP_TCP_SOCK_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "netstack/ip/ip_context.h"
@@ -25,7 +26,6 @@ namespace weir::netstack {
 struct TcpContext;
 struct TcpLoss;
 struct TcpMtuProbe;
-struct TcpPacer;
 struct TcpSilence;
 struct TcpSock;
 
@@ -57,8 +57,8 @@ struct TcpRxCb {
   bool fin;  // the FIN follows the payload
 };
 
-// SYN queue or accept queue of a listener, or the TIME-WAIT list: no program holds it; or, a program waits for room to
-// send, TcpContext::short_of_frames. It is in one of them at most.
+// SYN queue or accept queue of a listener: no program holds it; or, a program waits for room to send,
+// TcpContext::short_of_frames. It is in one of them at most.
 struct TcpQueueTag;
 struct TcpOutputTag;  // TcpContext::output: has something to send at the end of the turn
 struct TcpOfoTag;     // TcpContext::ofo_holders
@@ -74,7 +74,7 @@ enum class TcpTimerKind : uint8_t {
   kReorder,      // RFC 8985 §6.2.5: something may soon count as lost
   kWindowProbe,  // RFC 9293 §3.8.6.1
   kStalled,      // nothing is in flight, and the next segment could not be sent
-  kEnd,          // of FIN-WAIT-2 or TIME-WAIT
+  kEnd,          // of FIN-WAIT-2
 };
 
 // A timer that knows its connection, for what few of them have.
@@ -102,36 +102,36 @@ struct TcpListenSock : ReadySock {
   runtime::List<TcpSock, TcpQueueTag> accept_queue;
 };
 
-// Members are in the order in which segments want them, and not by their subject alone: what the input of data, its
-// acknowledgment and a send without losses touch comes first, and what timers, losses, the beginning and the end of a
-// connection need is behind (as the groups of Linux's tcp_sock are). With many connections each line costs a look into
-// memory. tests/netstack/tcp/resources_test.cc and the assertions below hold the sizes.
-struct TcpSock : runtime::Recycled,
-                 ReadySock,
-                 runtime::ListNode<TcpOutputTag>,
-                 runtime::ListNode<TcpQueueTag>,
-                 runtime::Timer {
-  explicit TcpSock(TcpContext& context);
-
+// The smallest members of TcpSock: a base, so that they lie in what ReadySock leaves of its last word.
+struct TcpSockBits {
   TcpState state = TcpState::kClosed;
-  bool hashed = false;
-  bool ack_now = false;
-  bool ack_delayed = false;
-  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
   TcpTimerKind timer_kind = TcpTimerKind::kNone;
+  bool hashed : 1 = false;
+  bool ack_now : 1 = false;
+  bool ack_delayed : 1 = false;
+  bool nodelay : 1 = false;            // TCP_NODELAY
+  bool cork : 1 = false;               // TCP_CORK
+  bool send_shut : 1 = false;          // ShutdownWrite or Close
+  bool orphan : 1 = false;             // the program closed it; data that arrives is answered by RST
+  bool counted_as_orphan : 1 = false;
+  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
+  uint8_t backoff = 0;
+  uint8_t retries = 0;
+  uint8_t probes = 0;  // since the window closed, answered or not
+};
+
+// What the input of data, its acknowledgment and a send without losses touch of a connection, and not by their subject
+// alone: seven cache lines. With many connections each line costs a look into memory, and TcpEarlyDemux asks for these. What
+// timers, losses, the beginning and the end of a connection need is behind them, in TcpSock (as the groups of Linux's tcp_sock
+// are). No unique address: what follows may lie in the padding at the end of such a member.
+struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
+  explicit TcpSockFront(TcpContext& context) : context(context) {}
 
   TcpContext& context;
   TcpSock* hash_next = nullptr;
-  uint32_t hash = 0;
-  // Explicit Congestion Notification (RFC 3168 §6.1), once negotiated: tcp_ecn.h.
-  struct {
-    bool ok = false;
-    bool demand_cwr = false;  // ECE goes with every segment until the peer's CWR
-    bool queue_cwr = false;   // CWR goes with the next new data
-  } ecn;
-  uint8_t dup_acks = 0;  // without SACK
   Endpoint local;
   Endpoint remote;
+  uint32_t hash = 0;
 
   // Receive Sequence Variables (RFC 9293 §3.3.1). wup + wnd is the right edge that was advertised; it never moves left.
   struct {
@@ -146,8 +146,13 @@ struct TcpSock : runtime::Recycled,
     bool fin : 1 = false;  // the peer's FIN was received in order
     bool buffer_locked : 1 = false;  // the program set `buffer`
     bool clamped : 1 = false;        // and silence->window_clamp
+    bool guarded : 1 = false;        // and silence->min_ttl
+    bool tell : 1 = false;           // a frame of `held` that comes back matters: to the window
+    bool leftover : 1 = false;       // nobody has the connection any more but those frames
+    bool gives_back : 1 = false;     // the program has held some, and all came back
     uint8_t ato_ms = 0;   // tcp_delack.h; 0: nothing came yet
     uint32_t buffer = 0;  // unread bytes that it may hold
+    uint32_t last_data_ms = 0;  // when data came last
   } rcv;
 
   // Send Sequence Variables. Everything from una to write_seq is in send_queue, a FIN that was not sent excepted.
@@ -171,60 +176,70 @@ struct TcpSock : runtime::Recycled,
   } snd;
 
   // Timestamps (RFC 7323 §3), once negotiated.
-  struct {
-    bool ok = false;
+  [[no_unique_address]] struct {
     uint32_t offset = 0;    // of our clock, in ms
     uint32_t recent = 0;    // TS.Recent: what is echoed
     uint32_t recent_s = 0;  // the second in which it came
+    bool ok = false;
   } ts;
+  // Selective acknowledgment (RFC 2018), once negotiated, and what our ACKs tell of: tcp_sack.h.
+  struct {
+    bool ok : 1 = false;
+    bool has_dsack : 1 = false;
+    uint8_t count : 3 = 0;  // of loss->ours
+  } sack;
+  // Explicit Congestion Notification (RFC 3168 §6.1), once negotiated: tcp_ecn.h.
+  struct {
+    bool ok : 1 = false;
+    bool demand_cwr : 1 = false;  // ECE goes with every segment until the peer's CWR
+    bool queue_cwr : 1 = false;   // CWR goes with the next new data
+  } ecn;
+  uint8_t dup_acks = 0;  // without SACK
 
-  int16_t soft_error = 0;  // errno that a router reported since the peer last answered (sk_err_soft)
+
+  // Loss recovery: tcp_recovery.h, tcp_undo.h and tcp_tlp.h.
+  [[no_unique_address]] struct {
+    Seq high_seq;              // nxt when the state began
+    Seq tlp_high_seq;          // nxt when the probe was sent
+    TcpCaState state = TcpCaState::kOpen;
+    bool frto : 1 = false;      // the timeout may have been spurious (RFC 5682)
+    bool send_new : 1 = false;  // F-RTO: new data goes first, and nothing is sent again until the next ACK
+    bool has_undo : 1 = false;  // loss->undo_marker and what follows it
+    bool has_retrans_stamp : 1 = false;
+    bool tlp : 1 = false;          // a probe is under way
+    bool tlp_retrans : 1 = false;  // and was no new data
+  } recovery;
+  uint16_t held = 0;  // frames that the program keeps: tcp_memory.h
+
+  Nanos heard_ns = 0;  // when an ACK was accepted last
+  runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
+  TcpReader* reader = nullptr;          // that waits, so what arrives will leave soon
+  TcpLoss* loss = nullptr;              // tcp_loss.h; nullptr: all is well
+  [[no_unique_address]] runtime::FrameQueue receive_queue;
+
+  // What the program reads in a round trip: tcp_autotune.h.
+  struct {
+    uint32_t since_us = 0;  // when this one began
+    Seq seq;                // what was read by then
+    uint32_t bytes = 0;     // most that was read in one; 0: nothing came yet
+  } rcv_space;
+
+  [[no_unique_address]] IpDst dst;  // sk_dst_cache
   // Of the headers of our packets: IP_TTL, where it is not 0, IP_TOS less the bits of ECN, and IP_MTU_DISCOVER.
   uint8_t ttl = 0;
   uint8_t dscp : 6 = 0;
   TcpMtuDiscover mtu_discover : 2 = TcpMtuDiscover::kWant;
-  Nanos heard_ns = 0;  // when an ACK was accepted last
-  runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
-  TcpReader* reader = nullptr;          // that waits, so what arrives will leave soon
-  runtime::FrameQueue receive_queue;
-  runtime::FrameQueue ofo_queue;  // sorted, without overlaps
-  IpDst dst;                      // sk_dst_cache
+  TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: nothing of that
+  TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
 
-  // What the program reads in a round trip: tcp_autotune.h.
-  struct {
-    Nanos since_ns = 0;  // when this one began; 0: nothing came yet
-    Seq seq;             // what was read by then
-    uint32_t bytes = 0;  // most that was read in one
-  } rcv_space;
-
-  // Selective acknowledgment (RFC 2018), once negotiated, and what our ACKs tell of: tcp_sack.h.
-  struct {
-    bool ok = false;
-    bool has_dsack = false;
-    uint8_t count = 0;  // of loss->ours
-  } sack;
-  uint8_t backoff = 0;
-  uint8_t retries = 0;
-  uint8_t probes = 0;  // since the window closed, answered or not
-  bool nodelay = false;  // TCP_NODELAY
-  bool cork = false;     // TCP_CORK
-
-  // Since the connection began, for TcpInfo.
+  // Since the connection began, for TcpInfo. What was sent again is in TcpSilence.
   struct {
     uint64_t bytes_received = 0;
     uint64_t bytes_sent = 0;
     uint32_t segs_out = 0;
     uint32_t segs_in = 0;
     uint64_t bytes_acked = 0;
-    uint64_t bytes_retrans = 0;
-    uint32_t total_retrans = 0;
-    uint32_t last_data_ms = 0;  // when data came last
   } stats;
-
-  // One entry in the wheel, for whichever of the two deadlines is earlier: tcp_timer.h.
-  Nanos delack_ns = kNever;
-  Nanos timer_ns = kNever;
-  runtime::FrameQueue send_queue;
 
   // What is known of the frames from una to nxt, in sum: tcp_scoreboard.h.
   struct {
@@ -233,59 +248,12 @@ struct TcpSock : runtime::Recycled,
     uint32_t retrans_out = 0;
     uint16_t sacked_frames = 0;
     uint16_t packets_in_flight = 0;  // frames, counted as the bytes in flight are
-    runtime::Frame* retransmit_hint = nullptr;  // no frame before it is to be sent again; nullptr: none at all
-    runtime::Frame* sack_hint = nullptr;        // the last one that a SACK block marked
   } board;
 
-  // Loss recovery: tcp_recovery.h, tcp_undo.h and tcp_tlp.h.
-  struct {
-    TcpCaState state = TcpCaState::kOpen;
-    bool frto = false;      // the timeout may have been spurious (RFC 5682)
-    bool send_new = false;  // F-RTO: new data goes first, and nothing is sent again until the next ACK
-    bool has_undo = false;  // loss->undo_marker and what follows it
-    bool has_retrans_stamp = false;
-    bool tlp = false;          // a probe is under way
-    bool tlp_retrans = false;  // and was no new data
-    Seq high_seq;              // nxt when the state began
-    Seq tlp_high_seq;          // nxt when the probe was sent
-  } recovery;
-
-  TcpRtt rtt;
-  TcpCongestion congestion;
-
-  // How much of the window is used: tcp_cwnd_validate.h.
-  struct {
-    Nanos last_sent_ns = 0;  // new data
-    Nanos since_ns = 0;      // not limited by the window since then
-    Seq seq;                 // end of the round trip that the next two are about
-    uint32_t max_flight = 0;
-    uint32_t used = 0;  // most in flight since since_ns
-    bool limited = false;
-    bool by_packets = false;  // the window was full of packets, of fewer bytes than it has
-    uint16_t packets_out = 0;  // frames from una to nxt
-  } usage;
-
-  // RFC 8985 §5.2: of the segment that was sent last among those that are known to have arrived.
-  struct {
-    Nanos xmit_ns = 0;
-    Nanos rtt_ns = 0;
-    Seq end_seq;
-    Seq fack;  // the highest number that is known to have arrived
-    Seq dsack_round;
-    uint8_t reo_wnd_steps = 1;
-    uint8_t persist = 0;
-    bool has_fack = false;
-    bool reord_seen = false;
-    bool advanced = false;  // since losses were looked for
-    bool dsack_seen = false;
-    bool in_dsack_round = false;
-  } rack;
-
-  bool send_shut = false;  // ShutdownWrite or Close
-  bool orphan = false;     // the program closed it; data that arrives is answered by RST
-  bool counted_as_orphan = false;
-  bool reset_on_close = false;  // SO_LINGER with a time of 0
-  int16_t error = 0;            // errno that ended the connection; 0: none
+  Nanos delack_ns = kNever;  // tcp_timer.h
+  [[no_unique_address]] runtime::FrameQueue send_queue;
+  uint8_t error = 0;       // errno that ended the connection; 0: none
+  uint8_t soft_error = 0;  // errno that a router reported since the peer last answered (sk_err_soft)
   // TCP Fast Open: tcp_fast_open.h.
   struct {
     bool offered : 1 = false;         // client: our SYN has a cookie or asks for one
@@ -297,22 +265,56 @@ struct TcpSock : runtime::Recycled,
     bool cookie_owed : 1 = false;     // server: a cookie goes with the SYN and ACK
     bool syn_data_taken : 1 = false;  // both: data of the SYN was acknowledged
   } fast_open;
-  TcpLoss* loss = nullptr;        // tcp_loss.h; nullptr: all is well
-  TcpPacer* pacer = nullptr;      // tcp_pacing.h; nullptr: not paced
-  TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
-  TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: neither keepalive nor a user timeout
-  TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
-  Nanos syn_sent_ns = 0;
-  Nanos last_oow_ack_ns = 0;  // when a segment that was out of place was answered last; 0: never
-  // The urgent byte that is still to come: tcp_urgent.h.
-  struct {
-    Seq seq;
-    bool pending = false;
-  } urg;
+
+  // Where the socket layer's object of a connection that a program holds may lie: it is read whenever this is.
+  static constexpr size_t kOwnerRoom = 32;
+  alignas(8) std::byte owner_room[kOwnerRoom];
 };
 
-// Twelve cache lines. What is in the first ones is said above.
-static_assert(sizeof(TcpSock) <= 768);
+// tests/netstack/tcp/resources_test.cc and the assertions below hold the sizes.
+struct TcpSock : runtime::Recycled, TcpSockFront, runtime::ListNode<TcpQueueTag>, runtime::Timer {
+  explicit TcpSock(TcpContext& context);
+
+  TcpRtt rtt;
+  // One entry in the wheel, for whichever of the two deadlines is earlier: tcp_timer.h.
+  Nanos timer_ns = kNever;
+
+  // How much of the window is used: tcp_cwnd_validate.h.
+  struct {
+    uint32_t last_sent_ms = 0;  // new data
+    uint32_t since_ms = 0;      // not limited by the window since then
+    Seq seq;                    // end of the round trip that the next two are about
+    uint32_t max_flight = 0;
+    uint32_t used = 0;  // most in flight since since_ms
+    bool limited : 1 = false;
+    bool by_packets : 1 = false;  // the window was full of packets, of fewer bytes than it has
+    uint16_t packets_out = 0;     // frames from una to nxt
+  } usage;
+
+  TcpCongestion congestion;
+
+  // RFC 8985 §5.2: of the segment that was sent last among those that are known to have arrived.
+  [[no_unique_address]] struct {
+    Nanos xmit_ns = 0;  // until the handshake is done, when our SYN went first; 0: not known
+    TcpDuration rtt_ns;
+    Seq end_seq;
+    Seq fack;  // the highest number that is known to have arrived
+    Seq dsack_round;
+    uint8_t reo_wnd_steps = 1;
+    uint8_t persist = 0;
+    bool has_fack : 1 = false;
+    bool reord_seen : 1 = false;
+    bool advanced : 1 = false;  // since losses were looked for
+    bool dsack_seen : 1 = false;
+    bool in_dsack_round : 1 = false;
+  } rack;
+
+  bool reset_on_close = false;  // SO_LINGER with a time of 0
+  TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
+};
+
+static_assert(sizeof(TcpSockFront) <= 7 * 64);
+static_assert(sizeof(TcpSock) <= 10 * 64);
 
 }  // namespace weir::netstack
 

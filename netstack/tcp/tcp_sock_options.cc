@@ -40,6 +40,7 @@ bool TcpOptionValid(TcpSockOption option, uint64_t value) {
       return value >= 1 && value <= INT_MAX;
     case TcpSockOption::kTos:
     case TcpSockOption::kTtl:
+    case TcpSockOption::kMinTtl:
       return value <= 255;
     case TcpSockOption::kMtuDiscover:
       return value <= static_cast<uint64_t>(TcpMtuDiscover::kDo);
@@ -83,7 +84,8 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
   switch (option) {
     case TcpSockOption::kNoDelay:
     case TcpSockOption::kCork:
-      (option == TcpSockOption::kNoDelay ? sock.nodelay : sock.cork) = on;
+      if (option == TcpSockOption::kNoDelay) sock.nodelay = on;
+      else sock.cork = on;
       // What was held may go (tcp_push_pending_frames).
       if (TcpHasUnsent(sock)) sock.context.WantOutput(sock);
       return 0;
@@ -133,6 +135,9 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
     case TcpSockOption::kMtuDiscover:
       sock.mtu_discover = static_cast<TcpMtuDiscover>(value);
       return 0;
+    case TcpSockOption::kMinTtl:
+      TcpSetMinTtl(sock, static_cast<uint8_t>(value));
+      return 0;
     case TcpSockOption::kDeferAccept:
       return EINVAL;
   }
@@ -157,7 +162,7 @@ uint64_t TcpGetOption(const TcpSock& sock, TcpSockOption option) {
     case TcpSockOption::kSendBuffer:
       return sock.snd.buffer;
     case TcpSockOption::kMaxPacingRate:
-      return sock.pacer == nullptr ? 0 : sock.pacer->max_rate;
+      return TcpPacerOf(sock) == nullptr ? 0 : TcpPacerOf(sock)->max_rate;
     case TcpSockOption::kFinTimeout:
       return static_cast<uint64_t>(TcpFinTimeout(sock) / kSecond);
     case TcpSockOption::kNotSentLowat:
@@ -176,6 +181,8 @@ uint64_t TcpGetOption(const TcpSock& sock, TcpSockOption option) {
                                                                      : sock.dst.neighbour->interface->hop_limit;
     case TcpSockOption::kMtuDiscover:
       return static_cast<uint64_t>(sock.mtu_discover);
+    case TcpSockOption::kMinTtl:
+      return sock.rcv.guarded ? rare->min_ttl : 0;
     case TcpSockOption::kDeferAccept:
       return 0;
   }
@@ -189,7 +196,8 @@ uint8_t TcpSecsToRetrans(uint64_t seconds) {
 }
 
 uint32_t TcpRetransToSecs(uint8_t retrans) {
-  constexpr auto kFirst = static_cast<uint32_t>(kTcpInitialRto / kSecond), kMost = static_cast<uint32_t>(kTcpMaxRto / kSecond);
+  constexpr auto kFirst = static_cast<uint32_t>(kTcpInitialRto / kSecond);
+  constexpr auto kMost = static_cast<uint32_t>(kTcpMaxRto / kSecond);
   uint32_t sum = 0;
   for (uint32_t timeout = kFirst; retrans > 0; --retrans, timeout = std::min(2 * timeout, kMost)) sum += timeout;
   return sum;
@@ -246,17 +254,18 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .unread_bytes = sock.rcv.queued,
           .unacked_bytes = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una),
           .bytes_sent = sock.stats.bytes_sent,
-          .bytes_retrans = sock.stats.bytes_retrans,
+          .bytes_retrans = sock.silence != nullptr ? sock.silence->bytes_retrans : 0,
           .bytes_acked = sock.stats.bytes_acked,
           .bytes_received = sock.stats.bytes_received,
           .segs_out = sock.stats.segs_out,
           .segs_in = sock.stats.segs_in,
-          .total_retrans = sock.stats.total_retrans};
+          .total_retrans = sock.silence != nullptr ? sock.silence->total_retrans : 0,
+          .copied_bytes = sock.silence != nullptr ? sock.silence->copied_bytes : 0};
 }
 
 TcpMemInfo TcpGetMemInfo(const TcpSock& sock) {
   const uint32_t frame = sock.context.ip.pool.frame_size();
-  return {.receive_allocated = static_cast<uint32_t>(sock.receive_queue.count() + sock.ofo_queue.count()) * frame,
+  return {.receive_allocated = static_cast<uint32_t>(sock.receive_queue.count() + TcpOfoCount(sock)) * frame,
           .receive_buffer = sock.rcv.buffer,
           .send_queued = static_cast<uint32_t>(sock.send_queue.count()) * frame,
           .send_buffer = sock.snd.buffer};

@@ -34,12 +34,13 @@ enum class TcpSockOption : uint8_t {
   kTos,            // IP_TOS, IPV6_TCLASS: 0 to 255, of which the two bits of ECN are not taken
   kTtl,            // IP_TTL, IPV6_UNICAST_HOPS: 1 to 255; 0: the host's
   kMtuDiscover,    // IP_MTU_DISCOVER, IPV6_MTU_DISCOVER: a TcpMtuDiscover
+  kMinTtl,         // IP_MINTTL, IPV6_MINHOPCOUNT: 0 to 255; 0: none
   kDeferAccept,    // TCP_DEFER_ACCEPT: s; 0: off. Of listeners alone
 };
-inline constexpr size_t kTcpSockOptions = 17;
+inline constexpr size_t kTcpSockOptions = 18;
 
-// Whether routers may cut our IPv4 packets into fragments, by the numbers of Linux (IP_PMTUDISC_…). IPv6 has no such bit,
-// and there nothing is different.
+// Whether routers may cut our IPv4 packets into fragments, by the numbers of Linux (IP_PMTUDISC_…). IPv6 has no such
+// bit, and there nothing is different.
 enum class TcpMtuDiscover : uint8_t {
   kDont = 0,  // they may: no DF, and an ICMP error about a narrow path is not acted on at once
   kWant = 1,  // they may not, and tell us instead: DF. What Linux and we begin with
@@ -52,15 +53,15 @@ struct TcpConnectOptions {
   // cookie before, connecting ends at once, and what is sent first goes with the SYN. Only for what may arrive twice. That
   // the server refuses or does not answer is then heard from the first call that waits.
   bool fast_open = false;
-  // Where it comes from, as bind(2) before connect(2) says it with SO_REUSEADDR set. Without an address: the one that the
-  // route gives; without a port (0): a free one, of which many connections may have the same as long as their peers
+  // Where it comes from, as bind(2) before connect(2) says it with SO_REUSEADDR set. Without an address: the one that
+  // the route gives; without a port (0): a free one, of which many connections may have the same as long as their peers
   // differ (IP_BIND_ADDRESS_NO_PORT). kNotFound (EADDRNOTAVAIL): not an address of this host, or no port is left;
   // kInvalidArgument (EINVAL): of the other version of IP; kAlreadyExists (EADDRINUSE): a listener has the port, or a
   // connection both endpoints (connect(2) of Linux says EADDRNOTAVAIL there). One in TIME-WAIT makes way where it had
   // timestamps.
   Endpoint local;
-  // Options that the SYN has to know of, by the names and in the units of TcpOptions (netstack/socket/tcp_options.h). Bad
-  // values end the connect with kInvalidArgument (EINVAL).
+  // Options that the SYN has to know of, by the names and in the units of TcpOptions (netstack/socket/tcp_options.h).
+  // Bad values end the connect with kInvalidArgument (EINVAL).
   std::optional<uint32_t> receive_buffer;
   std::optional<uint32_t> user_timeout_ms;
   std::optional<uint32_t> syn_count;
@@ -69,6 +70,7 @@ struct TcpConnectOptions {
   std::optional<uint8_t> tos;
   std::optional<uint8_t> ttl;
   std::optional<TcpMtuDiscover> mtu_discover;
+  std::optional<uint8_t> min_ttl;
 
   // Calls bool set(TcpSockOption, uint64_t) for each of them that is said, until one returns false.
   template <typename Set>
@@ -79,7 +81,8 @@ struct TcpConnectOptions {
     return one(TcpSockOption::kReceiveBuffer, receive_buffer) && one(TcpSockOption::kUserTimeout, user_timeout_ms) &&
            one(TcpSockOption::kSynCount, syn_count) && one(TcpSockOption::kMaxSegment, max_segment) &&
            one(TcpSockOption::kWindowClamp, window_clamp) && one(TcpSockOption::kTos, tos) &&
-           one(TcpSockOption::kTtl, ttl) && one(TcpSockOption::kMtuDiscover, mtu_discover);
+           one(TcpSockOption::kTtl, ttl) && one(TcpSockOption::kMtuDiscover, mtu_discover) &&
+           one(TcpSockOption::kMinTtl, min_ttl);
   }
 };
 
@@ -147,6 +150,9 @@ struct TcpInfo {
   uint32_t segs_out = 0;
   uint32_t segs_in = 0;
   uint32_t total_retrans = 0;  // segments
+  // Not of TCP_INFO: bytes of frames that Sendmsg was given and that weir copied all the same, as somebody else held the
+  // frame or it did not fit a segment. 0 for a program that forwards what it receives.
+  uint64_t copied_bytes = 0;
 };
 
 // SO_MEMINFO, as far as both stacks have it: bytes, of what the buffers hold with the memory it lies in.

@@ -1,5 +1,5 @@
-// Every state but LISTEN (tcp_listen.cc) and the fast path: SYN-SENT (RFC 9293 §3.10.7.3), TIME-WAIT, and the common
-// steps of all the others (§3.10.7.4). Linux: tcp_rcv_state_process, tcp_timewait_state_process.
+// Every state but LISTEN (tcp_listen.cc), TIME-WAIT (tcp_time_wait.cc) and the fast path: SYN-SENT (RFC 9293 §3.10.7.3),
+// and the common steps of all the others (§3.10.7.4). Linux: tcp_rcv_state_process.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -10,6 +10,7 @@
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
@@ -41,12 +42,13 @@ void Establish(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   sock.snd.wl2 = segment.ack;
   TcpUpdateTsRecent(sock, segment, now_ns);
   const Nanos echoed_ns = TcpTimestampRtt(sock, segment, now_ns);
-  if (sock.syn_sent_ns == 0) {
+  const Nanos syn_sent_ns = std::exchange(sock.rack.xmit_ns, 0);
+  if (syn_sent_ns == 0) {
     // A SYN cookie: nothing was measured, and the echo is not of the very time.
   } else if (sock.heard_ns != 0) {
-    FirstRtt(sock, sock.heard_ns - sock.syn_sent_ns, now_ns);  // the data came when it liked (Defer)
+    FirstRtt(sock, sock.heard_ns - syn_sent_ns, now_ns);  // the data came when it liked (Defer)
   } else if (sock.retries == 0) {
-    FirstRtt(sock, now_ns - sock.syn_sent_ns, now_ns);
+    FirstRtt(sock, now_ns - syn_sent_ns, now_ns);
   } else if (echoed_ns != 0) {
     FirstRtt(sock, echoed_ns, now_ns);  // tells which SYN this answers
   } else {
@@ -94,9 +96,9 @@ DropReason TcpRcvSynSent(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
 bool Defer(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   if (segment.length() != 0 || sock.retries >= sock.listener->defer_accept) return false;
   if (sock.heard_ns == 0) {
-    if (sock.syn_sent_ns == 0) return false;
+    if (sock.rack.xmit_ns == 0) return false;
     sock.heard_ns = now_ns;
-    if (sock.retries != 0) sock.syn_sent_ns = 0;  // of which of them, nobody knows
+    if (sock.retries != 0) sock.rack.xmit_ns = 0;  // of which of them, nobody knows
   }
   return true;
 }
@@ -223,18 +225,17 @@ DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns) 
 
 void TcpDone(TcpSock& sock, int error) {
   TcpContext& context = sock.context;
-  if (sock.state == TcpState::kTimeWait) --context.in_time_wait;
   TcpLeaveListener(sock);
   TcpFastOpenSettled(sock);
   sock.listener = nullptr;
   sock.state = TcpState::kClosed;
-  sock.error = static_cast<int16_t>(error);
+  sock.error = static_cast<uint8_t>(error);
   context.demux.Remove(sock);
   TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);
-  if (sock.pacer != nullptr) context.ip.timers.Cancel(sock.pacer->timer);
+  if (TcpPacer* pacer = TcpPacerOf(sock)) context.ip.timers.Cancel(pacer->timer);
   TcpPurgeSendQueue(sock);
-  sock.ofo_queue.Clear();
+  TcpClearOfo(sock);
   if (sock.owner == nullptr) {
     context.Free(sock);
   } else {

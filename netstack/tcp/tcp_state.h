@@ -6,7 +6,7 @@
 
 namespace weir::netstack {
 
-// RFC 9293 §3.3.2. LISTEN is a TcpListenSock.
+// RFC 9293 §3.3.2. LISTEN is a TcpListenSock, TIME-WAIT a TcpTimeWait: of a TcpSock only the kernel's stack says it.
 enum class TcpState : uint8_t {
   kClosed,
   kSynSent,

@@ -1,5 +1,5 @@
-// TCP timers: retransmission (RFC 6298), zero-window probes (RFC 9293 §3.8.6.1), delayed ACK, and the ends of
-// FIN-WAIT-2 and TIME-WAIT. Linux: tcp_timer.c.
+// TCP timers: retransmission (RFC 6298), zero-window probes (RFC 9293 §3.8.6.1), delayed ACK, and the end of
+// FIN-WAIT-2. Linux: tcp_timer.c.
 #ifndef NETSTACK_TCP_TCP_TIMER_H_
 #define NETSTACK_TCP_TCP_TIMER_H_
 

@@ -50,12 +50,16 @@ void TcpUpdateTsRecent(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   if (newer || aged) TcpSetTsRecent(sock, segment.options.ts_val, now_ns);
 }
 
+bool TcpTimestampIsOld(uint32_t recent, uint32_t recent_s, uint32_t ts_val, Nanos now_ns) {
+  if (static_cast<int32_t>(recent - ts_val) <= kTolerance) return false;
+  if (static_cast<uint32_t>(now_ns / kSecond) - recent_s >= kMaxAgeSeconds) return false;
+  // Differs from RFC 7323 as Linux does: there are hosts whose SYN has a zero.
+  return recent != 0;
+}
+
 bool TcpPawsReject(const TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   if (!sock.ts.ok || !segment.options.has_timestamps) return false;
-  if (static_cast<int32_t>(sock.ts.recent - segment.options.ts_val) <= kTolerance) return false;
-  if (static_cast<uint32_t>(now_ns / kSecond) - sock.ts.recent_s >= kMaxAgeSeconds) return false;
-  // Differs from RFC 7323 as Linux does: there are hosts whose SYN has a zero.
-  if (sock.ts.recent == 0) return false;
+  if (!TcpTimestampIsOld(sock.ts.recent, sock.ts.recent_s, segment.options.ts_val, now_ns)) return false;
   return !IsDisorderedAck(sock, segment);
 }
 

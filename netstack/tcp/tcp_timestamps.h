@@ -22,6 +22,8 @@ inline uint32_t TcpTimestamp(const TcpSock& sock, Nanos now_ns) {
 void TcpSetTsRecent(TcpSock& sock, uint32_t ts_val, Nanos now_ns);
 void TcpUpdateTsRecent(TcpSock& sock, const TcpSegment& segment, Nanos now_ns);
 
+// Whether a timestamp is from before `recent`, which came in the second `recent_s` (tcp_paws_check).
+bool TcpTimestampIsOld(uint32_t recent, uint32_t recent_s, uint32_t ts_val, Nanos now_ns);
 // RFC 7323 §5.3, R1: whether a segment is from an earlier turn of the sequence numbers (tcp_paws_discard).
 bool TcpPawsReject(const TcpSock& sock, const TcpSegment& segment, Nanos now_ns);
 

@@ -66,7 +66,8 @@ void TcpInitUndo(TcpSock& sock) {
 
 void TcpNoteRetransmit(TcpSock& sock, uint32_t bytes, Nanos now_ns) {
   TcpLoss& loss = TcpGetLoss(sock);
-  if (!std::exchange(sock.recovery.has_retrans_stamp, true)) loss.retrans_stamp = TcpTimestamp(sock, now_ns);
+  if (!sock.recovery.has_retrans_stamp) loss.retrans_stamp = TcpTimestamp(sock, now_ns);
+  sock.recovery.has_retrans_stamp = true;
   loss.undo_retrans = std::max(loss.undo_retrans, 0) + static_cast<int32_t>(bytes);
 }
 

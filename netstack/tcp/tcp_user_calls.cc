@@ -128,20 +128,26 @@ int ChooseAddress(TcpContext& context, const Endpoint& remote, const Endpoint& b
   return 0;
 }
 
+// Whether no connection goes from `local` to `remote`, or one that makes way (__inet_check_established).
+bool EndpointsFree(TcpContext& context, const Endpoint& local, const Endpoint& remote, bool by_name, Nanos now_ns) {
+  const uint32_t hash = context.demux.Hash(local, remote);
+  if (context.demux.Find(hash, local, remote) != nullptr) return false;
+  const TcpTimeWait* old = context.time_wait.Find(hash, local, remote);
+  return old == nullptr || TcpTimeWaitReusable(context, *old, by_name, now_ns);
+}
+
 // The port: `bound`, or when that is 0 one that no connection from local->ip to `remote` has. 0 or an errno.
 int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nanos now_ns, Endpoint* local) {
   if (bound != 0) {
     local->port = bound;
     if (context.demux.ListenerOverlaps(*local)) return EADDRINUSE;
-    const TcpSock* old = context.demux.Find(*local, remote);
-    return old == nullptr || TcpTimeWaitReusable(*old, /*by_name=*/true, now_ns) ? 0 : EADDRINUSE;
+    return EndpointsFree(context, *local, remote, /*by_name=*/true, now_ns) ? 0 : EADDRINUSE;
   }
   // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
   const uint32_t start = context.demux.Hash(*local, remote) + static_cast<uint32_t>(context.port_draws++);
   for (uint32_t tries = 0; tries < kPorts; ++tries) {
     local->port = static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts);
-    const TcpSock* old = context.demux.Find(*local, remote);
-    if (old == nullptr || TcpTimeWaitReusable(*old, /*by_name=*/false, now_ns)) return 0;
+    if (EndpointsFree(context, *local, remote, /*by_name=*/false, now_ns)) return 0;
   }
   return EADDRNOTAVAIL;
 }
@@ -192,15 +198,17 @@ TcpSock* TcpAccept(TcpListenSock& listener) {
 }
 
 TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error,
-                    const TcpConnectOptions& options) {
+                    const TcpConnectOptions& options, TcpSock* sock) {
   Endpoint local;
   *error = ChooseAddress(context, remote, options.local, &local.ip);
   if (*error == 0) *error = ChoosePort(context, remote, options.local.port, now_ns, &local);
   if (*error != 0) return nullptr;
   *error = ENOBUFS;
-  TcpSock* sock = context.Alloc();
+  const bool given = sock != nullptr;
+  if (!given) sock = context.Alloc();
   if (sock == nullptr) return nullptr;
-  TcpSock* old = context.demux.Find(local, remote);  // unless it made room for this one
+  const uint32_t hash = context.demux.Hash(local, remote);
+  TcpTimeWait* old = context.time_wait.Find(hash, local, remote);  // unless it made room for this one
   sock->local = local;
   sock->remote = remote;
   sock->rcv.advmss = TcpMss(*sock);
@@ -210,21 +218,22 @@ TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, i
     return *error == 0;
   };
   if (!options.ForEachOption(set)) {
-    context.Free(*sock);
+    sock->state = TcpState::kClosed;
+    if (!given) context.Free(*sock);
     return nullptr;
   }
   TcpOfferOptions(*sock);
   TcpInitTimestamps(*sock);
   sock->rcv.wnd = std::min<uint32_t>(TcpSelectWindow(*sock), 65535);  // of a SYN: not scaled
   if (old != nullptr) {
-    TcpInitSend(*sock, now_ns, old->snd.nxt);
-    sock->ts.recent = old->ts.recent;  // echoed by the SYN, as Linux does
+    TcpInitSend(*sock, now_ns, old->snd_nxt);
+    sock->ts.recent = old->ts_recent;  // echoed by the SYN, as Linux does
     ++context.counters.time_wait_reused;
-    TcpDone(*old, 0);
+    context.time_wait.Remove(*old);
   } else {
     TcpInitSend(*sock, now_ns);
   }
-  context.demux.Insert(*sock, context.demux.Hash(local, remote));
+  context.demux.Insert(*sock, hash);
   if (options.fast_open && TcpFastOpenConnect(*sock, now_ns)) return sock;
   TcpSendSyn(*sock, now_ns);
   TcpRearmRetransmit(*sock, now_ns);
@@ -270,6 +279,7 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     const size_t n = std::min(bytes.size(), room);
     const size_t done = CopyToSendQueue(sock, bytes.first(n));
     chain.Consume(done);
+    TcpGetSilence(sock).copied_bytes += done;
     if (done < n) {
       WaitForFrames(sock);
       return false;
@@ -288,19 +298,38 @@ void TcpRecvmsg(TcpSock& sock, runtime::FrameChain& out) {
   }
 }
 
-size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into) {
-  size_t copied = 0, offset = 0;
+size_t TcpRecvmsg(TcpSock& sock, std::span<const iovec> into, size_t skip) {
+  size_t copied = 0, offset = skip;
   while (!sock.receive_queue.empty() && !into.empty()) {
+    if (offset >= into.front().iov_len) {
+      offset -= into.front().iov_len;
+      into = into.subspan(1);
+      continue;
+    }
     runtime::Frame* frame = sock.receive_queue.head();
     const size_t n = std::min<size_t>(frame->len, into.front().iov_len - offset);
-    // An empty piece may have no address, which memcpy does not take.
-    if (n > 0) std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, frame->data, n);
+    std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, frame->data, n);
     frame->Pull(static_cast<uint32_t>(n));
     sock.rcv.queued -= static_cast<uint32_t>(n);
     copied += n;
     offset += n;
     if (frame->len == 0) runtime::Unref(sock.receive_queue.PopFront());
-    if (offset == into.front().iov_len) {
+  }
+  sock.context.ip.copied_bytes += copied;
+  return copied;
+}
+
+size_t TcpPeekmsg(TcpSock& sock, std::span<const iovec> into) {
+  size_t copied = 0, offset = 0;
+  for (runtime::Frame* frame = sock.receive_queue.head(); frame != nullptr; frame = frame->next) {
+    std::span<const std::byte> bytes = frame->bytes();
+    while (!bytes.empty() && !into.empty()) {
+      const size_t n = std::min(bytes.size(), into.front().iov_len - offset);
+      if (n > 0) std::memcpy(static_cast<std::byte*>(into.front().iov_base) + offset, bytes.data(), n);
+      bytes = bytes.subspan(n);
+      copied += n;
+      offset += n;
+      if (offset < into.front().iov_len) continue;
       into = into.subspan(1);
       offset = 0;
     }
@@ -318,8 +347,8 @@ void TcpCleanupRbuf(TcpSock& sock) {
   const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
   // As Linux: an update is worth a segment when it doubles the window. What comes back of what the program keeps matters
   // to nothing else; and the window does not close before something else is read, and this looked at again.
-  sock.tell = 2 * current <= sock.rcv.buffer;
-  if (!sock.tell) return;
+  sock.rcv.tell = 2 * current <= sock.rcv.buffer;
+  if (!sock.rcv.tell) return;
   const uint32_t window = TcpSelectWindow(sock);
   if (window == 0 || window < 2 * current) return;
   sock.context.WantAck(sock);
@@ -346,33 +375,20 @@ void TcpShutdown(TcpSock& sock) {
   sock.context.WantOutput(sock);
 }
 
-void TcpClose(TcpSock& sock, Nanos now_ns) {
-  sock.owner = nullptr;
-  sock.on_ready = nullptr;
+void TcpLinger(TcpSock& sock, Nanos now_ns) {
   sock.orphan = true;
   sock.reader = nullptr;
   if (static_cast<QueueNode&>(sock).linked()) static_cast<QueueNode&>(sock).Unlink();  // from short_of_frames
   const bool unread = !sock.receive_queue.empty();
   sock.receive_queue.Clear();
-  switch (sock.state) {
-    case TcpState::kClosed:
-      sock.context.Free(sock);
-      return;
-    case TcpState::kSynSent:
-      // What was given to a connection that passed for open is still delivered.
-      if (sock.fast_open.early && sock.snd.write_seq != sock.snd.iss + 1 && sock.context.AddOrphan(sock)) break;
-      TcpDone(sock, 0);
-      return;
-    case TcpState::kTimeWait:
-      if (!static_cast<QueueNode&>(sock).linked()) sock.context.time_wait.PushBack(sock);
-      return;
-    default:
-      break;
-  }
-  if (sock.state != TcpState::kSynSent && ResetsAtClose(sock, unread)) {
+  if (sock.state == TcpState::kClosed) return;
+  if (sock.state == TcpState::kSynSent) {
+    // What was given to a connection that passed for open is still delivered.
+    const bool given = sock.fast_open.early && sock.snd.write_seq != sock.snd.iss + 1;
+    if (!given || !sock.context.AddOrphan(sock)) return TcpDone(sock, 0);
+  } else if (ResetsAtClose(sock, unread)) {
     TcpSendReset(sock, now_ns);
-    TcpDone(sock, 0);
-    return;
+    return TcpDone(sock, ECONNABORTED);
   }
   if (sock.state == TcpState::kFinWait2) {
     TcpArmTimer(sock, TcpTimerKind::kEnd, now_ns + TcpFinTimeout(sock));
@@ -380,9 +396,29 @@ void TcpClose(TcpSock& sock, Nanos now_ns) {
   TcpShutdown(sock);
 }
 
+bool TcpLingers(const TcpSock& sock) {
+  switch (sock.state) {
+    case TcpState::kSynSent:
+    case TcpState::kSynReceived:  // the FIN waits for ESTABLISHED
+    case TcpState::kFinWait1:
+    case TcpState::kClosing:
+    case TcpState::kLastAck:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void TcpClose(TcpSock& sock, Nanos now_ns) {
+  if (!sock.orphan) TcpLinger(sock, now_ns);
+  sock.owner = nullptr;
+  sock.on_ready = nullptr;
+  if (sock.state == TcpState::kClosed) sock.context.Free(sock);
+}
+
 void TcpAbort(TcpSock& sock, Nanos now_ns) {
   if (sock.state == TcpState::kClosed) return;
-  if (sock.state != TcpState::kSynSent && sock.state != TcpState::kTimeWait) TcpSendReset(sock, now_ns);
+  if (sock.state != TcpState::kSynSent) TcpSendReset(sock, now_ns);
   sock.receive_queue.Clear();
   sock.rcv.queued = 0;
   TcpDone(sock, ECONNABORTED);

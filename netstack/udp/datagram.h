@@ -2,6 +2,7 @@
 #ifndef NETSTACK_UDP_DATAGRAM_H_
 #define NETSTACK_UDP_DATAGRAM_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "runtime/base/ip_address.h"
@@ -19,10 +20,38 @@ struct Datagram {
   uint32_t interface = 0;  // the index of the one it came in on
   uint8_t ttl = 0;         // what was left of it, or of its hop limit
   uint8_t tos = 0;         // or the traffic class
-  bool truncated = false;  // the end is missing: it was larger than the frames that the kernel was given for it
+  uint16_t missing = 0;    // bytes of its end, for which the kernel was not given enough frames
   // When it arrived, on the clock of Shard::now_ns (CLOCK_MONOTONIC): in the kernel (SO_TIMESTAMPNS), or when the turn
   // began that took it off the ring.
   Nanos received_ns = 0;
+
+  bool truncated() const { return missing != 0; }  // MSG_TRUNC among msg_flags
+  size_t length() const { return data.size() + missing; }  // as it was sent
+  // The same once more, in the same memory, with references of its own.
+  Datagram Share() const {
+    return {.data = RecvBuffer(data.Share()),
+            .peer = peer,
+            .local = local,
+            .interface = interface,
+            .ttl = ttl,
+            .tos = tos,
+            .missing = missing,
+            .received_ns = received_ns};
+  }
+};
+
+// What Recvmsg into the program's memory tells of a datagram.
+struct DatagramInfo {
+  size_t copied = 0;
+  size_t length = 0;  // of the datagram, as with MSG_TRUNC
+  Endpoint peer;
+  Endpoint local;
+  uint32_t interface = 0;
+  uint8_t ttl = 0;
+  uint8_t tos = 0;
+  Nanos received_ns = 0;
+
+  bool truncated() const { return copied < length; }
 };
 
 }  // namespace weir::netstack

@@ -9,11 +9,21 @@ namespace weir::netstack {
 
 bool UdpReceiveQueue::Push(Datagram&& datagram) {
   const size_t frames = datagram.data.buffers().size();
-  if (frames_ + sock_.held + frames > ring_.capacity()) return false;
+  if (frames_ + held + frames > ring_.capacity()) return false;
   frames_ += frames;
   void* memory = runtime::Recycler::ThisThread().Alloc(sizeof(Datagram));
   *ring_.PushSlot() = reinterpret_cast<Slot>(new (memory) Datagram(std::move(datagram))) | kRecord;
   return true;
+}
+
+Datagram UdpReceiveQueue::Peek() {
+  const Slot slot = ring_.Front();
+  if ((slot & kRecord) != 0) return reinterpret_cast<Datagram*>(slot - kRecord)->Share();
+  Datagram datagram;
+  auto* frame = reinterpret_cast<runtime::Frame*>(slot);
+  runtime::Ref(frame);
+  Read(*frame, datagram);
+  return datagram;
 }
 
 void UdpReceiveQueue::Unpack(Datagram* record, Datagram& to) noexcept {

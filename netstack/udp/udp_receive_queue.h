@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "netstack/ip/ip_context.h"
 #include "netstack/udp/datagram.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
@@ -35,12 +34,12 @@ class UdpReceiveQueue {
  public:
   // `datagrams`: at most so many, and as many frames, with those that the program keeps of what it got; one of 64 KiB
   // lies in about 45. Rounded up to a power of two. `sock`: whom these count against.
-  UdpReceiveQueue(ReadySock& sock, size_t datagrams) : sock_(sock), ring_(datagrams) {}
+  UdpReceiveQueue(void* sock, size_t datagrams) : sock_(sock), ring_(datagrams) {}
   ~UdpReceiveQueue() { Clear(); }
 
   // `frame` is at its payload, and its Cb is a UdpRxCb. The queue takes a reference. False: there is no room.
   bool Push(runtime::Frame& frame) {
-    if (frames_ + sock_.held >= ring_.capacity()) [[unlikely]] return false;
+    if (frames_ + held >= ring_.capacity()) [[unlikely]] return false;
     ++frames_;
     runtime::Ref(&frame);
     *ring_.PushSlot() = reinterpret_cast<Slot>(&frame);
@@ -58,6 +57,8 @@ class UdpReceiveQueue {
     Read(*frame, fresh);
     HandOver(frame);
   }
+  // The oldest, which stays; only when there is one.
+  Datagram Peek();
   Datagram Pop() {
     Datagram datagram;
     PopTo(datagram);
@@ -73,6 +74,7 @@ class UdpReceiveQueue {
   bool ready() const { return !empty() && error == 0; }
 
   int error = 0;  // what ICMP said of a connected socket's datagrams, an errno; for the next call, once
+  uint32_t held = 0;  // frames that the program keeps
 
  private:
   // A Frame*, or a Datagram* with this bit, which is 0 in both.
@@ -86,9 +88,10 @@ class UdpReceiveQueue {
   void HandOver(runtime::Frame* frame) {
     if (frame->refs != 1 || frame->charged()) [[unlikely]] return;
     frame->pool->Charge(frame, runtime::FramePool::HolderKind::kUdp, sock_);
+    ++held;
   }
 
-  ReadySock& sock_;
+  void* const sock_;
   runtime::FixedRing<Slot> ring_;  // a datagram has at least one frame
   size_t frames_ = 0;
 };

@@ -32,13 +32,6 @@
 
 namespace weir::runtime {
 
-// Whom frames count against that a program keeps: a socket (sk_rmem_alloc).
-struct FrameHolder {
-  uint32_t held = 0;        // frames
-  bool tell = false;        // of each that comes back
-  bool gives_back = false;  // it has held some, and all came back
-};
-
 class FramePool {
  public:
   struct Options {
@@ -47,8 +40,9 @@ class FramePool {
     // The memory is there from the start, in huge pages if there are any; else when it is first used.
     bool populate = true;
   };
+  // Whom a frame counts against that a program keeps: a socket (sk_rmem_alloc).
   enum class HolderKind : uint8_t { kTcp, kUdp };
-  using OnReturn = void (*)(FrameHolder& holder);
+  using OnReturn = void (*)(void* holder);
   struct Deleter {
     void operator()(FramePool* pool) const { pool->Release(); }
   };
@@ -88,15 +82,14 @@ class FramePool {
     PutBack(frame);
   }
 
-  // From now on `frame`, which is in no queue, counts against `holder`, until it comes back to the pool or is discharged
-  // (skb->destructor, sock_rfree). `on_return` of its kind is then called, if the holder wants that; it must take no frame
-  // and give none back.
-  void Charge(Frame* frame, HolderKind kind, FrameHolder& holder) {
+  // From now on `frame`, which is in no queue, counts against `holder`, whose address is a multiple of 4, until it comes
+  // back to the pool or is discharged. The function of its kind is then called (skb->destructor, sock_rfree), which must
+  // take no frame and give none back.
+  void Charge(Frame* frame, HolderKind kind, void* holder) {
     WEIR_DCHECK(!frame->charged());
     const uintptr_t bits = Frame::kCharged | (kind == HolderKind::kTcp ? 0 : Frame::kOtherKind);
-    frame->next = reinterpret_cast<Frame*>(reinterpret_cast<uintptr_t>(&holder) | bits);
+    frame->next = reinterpret_cast<Frame*>(reinterpret_cast<uintptr_t>(holder) | bits);
     ++charged_;
-    ++holder.held;
   }
   void SetOnReturn(HolderKind kind, OnReturn on_return) { on_return_[static_cast<size_t>(kind)] = on_return; }
   OnReturn on_return(HolderKind kind) const { return on_return_[static_cast<size_t>(kind)]; }
@@ -106,7 +99,7 @@ class FramePool {
   uint32_t charged() const { return charged_; }
 
   // Whether this is the owner's thread, and the pool is not given up.
-  bool here() const { return owner_.load(std::memory_order_relaxed) == &thread_; }
+  bool here() const { return owner_.load(std::memory_order_relaxed) == __builtin_thread_pointer(); }
   bool given_up() const { return owner_.load(std::memory_order_relaxed) == nullptr; }
   // From any thread: gives back one reference on each of `frames`, and what the Recycler is to get, `block` (nullptr:
   // nothing) of `block_size` bytes. On another thread than the owner's; or on any when the pool was given up.
@@ -154,9 +147,8 @@ class FramePool {
     const auto bits = reinterpret_cast<uintptr_t>(frame->next);
     frame->next = nullptr;
     --charged_;
-    auto& holder = *reinterpret_cast<FrameHolder*>(bits & ~(Frame::kCharged | Frame::kOtherKind));
-    if (--holder.held == 0) holder.gives_back = true;
-    if (holder.tell) [[unlikely]] on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0](holder);
+    void* holder = reinterpret_cast<void*>(bits & ~(Frame::kCharged | Frame::kOtherKind));
+    on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0](holder);
   }
   void FreeUnusual(Frame* frame);
   void Release();
@@ -168,10 +160,7 @@ class FramePool {
   void Watch(Frame* frame);
   void EndWatch(Frame* frame);
 
-  // Its address tells a thread.
-  static inline thread_local constinit char thread_ = 0;
-
-  std::atomic<const char*> owner_ = &thread_;  // nullptr: given up
+  std::atomic<const void*> owner_ = __builtin_thread_pointer();  // nullptr: given up
   std::byte* memory_ = nullptr;
   size_t mapped_ = 0;
   uint32_t frame_size_ = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "runtime/buffer/send_buffer.h"
 #include "tests/sim/tcp_view.h"
@@ -38,7 +39,7 @@ std::string App::ToString() const {
   if (sock_ == nullptr) return absl::StrCat(text, done_ ? ", closed" : ", not connected");
   return absl::StrCat(text, ", state ", static_cast<int>(sock_->state), ", errno ", sock_->error, ", queued ",
                       sock_->send_queue.count(), " out, ", sock_->receive_queue.count(), " in, ",
-                      sock_->ofo_queue.count(), " out of order");
+                      netstack::TcpOfoCount(*sock_), " out of order");
 }
 
 void App::Run() {

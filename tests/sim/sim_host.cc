@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_user_calls.h"
 
 namespace weir::sim {
@@ -173,7 +174,7 @@ uint32_t SimHost::Missing() {
 
 std::string SimHost::State() {
   const netstack::TcpContext& tcp = host_->inet().tcp;
-  std::string text = absl::StrCat("sockets ", tcp.sockets, "/", tcp.in_time_wait, " out ", tcp.counters.segments_out,
+  std::string text = absl::StrCat("sockets ", tcp.sockets, "/", tcp.time_wait.count(), " out ", tcp.counters.segments_out,
                                   "/", tcp.counters.retransmits, "/", tcp.counters.resets_out, " frames ",
                                   host_->pool().free_count(), " timers ", host_->timers().armed(), "@",
                                   host_->timers().NextDeadline(), " ready ", host_->inet().ip.ready.empty());
@@ -183,14 +184,14 @@ std::string SimHost::State() {
     absl::StrAppend(&text, "; state ", static_cast<int>(sock->state), " una ", sock->snd.una.value(), " nxt ",
                     sock->snd.nxt.value(), " write_seq ", sock->snd.write_seq.value(), " wnd ", sock->snd.wnd, " rcv ",
                     sock->rcv.nxt.value(), "+", sock->rcv.wnd, " queued ", sock->rcv.queued, "/",
-                    sock->send_queue.count(), "/", sock->receive_queue.count(), "/", sock->ofo_queue.count(), " cwnd ",
+                    sock->send_queue.count(), "/", sock->receive_queue.count(), "/", netstack::TcpOfoCount(*sock), " cwnd ",
                     sock->congestion.cwnd());
   }
   return text;
 }
 
 std::string SimHost::ToString() const {
-  std::string text = absl::StrCat(index_ == 0 ? "  host A" : "  host B", ": sockets ", host_->inet().tcp.sockets,
+  std::string text = absl::StrCat(index_ == 0 ? "  host A" : "  host B", ": sockets ", host_->inet().tcp.connections(),
                                   ", timers ", host_->timers().armed(), ", frames out ", host_->pool().outstanding(),
                                   ", lost for frames ", host_->lost_for_frames());
   for (const auto& app : apps_) absl::StrAppend(&text, "\n    ", app->ToString());

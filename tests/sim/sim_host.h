@@ -38,7 +38,7 @@ class SimHost {
 
   const App& app(size_t connection) const { return *apps_[connection]; }
   Nanos last_close_ns() const;
-  uint32_t sockets() { return host_->inet().tcp.sockets; }
+  uint32_t connections() { return host_->inet().tcp.connections(); }
   bool Idle() { return host_->timers().armed() == 0; }
   // Connections that came again after this host had aborted them, see Accept.
   uint64_t reopened() const { return reopened_; }

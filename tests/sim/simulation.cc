@@ -96,7 +96,7 @@ bool Simulation::AppsDone() const {
 
 bool Simulation::Over() {
   const bool gone =
-      AppsDone() && hosts_[0]->sockets() == 0 && hosts_[1]->sockets() == 0 && network_.NextArrival() == kNever;
+      AppsDone() && hosts_[0]->connections() == 0 && hosts_[1]->connections() == 0 && network_.NextArrival() == kNever;
   if (!gone)
     gone_ns_ = 0;
   else if (gone_ns_ == 0)

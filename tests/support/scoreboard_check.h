@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_scoreboard.h"
 
 namespace weir::testing_support {
@@ -13,10 +14,12 @@ namespace weir::testing_support {
 inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
   using netstack::TcpTxCb;
   if (sock.state == netstack::TcpState::kSynSent || sock.state == netstack::TcpState::kSynReceived ||
-      sock.state == netstack::TcpState::kClosed || sock.state == netstack::TcpState::kTimeWait) {
+      sock.state == netstack::TcpState::kClosed) {
     return "";
   }
   const auto& board = sock.board;
+  const runtime::Frame* const retransmit_hint = sock.loss == nullptr ? nullptr : sock.loss->retransmit_hint;
+  const runtime::Frame* const sack_hint = sock.loss == nullptr ? nullptr : sock.loss->sack_hint;
   uint32_t sacked = 0, lost = 0, retrans = 0, sacked_frames = 0, packets = 0, in_flight = 0;
   netstack::Seq at = sock.snd.una;
   bool sent = true, hint_seen = false, sack_hint_seen = false;
@@ -28,8 +31,8 @@ inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
     }
     if (cb.seq != at) return "the frames have a gap";
     at = cb.end();
-    hint_seen |= frame == board.retransmit_hint;
-    sack_hint_seen |= frame == board.sack_hint;
+    hint_seen |= frame == retransmit_hint;
+    sack_hint_seen |= frame == sack_hint;
     if (!sent) {
       if ((cb.flags & ~TcpTxCb::kFin) != 0) return "bits on a frame that was not sent";
       continue;
@@ -43,8 +46,8 @@ inline std::string ScoreboardProblem(const netstack::TcpSock& sock) {
     if (cb.has(TcpTxCb::kRetrans)) retrans += cb.size();
   }
   if (sent && at != sock.snd.nxt) return "what was sent does not end at nxt";
-  if (board.retransmit_hint != nullptr && !hint_seen) return "retransmit_hint points nowhere";
-  if (board.sack_hint != nullptr && !sack_hint_seen) return "sack_hint points nowhere";
+  if (retransmit_hint != nullptr && !hint_seen) return "retransmit_hint points nowhere";
+  if (sack_hint != nullptr && !sack_hint_seen) return "sack_hint points nowhere";
   const auto outstanding = static_cast<uint32_t>(sock.snd.nxt - sock.snd.una);
   if (lost != board.lost_out || retrans != board.retrans_out) return "lost_out or retrans_out";
   if (sock.sack.ok && (sacked != board.sacked_out || sacked_frames != board.sacked_frames)) return "sacked_out";

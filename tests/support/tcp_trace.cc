@@ -415,7 +415,7 @@ void TcpTrace::Establish(const Handshake& handshake) {
 
 void TcpTrace::ExpectGone(Where where) {
   host_.Turn();
-  if (tcp().sockets != 0) Fail(where, absl::StrCat(tcp().sockets, " control blocks are left"));
+  if (tcp().connections() != 0) Fail(where, absl::StrCat(tcp().connections(), " connections are left"));
   if (host_.armed_timers() != 0) Fail(where, absl::StrCat(host_.armed_timers(), " timers are left"));
 }
 

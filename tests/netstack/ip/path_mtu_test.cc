@@ -252,7 +252,7 @@ TEST(PathMtuTcp, OtherConnectionsAndTheFin) {
   t.Out(0, "FA 1461:1461 ack 1");
   t.host().Receive(TcpTooBig(t, 1, 1000));
   t.Out(0, "A 1:961 ack 1");
-  t.Out(0, "PA 961:1461 ack 1");  // the FIN went by itself, and fitted
+  t.Out(0, "FPA 961:1461 ack 1");  // the FIN, which had gone by itself, goes with the rest (tcp_retrans_collapse)
   t.From(40001);
   t.Send(1460);
   t.Out(0, "A 1:961 ack 1");

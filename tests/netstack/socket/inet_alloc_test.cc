@@ -99,7 +99,7 @@ TEST_F(InetAllocTest, ConnectionsAllocateNothing) {
   server.Spawn(Echo(listener, 1100));
   // Enough for every connection that is in TIME-WAIT at the same time later on.
   ASSERT_TRUE(Run(Connect(1000, 1)));
-  RunUntil([&] { return client_.inet.tcp.sockets == 0 && server_.inet.tcp.sockets == 0; });
+  RunUntil([&] { return client_.inet.tcp.connections() == 0 && server_.inet.tcp.connections() == 0; });
   AsyncScope client(context_);
   uint64_t before = 0, after = 0;
   auto measured = [&]() -> Task<void> {

@@ -60,7 +60,7 @@ class InetFixture : public ::testing::Test {
   }
   // The order of a shard's turn, for both hosts. Returns how much happened.
   size_t Turn() {
-    size_t work = link_.Carry(scheduler_.now_ns());
+    size_t work = cut_ ? LoseFrames() : link_.Carry(scheduler_.now_ns());
     client_.stack.RunWakeups();
     server_.stack.RunWakeups();
     work += scheduler_.RunReady();
@@ -70,6 +70,15 @@ class InetFixture : public ::testing::Test {
     scheduler_.set_now_ns(scheduler_.now_ns() + kMicrosecond);
     for (InetHost* host : {&client_, &server_}) work += host->inet.ip.interfaces.front()->device.tx_size() + !host->inet.ip.ready.empty();
     return work;
+  }
+  // What is sent is completed by the device and then lost.
+  size_t LoseFrames() {
+    size_t lost = 0;
+    for (InetHost* host : {&client_, &server_}) {
+      netstack::NetDevice& device = host->inet.ip.interfaces.front()->device;
+      for (; !device.tx_empty(); ++lost) runtime::Unref(device.TxPop());
+    }
+    return lost;
   }
   bool Run(Task<void> task) {
     AsyncScope scope(context_);
@@ -83,6 +92,7 @@ class InetFixture : public ::testing::Test {
   InetHost client_{1, scheduler_};
   InetHost server_{2, scheduler_};
   netstack::MemoryLink link_{client_.inet, server_.inet};
+  bool cut_ = false;  // the cable
 };
 
 }  // namespace weir::testing

@@ -58,20 +58,6 @@ TEST_F(KernelListenerTest, SaysWhyItCannotListen) {
   EXPECT_EQ(TcpListener::Listen(*stack_, Loopback(), {.backlog = 0}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-// The port is free when Close returns, though an accept is in flight.
-TEST_F(KernelListenerTest, ListensAgainAtOnce) {
-  Endpoint at = Loopback();
-  for (int i = 0; i < 20; ++i) {
-    TcpListener listener = Listen(at);
-    at = listener.local();
-    auto body = [&]() -> Task<void> {
-      TcpStream client = co_await MustConnect(at);
-      EXPECT_TRUE((co_await listener.Accept()).ok());
-    };
-    loop_.Run(body());
-  }
-}
-
 // Connections that nobody accepts: weir keeps a few, the kernel the others; closing resets them.
 TEST_F(KernelListenerTest, TheQueueIsBounded) {
   TcpListener listener = Listen(Loopback(), {.backlog = 4});

@@ -98,7 +98,8 @@ TEST_P(TcpBindTest, TheSamePortAgain) {
   }());
 }
 
-// SO_REUSEADDR: connections of the listener that was there before, in TIME-WAIT or open, are not in the way of the next.
+// SO_REUSEADDR: connections of the listener that was there before, in TIME-WAIT or open, are not in the way of the
+// next.
 TEST_P(TcpBindTest, AListenerAgain) {
   RunTask([&]() -> Task<void> {
     TcpListener listener = Listen(At(true));
@@ -115,8 +116,8 @@ TEST_P(TcpBindTest, AListenerAgain) {
   }());
 }
 
-// RFC 9293 §3.5, figure 7: two programs that connect to each other, on the cable at the same moment. Over the kernel, where
-// one cannot be sure of that, a program that connects to itself: its SYN meets the socket that sent it.
+// RFC 9293 §3.5, figure 7: two programs that connect to each other, on the cable at the same moment. Over the kernel,
+// where one cannot be sure of that, a program that connects to itself: its SYN meets the socket that sent it.
 TEST_P(TcpBindTest, SimultaneousOpen) {
   RunTask([&]() -> Task<void> {
     const uint16_t port = FreePort();

@@ -1,4 +1,4 @@
-// TcpSocketTest: a test of TCP sockets for both stacks (udp_fixture.h): over the kernel, whose loopback is both ends, and
+// TcpSocketTest: a test of TCP sockets for both stacks (socket_world.h): over the kernel, whose loopback is both ends, and
 // over weir's own, two hosts on a cable in virtual time.
 #ifndef TESTS_NETSTACK_SOCKET_TCP_FIXTURE_H_
 #define TESTS_NETSTACK_SOCKET_TCP_FIXTURE_H_
@@ -11,7 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "netstack/socket/tcp_listener.h"
-#include "tests/netstack/socket/udp_fixture.h"
+#include "runtime/core/sleep.h"
+#include "tests/netstack/socket/socket_world.h"
 
 namespace weir::testing {
 
@@ -23,9 +24,9 @@ class TcpSocketTest : public ::testing::TestWithParam<bool> {
  protected:
   TcpSocketTest() {
     if (kernel()) {
-      world_ = std::make_unique<KernelUdpWorld>();
+      world_ = std::make_unique<KernelWorld>();
     } else {
-      world_ = std::make_unique<InetUdpWorld>();
+      world_ = std::make_unique<InetWorld>();
     }
   }
   static bool kernel() { return GetParam(); }
@@ -59,7 +60,7 @@ class TcpSocketTest : public ::testing::TestWithParam<bool> {
     EXPECT_NE(status.message().find(absl::StrCat("(", name, ")")), status.message().npos) << status;
   }
 
-  std::unique_ptr<UdpWorld> world_;
+  std::unique_ptr<SocketWorld> world_;
 };
 
 }  // namespace weir::testing

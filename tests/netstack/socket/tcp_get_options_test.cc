@@ -80,6 +80,9 @@ TEST_P(TcpGetOptionsTest, AreReadBack) {
     EXPECT_EQ(*client.Ttl(), 7);
     EXPECT_TRUE(client.SetTtl(0).ok());
     EXPECT_EQ(*client.Ttl(), 64);
+    EXPECT_EQ(*client.MinTtl(), 0);
+    EXPECT_TRUE(client.SetMinTtl(64).ok());  // which is what the server sends with
+    EXPECT_EQ(*client.MinTtl(), 64);
     EXPECT_EQ(*client.MtuDiscover(), TcpMtuDiscover::kWant);
     for (const auto mode : {TcpMtuDiscover::kDont, TcpMtuDiscover::kDo, TcpMtuDiscover::kWant}) {
       EXPECT_TRUE(client.SetMtuDiscover(mode).ok());
@@ -124,7 +127,8 @@ TEST_P(TcpGetOptionsTest, OfTheSyn) {
                                     .window_clamp = 20'000,
                                     .tos = 0x28,
                                     .ttl = 9,
-                                    .mtu_discover = TcpMtuDiscover::kDo};
+                                    .mtu_discover = TcpMtuDiscover::kDo,
+                                    .min_ttl = 64};
     TcpStream server;
     AsyncScope scope(co_await CurrentContext());
     scope.Spawn(AcceptOne(*listener, server));
@@ -142,6 +146,7 @@ TEST_P(TcpGetOptionsTest, OfTheSyn) {
     EXPECT_GE(20'000u, server.Info()->snd_wnd);
     EXPECT_EQ(*client->Tos(), 0x28);
     EXPECT_EQ(*client->Ttl(), 9);
+    EXPECT_EQ(*client->MinTtl(), 64);
     EXPECT_EQ(*client->MtuDiscover(), TcpMtuDiscover::kDo);
     Refused((co_await TcpStream::Connect(world_->stack(false), listener->local(), {.max_segment = 1})).status(),
             absl::StatusCode::kInvalidArgument, "EINVAL");
@@ -197,7 +202,42 @@ TEST_P(TcpGetOptionsTest, OfAListener) {
       prepare);
 }
 
-// TCP_DEFER_ACCEPT: the client takes the connection for open, and the server is not told before there is something to read.
+// IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_MTU_DISCOVER and IPV6_MINHOPCOUNT, under the names of IPv4.
+TEST_P(TcpGetOptionsTest, OfIpv6) {
+  const auto body = [&]() -> Task<void> {
+    const Endpoint any{world_->ip(/*server=*/true, /*v6=*/true), 0};
+    absl::StatusOr<TcpListener> listener = TcpListener::Listen(world_->stack(true), any);
+    EXPECT_TRUE(listener.ok()) << listener.status();
+    if (!listener.ok()) co_return;
+    EXPECT_TRUE(listener->SetTos(0x28).ok());
+    EXPECT_TRUE(listener->SetTtl(9).ok());
+    TcpStream server;
+    AsyncScope scope(co_await CurrentContext());
+    scope.Spawn(AcceptOne(*listener, server));
+    absl::StatusOr<TcpStream> client =
+        co_await TcpStream::Connect(world_->stack(false), listener->local(), {.tos = 0xb8, .min_ttl = 9});
+    EXPECT_TRUE(client.ok()) << client.status();
+    co_await scope.Join();
+    if (!client.ok()) co_return;
+    EXPECT_EQ(*client->Tos(), 0xb8);
+    EXPECT_EQ(*client->Ttl(), 64);
+    EXPECT_EQ(*client->MinTtl(), 9);
+    EXPECT_EQ(*server.Tos(), 0x28);
+    EXPECT_EQ(*server.Ttl(), 9);
+    EXPECT_TRUE(client->SetMtuDiscover(TcpMtuDiscover::kDont).ok());
+    EXPECT_EQ(*client->MtuDiscover(), TcpMtuDiscover::kDont);
+    EXPECT_TRUE((co_await SendText(server, "text")).ok());  // with a TTL of 9, which is just enough
+    EXPECT_EQ(*co_await RecvText(*client, 4), "text");
+    EXPECT_TRUE(client->SetMinTtl(10).ok());
+    EXPECT_TRUE((co_await SendText(server, "text")).ok());
+    const absl::StatusOr<std::string> got = co_await WithTimeout(RecvText(*client, 4), std::chrono::milliseconds(50));
+    EXPECT_EQ(got.status().code(), absl::StatusCode::kDeadlineExceeded);
+  };
+  EXPECT_TRUE(world_->Run(body()));
+}
+
+// TCP_DEFER_ACCEPT: the client takes the connection for open, and the server is not told before there is something to
+// read.
 TEST_P(TcpGetOptionsTest, DeferAccept) {
   const auto body = [&]() -> Task<void> {
     absl::StatusOr<TcpListener> listener = TcpListener::Listen(world_->stack(true), At(true));

@@ -140,7 +140,7 @@ class InetGroupTest : public ::testing::Test {
     const iovec slice{text.data(), text.size()};
     EXPECT_TRUE((co_await socket.Sendmsg(std::span(&slice, 1), to)).ok());
   }
-  testing::InetUdpWorld world_;
+  testing::InetWorld world_;
 };
 
 // Members share the frame that came in; who changes and forwards his datagram gets a frame of his own for it.

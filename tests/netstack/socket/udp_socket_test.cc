@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@ namespace weir {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::Pattern;
 using testing::TextOf;
 using testing::UdpSocketTest;
 
@@ -36,7 +38,7 @@ TEST_P(UdpSocketTest, WhatADatagramTells) {
     EXPECT_EQ(got->ttl, 9);
     EXPECT_EQ(got->tos, 0x28);
     EXPECT_EQ(got->interface, 1u);
-    EXPECT_FALSE(got->truncated);
+    EXPECT_FALSE(got->truncated());
     // Within what the test took so far; the kernel's clocks may be adjusted meanwhile.
     EXPECT_LE(before_ns - kSecond, got->received_ns);
     EXPECT_GE(world_->now_ns() + kSecond, got->received_ns);
@@ -47,6 +49,91 @@ TEST_P(UdpSocketTest, WhatADatagramTells) {
     // Answered from where it came to.
     EXPECT_TRUE((co_await Send(server, "back", got->peer, {.source = got->local.ip})).ok());
     EXPECT_EQ((co_await client.Recvmsg())->peer, to);
+  };
+  ASSERT_TRUE(world_->Run(body()));
+}
+
+TEST_P(UdpSocketTest, EchoesAsItLies) {
+  UdpSocket client = Bind(false), server = Bind(true);
+  auto body = [&]() -> Task<void> {
+    const uint64_t copied = world_->copied_bytes(true);
+    for (size_t bytes : {1u, 0u, 100u, 1452u}) {
+      const std::string text = Pattern(bytes);
+      EXPECT_TRUE((co_await Send(client, text, server.local())).ok());
+      absl::StatusOr<Datagram> got = co_await server.Recvmsg();
+      EXPECT_EQ(TextOf(got->data), text);
+      EXPECT_EQ(got->length(), bytes);
+      EXPECT_EQ(got->peer, client.local());
+      EXPECT_EQ(got->local, server.local());
+      EXPECT_TRUE((co_await server.Sendmsg(std::move(got->data), got->peer)).ok());
+      absl::StatusOr<Datagram> back = co_await client.Recvmsg();
+      EXPECT_EQ(TextOf(back->data), text);
+      EXPECT_EQ(back->peer, server.local());
+    }
+    EXPECT_EQ(world_->copied_bytes(true), copied);
+    const absl::Status large = co_await Send(client, std::string(70'000, 'x'), server.local());
+    EXPECT_EQ(large.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(large.message().find("EMSGSIZE"), absl::string_view::npos);
+  };
+  ASSERT_TRUE(world_->Run(body()));
+}
+
+// recvmsg(2) with MSG_TRUNC and MSG_PEEK.
+TEST_P(UdpSocketTest, IntoTheProgramsMemory) {
+  UdpSocket client = Bind(false), server = Bind(true);
+  auto body = [&]() -> Task<void> {
+    char first[4], second[10];
+    const iovec both[] = {{first, sizeof first}, {nullptr, 0}, {second, sizeof second}};
+    const auto receive = [&](std::span<const iovec> into, bool peek) {
+      return WithTimeout(server.Recvmsg(into, peek), milliseconds(2000));
+    };
+    for (const std::string text : {"", "abc", "0123456789abcd", "0123456789abcde", "0123456789abcdefghijklmnop"}) {
+      EXPECT_TRUE((co_await Send(client, text, server.local(), {.ttl = 5})).ok());
+      for (const bool peek : {true, true, false}) {
+        std::memset(first, '?', sizeof first);
+        std::memset(second, '?', sizeof second);
+        absl::StatusOr<DatagramInfo> got = co_await receive(both, peek);
+        EXPECT_TRUE(got.ok()) << got.status();
+        if (!got.ok()) co_return;
+        EXPECT_EQ(got->length, text.size());
+        EXPECT_EQ(got->copied, std::min<size_t>(text.size(), 14));
+        EXPECT_EQ(got->truncated(), text.size() > 14);
+        EXPECT_EQ((std::string(first, 4) + std::string(second, 10)).substr(0, got->copied), text.substr(0, got->copied));
+        EXPECT_EQ(got->peer, client.local());
+        EXPECT_EQ(got->local, server.local());
+        EXPECT_EQ(got->ttl, 5);
+      }
+    }
+    // Memory of no bytes takes one, too; a peek and a batch see the same.
+    for (const char* text : {"gone", "stays", "and this"}) EXPECT_TRUE((co_await Send(client, text, server.local())).ok());
+    EXPECT_EQ((co_await receive({}, false))->length, 4u);
+    EXPECT_EQ((co_await receive({}, true))->length, 5u);
+    EXPECT_EQ(TextOf((co_await server.Recvmsg())->data), "stays");
+    std::array<Datagram, 4> into;
+    EXPECT_EQ(*co_await server.RecvBatch(into), 1u);
+    EXPECT_EQ(TextOf(into[0].data), "and this");
+    EXPECT_TRUE(absl::IsDeadlineExceeded((co_await WithTimeout(server.Recvmsg(both, true), milliseconds(5))).status()));
+  };
+  ASSERT_TRUE(world_->Run(body()));
+}
+
+// A peek at one that lies in many frames.
+TEST_P(UdpSocketTest, PeekAtALargeDatagram) {
+  UdpSocket client = Bind(false), server = Bind(true);
+  auto body = [&]() -> Task<void> {
+    std::string text = Pattern(40'000), got(40'000, '?');
+    // Over the kernel the first large one makes the socket ready for others.
+    EXPECT_TRUE(absl::IsDeadlineExceeded((co_await WithTimeout(server.Recvmsg(), milliseconds(5))).status()));
+    EXPECT_TRUE((co_await Send(client, text, server.local())).ok());
+    EXPECT_EQ((co_await server.Recvmsg())->length(), 40'000u);
+    EXPECT_TRUE((co_await Send(client, text, server.local())).ok());
+    const iovec into{got.data(), got.size()}, little{got.data(), 100};
+    EXPECT_EQ((co_await server.Recvmsg({&into, 1}, /*peek=*/true))->copied, 40'000u);
+    EXPECT_TRUE(got == text);
+    absl::StatusOr<DatagramInfo> cut = co_await server.Recvmsg({&little, 1});
+    EXPECT_EQ(cut->copied, 100u);
+    EXPECT_EQ(cut->length, 40'000u);
+    EXPECT_TRUE(co_await Silent(server));
   };
   ASSERT_TRUE(world_->Run(body()));
 }

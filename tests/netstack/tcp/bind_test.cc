@@ -1,5 +1,5 @@
-// Connections from an address and a port that the program names: bind(2) before connect(2), RFC 9293 §3.9.1 OPEN with its
-// local endpoint. SO_REUSEADDR, IP_BIND_ADDRESS_NO_PORT and TIME-WAIT as in Linux.
+// Connections from an address and a port that the program names: bind(2) before connect(2), RFC 9293 §3.9.1 OPEN with
+// its local endpoint. SO_REUSEADDR, IP_BIND_ADDRESS_NO_PORT and TIME-WAIT as in Linux.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -37,8 +37,8 @@ class Bind : public ::testing::Test {
 };
 
 TEST_F(Bind, AddressAndPort) {
-  netstack::Interface& interface = host_.interface();
-  ASSERT_TRUE(host_.inet().ip.AddAddress(interface, {{IpAddress::V4(kSecondIp), 24}, netstack::AddressState::kPreferred}));
+  const IpPrefix prefix{IpAddress::V4(kSecondIp), 24};
+  ASSERT_TRUE(host_.inet().ip.AddAddress(host_.interface(), {prefix, netstack::AddressState::kPreferred}));
   const Endpoint first{IpAddress::V4(kHostIp), 40000}, second{IpAddress::V4(kSecondIp), 40000};
   TcpSock* sock = Connect({{}, 40000});  // the route says which address
   ASSERT_NE(nullptr, sock);
@@ -108,11 +108,11 @@ void ToTimeWait(TcpTrace& t, bool timestamps) {
   t.Out(1, "FA 1:1 ack 1");
   t.In (2, "FA 1:1 ack 2   win 65535");
   t.Out(2, "A  2:2 ack 2");
-  ASSERT_EQ(1u, t.tcp().in_time_wait);
+  ASSERT_EQ(1u, t.tcp().time_wait.count());
 }
 
-// Whoever names the port of a connection in TIME-WAIT gets it, where timestamps tell old segments from new ones (RFC 6191
-// §2; tcp_twsk_unique without a twp); tcp_tw_reuse is for ports that the stack chooses.
+// Whoever names the port of a connection in TIME-WAIT gets it, where timestamps tell old segments from new ones (RFC
+// 6191 §2; tcp_twsk_unique without a twp); tcp_tw_reuse is for ports that the stack chooses.
 TEST(BindTrace, APortInTimeWait) {
   TcpTrace t({.host = {.tcp = {.tw_reuse = 0}}});
   ToTimeWait(t, /*timestamps=*/true);
@@ -121,7 +121,7 @@ TEST(BindTrace, APortInTimeWait) {
   t.Out(2, "S  0:0 <mss 1460, sackOK, ts, wscale 7>");
   EXPECT_LT(2, static_cast<int32_t>(t.iss() - old));  // RFC 9293 §3.6.1
   EXPECT_EQ(1u, t.tcp().counters.time_wait_reused);
-  EXPECT_EQ(0u, t.tcp().in_time_wait);
+  EXPECT_EQ(0u, t.tcp().time_wait.count());
 }
 
 TEST(BindTrace, APortInTimeWaitWithoutTimestamps) {

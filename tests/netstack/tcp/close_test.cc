@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "netstack/tcp/tcp_sock_options.h"
+#include "netstack/tcp/tcp_user_calls.h"
 #include "tests/support/tcp_trace.h"
 
 namespace weir::testing_support {
@@ -22,7 +23,7 @@ TEST(Close, WeFirst) {
   t.In (2, "FA 1:1 ack 2 win 65535");
   t.Out(2, "A  2:2 ack 2");
   t.Quiet(60001);
-  EXPECT_EQ(1u, t.tcp().sockets);  // TIME-WAIT: 60 s (RFC 9293 §3.10.8)
+  EXPECT_EQ(1u, t.tcp().time_wait.count());  // TIME-WAIT: 60 s (RFC 9293 §3.10.8)
   t.Quiet(60003);
   t.ExpectGone();
 }
@@ -334,6 +335,92 @@ TEST(Established, ThePeerHasRestarted) {
   t.Out(0, "A  1:1 ack 1");
   t.In (1, "R  1:1");
   EXPECT_EQ(ECONNRESET, t.sock().error);
+}
+
+// SO_LINGER with a time: the program is told when its FIN is acknowledged, and what happens until it lets go is as
+// after close(2) (__tcp_close, sk_stream_wait_close).
+TEST(Linger, UntilTheFinIsAcknowledged) {
+  TcpTrace t;
+  t.Establish();
+  t.Send(100);
+  t.Out(0, "PA 1:101 ack 1");
+  TcpLinger(t.sock(), t.host().now());
+  t.host().Turn();
+  t.Out(0, "FA 101:101 ack 1");
+  EXPECT_TRUE(TcpLingers(t.sock()));
+  t.In (1, "A  1:1 ack 101 win 65535");
+  EXPECT_TRUE(TcpLingers(t.sock()));
+  t.TakeEvents();
+  t.In (2, "A  1:1 ack 102 win 65535");
+  EXPECT_FALSE(TcpLingers(t.sock()));
+  EXPECT_NE(0, t.TakeEvents());
+  t.Close();
+  t.In (3, "FA 1:1 ack 102 win 65535");
+  t.Out(3, "A  102:102 ack 2");
+  t.Quiet(60004);
+  t.ExpectGone();
+}
+
+TEST(Linger, DataIsAnsweredByAReset) {
+  TcpTrace t;
+  t.Establish();
+  TcpLinger(t.sock(), t.host().now());
+  t.host().Turn();
+  t.Out(0, "FA 1:1 ack 1");
+  t.In (1, "PA 1:11 ack 2 win 65535");
+  t.Out(1, "RA 2:2 ack 1");
+  EXPECT_FALSE(TcpLingers(t.sock()));
+  EXPECT_EQ(ECONNRESET, t.sock().error);
+  t.Close();
+  t.ExpectGone();
+}
+
+TEST(Linger, UnreadData) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "PA 1:11 ack 1 win 65535");
+  TcpLinger(t.sock(), t.host().now());
+  t.host().Turn();
+  t.Out(0, "RA 1:1 ack 11");
+  EXPECT_FALSE(TcpLingers(t.sock()));
+  EXPECT_EQ(ECONNABORTED, t.sock().error);
+  t.Close();
+  t.ExpectGone();
+}
+
+// The peer closes at the same moment (RFC 9293 §3.6, figure 13): TIME-WAIT is reached while the program still waits.
+TEST(Linger, BothClose) {
+  TcpTrace t;
+  t.Establish();
+  TcpLinger(t.sock(), t.host().now());
+  t.host().Turn();
+  t.Out(0, "FA 1:1 ack 1");
+  t.In (1, "FA 1:1 ack 1 win 65535");
+  t.Out(1, "A  2:2 ack 2");
+  EXPECT_TRUE(TcpLingers(t.sock()));  // CLOSING
+  t.In (2, "A  2:2 ack 2 win 65535");
+  EXPECT_FALSE(TcpLingers(t.sock()));
+  EXPECT_EQ(1u, t.tcp().in_time_wait);
+  EXPECT_EQ(0u, t.tcp().orphans);
+  t.Close();
+  EXPECT_EQ(0u, t.tcp().orphans);
+  t.Quiet(60003);
+  t.ExpectGone();
+}
+
+// It counts as one orphan, whether the program waits or not (tcp_max_orphans).
+TEST(Linger, IsOneOrphan) {
+  TcpTrace t;
+  t.Establish();
+  TcpLinger(t.sock(), t.host().now());
+  t.host().Turn();
+  t.Out(0, "FA 1:1 ack 1");
+  EXPECT_EQ(1u, t.tcp().orphans);
+  t.Close();
+  EXPECT_EQ(1u, t.tcp().orphans);
+  t.In (1, "FA 1:1 ack 2 win 65535");
+  t.Out(1, "A  2:2 ack 2");
+  EXPECT_EQ(0u, t.tcp().orphans);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 namespace weir::testing_support {
 namespace {
 
+using netstack::DropReason;
 using netstack::TcpGetOption;
 using netstack::TcpMtuDiscover;
 using netstack::TcpSetOption;
@@ -132,6 +133,40 @@ TEST(IpOptions, MtuDiscover) {
   EXPECT_NE(id, send().id);
   EXPECT_EQ(0, TcpSetOption(t.sock(), kMtuDiscover, static_cast<uint64_t>(TcpMtuDiscover::kDo)));
   EXPECT_EQ(kDf, send().fragment);
+}
+
+// RFC 5082 §3, IP_MINTTL. The peer's segments have a TTL of 64.
+TEST(IpOptions, MinTtl) {
+  TcpTrace t;
+  t.Establish({.quick = true});
+  EXPECT_EQ(0u, TcpGetOption(t.sock(), kMinTtl));
+  EXPECT_EQ(0, TcpSetOption(t.sock(), kMinTtl, 65));
+  EXPECT_EQ(65u, TcpGetOption(t.sock(), kMinTtl));
+  for (const char* line : {"PA 1:11 ack 1 win 65535", "R 1:1"}) {
+    t.In(0, line);
+    EXPECT_EQ(DropReason::kTcpMinTtl, t.last());
+  }
+  for (const uint64_t ttl : {64, 0}) {
+    EXPECT_EQ(0, TcpSetOption(t.sock(), kMinTtl, ttl));
+    t.In (0, ttl == 64 ? "PA 1:11  ack 1 win 65535" : "PA 11:21 ack 1 win 65535");
+    t.Out(0, ttl == 64 ? "A  1:1   ack 11" : "A  1:1   ack 21");
+    t.Read(10);
+  }
+}
+
+TEST(IpOptions, MinTtlOfAListener) {
+  TcpTrace t;
+  t.Listen(80);
+  auto& option = t.listener().inherited.options[static_cast<size_t>(kMinTtl)];
+  option = 65;
+  t.In (0, "S  0:0       win 65535 <mss 1460>");
+  EXPECT_EQ(DropReason::kTcpMinTtl, t.last());
+  option = 64;
+  t.In (0, "S  0:0       win 65535 <mss 1460>");
+  t.Out(0, "SA 0:0 ack 1 <mss 1460>");
+  t.In (1, "A  1:1 ack 1 win 65535");
+  t.Accept();
+  EXPECT_EQ(64u, TcpGetOption(t.sock(), kMinTtl));
 }
 
 }  // namespace

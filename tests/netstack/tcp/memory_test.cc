@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "tests/support/scoreboard_check.h"
@@ -37,7 +38,7 @@ TEST(OutOfOrder, IsGivenUpForWhatIsInOrder) {
   EXPECT_EQ(DropReason::kConsumed, t.last());
   EXPECT_EQ(1u, t.sock().receive_queue.count());
   EXPECT_LT(0u, t.host().counted(DropReason::kTcpOfoPruned));
-  EXPECT_EQ(20u, t.sock().ofo_queue.count() + t.host().counted(DropReason::kTcpOfoPruned));
+  EXPECT_EQ(20u, netstack::TcpOfoCount(t.sock()) + t.host().counted(DropReason::kTcpOfoPruned));
   t.Drain();
   t.Read(1);
   t.Drain();
@@ -79,7 +80,7 @@ TEST(OutOfOrder, TheEndGivesUpNothing) {
   Shortage shortage(t.host().pool(), 4);
   t.In (1, "A 101:102 ack 1 win 65535");
   EXPECT_EQ(DropReason::kTcpOfoFull, t.last());
-  EXPECT_EQ(20u, t.sock().ofo_queue.count());
+  EXPECT_EQ(20u, netstack::TcpOfoCount(t.sock()));
   t.Drain();
 }
 
@@ -109,7 +110,7 @@ TEST(OutOfOrder, OfOthersIsGivenUpToo) {
   Shortage shortage(t.host().pool(), 1);
   t.In (2, "A 1:101 ack 1 win 65535");
   EXPECT_EQ(DropReason::kConsumed, t.last());
-  EXPECT_GT(10u, holder.ofo_queue.count());
+  EXPECT_GT(10u, netstack::TcpOfoCount(holder));
   t.Drain();
   t.Read(100);
   t.Send(10);
@@ -126,7 +127,7 @@ TEST(OutOfOrder, NeighboursShareFrames) {
     EXPECT_EQ(DropReason::kConsumed, t.last()) << seq;
     t.Drain();
   }
-  EXPECT_GE(48u + 2, t.sock().ofo_queue.count());
+  EXPECT_GE(48u + 2, netstack::TcpOfoCount(t.sock()));
   Shortage shortage(t.host().pool(), 2);
   t.In (1, "A 1:11 ack 1 win 65535");
   EXPECT_EQ(0u, t.host().counted(DropReason::kTcpOfoPruned));

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "tests/support/scoreboard_check.h"
 #include "tests/support/tcp_trace.h"
@@ -30,10 +31,10 @@ std::string State(TcpSock& sock) {
       "state ", static_cast<int>(sock.state), " error ", sock.error, " una ", from_iss(snd.una), " nxt ",
       from_iss(snd.nxt), " write_seq ", from_iss(snd.write_seq), " wnd ", snd.wnd, " wl ",
       from_irs(snd.wl1), "/", from_iss(snd.wl2), " rcv ", from_irs(rcv.nxt), "+", rcv.wnd, " wup ", from_irs(rcv.wup),
-      " queued ", rcv.queued, "/", sock.receive_queue.count(), "/", sock.ofo_queue.count(), "/",
+      " queued ", rcv.queued, "/", sock.receive_queue.count(), "/", netstack::TcpOfoCount(sock), "/",
       sock.send_queue.count(), " mss ", rcv.mss) +
       absl::StrCat(" cwnd ", sock.congestion.cwnd(), " ssthresh ", sock.congestion.ssthresh(), " srtt ",
-                   sock.rtt.srtt_ns, " rttvar ", sock.rtt.rttvar_ns, " rto ", sock.rtt.rto_ns, " backoff ",
+                   Nanos{sock.rtt.srtt_ns}, " rttvar ", Nanos{sock.rtt.rttvar_ns}, " rto ", Nanos{sock.rtt.rto_ns}, " backoff ",
                    int{sock.backoff}, " retries ", int{sock.retries}, " dup ", int{sock.dup_acks}, " ack ",
                    sock.ack_now, sock.ack_delayed, int{sock.quick_acks}) +
       absl::StrCat(" ca ", static_cast<int>(sock.recovery.state), " out ", sock.board.sacked_out, "/",

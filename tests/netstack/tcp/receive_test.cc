@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_loss.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "tests/support/random.h"
 #include "tests/support/tcp_trace.h"
@@ -137,7 +138,7 @@ TEST(Receive, OutOfOrder) {
   t.In (3, "A 201:301 ack 1 win 65535");
   t.Out(3, "A 1:1     ack 401");
   t.Read(400);
-  EXPECT_TRUE(t.sock().ofo_queue.empty());
+  EXPECT_FALSE(netstack::TcpHasOfo(t.sock()));
 }
 
 // RFC 5681 §4.2: one for each, though they come in one turn; a peer without SACK counts them.
@@ -230,7 +231,7 @@ TEST(Receive, LoneFinOutOfOrderIsKeptOnce) {
     t.In (i, "FA  101:101 ack 1 win 65535");
     t.Out(i, "A   1:1     ack 1");
   }
-  EXPECT_EQ(1u, t.sock().ofo_queue.count());
+  EXPECT_EQ(1u, netstack::TcpOfoCount(t.sock()));
   t.In (9, "A   1:101   ack 1 win 65535");
   t.Out(9, "A   1:1     ack 102");
   t.Read(100);

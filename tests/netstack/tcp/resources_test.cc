@@ -18,7 +18,7 @@ using netstack::TcpState;
 // What an idle connection costs, in all, is to come within 1 KiB. The recycler rounds up to whole cache lines.
 TEST(ControlBlock, StaysSmall) {
   std::printf("%zu bytes\n", sizeof(netstack::TcpSock));
-  EXPECT_LE(sizeof(netstack::TcpSock), 768u);
+  EXPECT_LE(sizeof(netstack::TcpSock), 640u);
 }
 
 TEST(NoFrames, AHandshakeGoesOnLater) {

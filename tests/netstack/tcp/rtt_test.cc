@@ -38,14 +38,24 @@ TEST(Rtt, BoundsOfTheTimeout) {
 
 TEST(Rtt, TheShortestIsForgottenAfterFiveMinutes) {
   TcpRtt rtt;
-  rtt.SampleMin(10, 0);
-  rtt.SampleMin(5, 1);
-  rtt.SampleMin(20, 2);
-  EXPECT_EQ(5, rtt.min_ns);
-  rtt.SampleMin(20, kTcpMinRttWindow);
-  EXPECT_EQ(5, rtt.min_ns);
-  rtt.SampleMin(20, kTcpMinRttWindow + 1);
-  EXPECT_EQ(20, rtt.min_ns);
+  rtt.SampleMin(10 * kMicrosecond, 0);
+  rtt.SampleMin(5 * kMicrosecond, kSecond);
+  rtt.SampleMin(20 * kMicrosecond, 2 * kSecond);
+  EXPECT_EQ(5 * kMicrosecond, rtt.min_ns);
+  rtt.SampleMin(20 * kMicrosecond, kTcpMinRttWindow);
+  EXPECT_EQ(5 * kMicrosecond, rtt.min_ns);
+  rtt.SampleMin(20 * kMicrosecond, kTcpMinRttWindow + kSecond);
+  EXPECT_EQ(20 * kMicrosecond, rtt.min_ns);
+}
+
+TEST(Rtt, DurationsAreRoundedUpAndBounded) {
+  EXPECT_EQ(0, TcpDuration(0));
+  EXPECT_EQ(0, TcpDuration(-1));
+  EXPECT_EQ(TcpDuration::kStep, TcpDuration(1));
+  EXPECT_EQ(kMicrosecond, TcpDuration(kMicrosecond));
+  EXPECT_EQ(kMicrosecond + TcpDuration::kStep, TcpDuration(kMicrosecond + 1));
+  EXPECT_EQ(kTcpMaxRto, TcpDuration(kTcpMaxRto));
+  EXPECT_EQ(TcpDuration::kMax, TcpDuration(kNever));
 }
 
 }  // namespace

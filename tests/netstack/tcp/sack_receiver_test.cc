@@ -151,7 +151,7 @@ TEST(SackBlocks, AreTrue) {
           ASSERT_TRUE(end < block.start - sock.rcv.irs || start > block.end - sock.rcv.irs);
         }
         int64_t at = start;
-        for (runtime::Frame* f = sock.ofo_queue.head(); f != nullptr; f = f->next) {
+        for (runtime::Frame* f = sock.loss == nullptr ? nullptr : sock.loss->ofo_queue.head(); f != nullptr; f = f->next) {
           const int64_t seq = f->Cb<netstack::TcpRxCb>().seq - sock.rcv.irs;
           if (seq <= at) at = std::max<int64_t>(at, seq + f->len);
         }

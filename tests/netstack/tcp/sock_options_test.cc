@@ -1,5 +1,5 @@
-// TCP_SYNCNT, TCP_MAXSEG, TCP_WINDOW_CLAMP and TCP_DEFER_ACCEPT, as Linux has them; and what the options are as they are
-// read back.
+// TCP_SYNCNT, TCP_MAXSEG, TCP_WINDOW_CLAMP and TCP_DEFER_ACCEPT, as Linux has them; and what the options are as they
+// are read back.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -144,7 +144,8 @@ TEST(DeferAccept, SecondsAreRetransmissions) {
     uint64_t seconds;
     uint8_t retrans;
     uint32_t back;
-  } cases[] = {{0, 0, 0}, {1, 1, 1}, {2, 2, 3}, {3, 2, 3}, {4, 3, 7}, {100, 7, 127}, {128, 8, 247}, {1u << 30, 255, 29887}};
+  } cases[] = {{0, 0, 0},     {1, 1, 1},     {2, 2, 3},     {3, 2, 3},
+               {4, 3, 7},     {100, 7, 127}, {128, 8, 247}, {1u << 30, 255, 29887}};
   for (const auto& c : cases) {
     EXPECT_EQ(c.retrans, TcpSecsToRetrans(c.seconds)) << c.seconds;
     EXPECT_EQ(c.back, TcpRetransToSecs(c.retrans)) << c.seconds;
@@ -258,7 +259,8 @@ TEST(SockOptions, BadValues) {
     uint64_t value;
   } bad[] = {{kSynCount, 0},     {kSynCount, 128},           {kMaxSegment, 87},  {kMaxSegment, 32768},
              {kWindowClamp, 0},  {kWindowClamp, 1ull << 31}, {kTos, 256},        {kTtl, 256},
-             {kMtuDiscover, 3},  {kDeferAccept, 1},          {kNoDelay, 2},      {kUserTimeout, 1ull << 31},
+             {kMtuDiscover, 3},  {kMinTtl, 256},             {kDeferAccept, 1},
+             {kNoDelay, 2},      {kUserTimeout, 1ull << 31},
              {kFinTimeout, 1ull << 31}};
   for (const auto& c : bad) {
     EXPECT_EQ(EINVAL, TcpSetOption(t.sock(), c.option, c.value)) << static_cast<int>(c.option) << " " << c.value;

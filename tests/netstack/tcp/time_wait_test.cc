@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "netstack/tcp/tcp_input.h"
@@ -32,7 +33,7 @@ TEST(TimeWait, TheFinAgainStartsItAnew) {
   EXPECT_EQ(DropReason::kTcpTimeWait, t.last());
   t.Out(50000,  "A  2:2 ack 2");
   t.Quiet(109999);
-  EXPECT_EQ(1u, t.tcp().sockets);
+  EXPECT_EQ(1u, t.tcp().time_wait.count());
   t.Quiet(110001);
   t.ExpectGone();
 }
@@ -50,7 +51,7 @@ TEST(TimeWait, OtherSegments) {
   t.In (20, "S  1:1 win 65535 <mss 1460>");  // an old SYN; answers are rare (RFC 5961 §7)
   t.In (510, "S 1:1 win 65535 <mss 1460>");
   t.Out(510, "A 2:2   ack 2");
-  EXPECT_EQ(1u, t.tcp().sockets);
+  EXPECT_EQ(1u, t.tcp().time_wait.count());
   t.Quiet(60003);
   t.ExpectGone();
 }
@@ -89,6 +90,82 @@ TEST(TimeWait, ANewSynAfterManyBytes) {
   EXPECT_LT(static_cast<int32_t>(seq), static_cast<int32_t>(t.iss() - old));
 }
 
+// The control block is gone at once, and is not needed for what is answered.
+TEST(TimeWait, TakesASmallBlock) {
+  TcpTrace t;
+  ToTimeWait(t);
+  EXPECT_EQ(0u, t.tcp().sockets);
+  EXPECT_EQ(1u, t.tcp().connections());
+}
+
+// The program may hold the connection still; it reads the end, and does not keep the endpoints.
+TEST(TimeWait, WhileTheProgramHoldsTheConnection) {
+  TcpTrace t;
+  t.Establish();
+  t.Shutdown();
+  t.Out(0, "FA 1:1 ack 1");
+  t.In (1, "FA 1:11 ack 2 win 65535");
+  t.Out(1, "A  2:2 ack 12");
+  EXPECT_EQ(TcpState::kClosed, t.sock().state);
+  EXPECT_EQ(0, t.sock().error);
+  EXPECT_TRUE(t.sock().rcv.fin);
+  t.Read(10);
+  t.In (2, "FA 11:11 ack 2 win 65535");
+  t.Out(2, "A  2:2 ack 12");
+  t.Close();
+  t.Quiet(60001);
+  EXPECT_EQ(1u, t.tcp().connections());
+  t.Quiet(60003);
+  t.ExpectGone();
+}
+
+// What it answers is what the connection would have: its timestamps (RFC 7323 §3.2) and its window, scaled. PAWS goes on
+// (RFC 1337 §3): an old FIN does not start it anew.
+TEST(TimeWait, TimestampsAndWindow) {
+  TcpTrace t;
+  t.Establish({.wscale = 7, .timestamps = true});
+  t.Close();
+  t.Out(0, "FA 1:1 ack 1 win 4096");
+  t.In (2, "FA 1:1 ack 2 win 512 <ts 1000 ecr 0>");
+  t.Out(2, "A  2:2 ack 2 win 4096 <ts 2 ecr 1000>");
+  t.In (20000, "FA 1:1 ack 2 win 512 <ts 900 ecr 0>");
+  t.Out(20000, "A  2:2 ack 2 win 4096 <ts 20000 ecr 1000>");
+  t.Quiet(60003);
+  t.ExpectGone();
+}
+
+// One timer does for all, whatever became of the one that it was armed for.
+TEST(TimeWait, EachEndsInItsTime) {
+  TcpTrace t;
+  t.Establish();
+  for (uint16_t port : {40001, 40002}) {
+    t.From(port);
+    t.In (0, "S  0:0 win 65535 <mss 1460>");
+    t.Out(0, "SA 0:0 ack 1 <mss 1460>");
+    t.In (0, "A  1:1 ack 1 win 65535");
+    t.Accept();
+  }
+  double ms = 0;
+  for (uint16_t port : {40000, 40001, 40002}) {
+    t.From(port);
+    t.Close();
+    t.Out(ms, "FA 1:1 ack 1");
+    t.In (ms, "FA 1:1 ack 2 win 65535");
+    t.Out(ms, "A  2:2 ack 2");
+    t.Quiet(ms += 10000);
+  }
+  EXPECT_EQ(3u, t.tcp().time_wait.count());
+  t.From(40000);
+  t.In (30000, "FA 1:1 ack 2 win 65535");
+  t.Out(30000, "A  2:2 ack 2");
+  for (const auto& [until, left] : {std::pair{69999, 3u}, {70001, 2u}, {79999, 2u}, {80001, 1u}, {89999, 1u}}) {
+    t.Quiet(until);
+    EXPECT_EQ(left, t.tcp().time_wait.count()) << until;
+  }
+  t.Quiet(90001);
+  t.ExpectGone();
+}
+
 // The bound on control blocks: the oldest TIME-WAIT makes room.
 TEST(TimeWait, MakesRoomAtTheBound) {
   TcpTrace t({.host = {.tcp = {.max_sockets = 2}}});
@@ -119,7 +196,7 @@ TEST(TimeWait, IsBound) {
   t.Out(3, "FA 1:1 ack 1");
   t.In (4, "FA 1:1 ack 2 win 65535");
   t.Out(4, "A  2:2 ack 2");
-  EXPECT_EQ(1u, t.tcp().in_time_wait);
+  EXPECT_EQ(1u, t.tcp().time_wait.count());
   EXPECT_EQ(1u, t.tcp().counters.time_wait_overflows);
   t.Quiet(60003);
   t.ExpectGone();
@@ -129,6 +206,7 @@ TEST(TimeWait, IsBound) {
 class Reuse : public ::testing::Test {
  protected:
   static constexpr uint16_t kPort = 50000;
+  static constexpr netstack::Seq kLast{0x7fff0000};  // far ahead of the clock
 
   void Begin(uint8_t tw_reuse, uint8_t timestamps = 1) {
     host_.emplace(InetTestHost::Options{.frames = 4096,
@@ -139,9 +217,8 @@ class Reuse : public ::testing::Test {
       sock->remote = peer_;
       tcp().demux.Insert(*sock, tcp().demux.Hash(sock->local, sock->remote));
       if (port != kPort) continue;
-      old_ = sock;
-      sock->ts = {.ok = timestamps != 0, .recent = 777, .recent_s = static_cast<uint32_t>(host_->now() / kSecond)};
-      sock->snd.nxt = netstack::Seq(0x7fff0000);  // far ahead of the clock
+      sock->ts = {.recent = 777, .recent_s = static_cast<uint32_t>(host_->now() / kSecond), .ok = timestamps != 0};
+      sock->snd.nxt = kLast;
       TcpEnterTimeWait(*sock, host_->now());
     }
   }
@@ -150,7 +227,6 @@ class Reuse : public ::testing::Test {
 
   std::optional<InetTestHost> host_;
   Endpoint peer_{IpAddress::V4(kPeerIp), 443};
-  TcpSock* old_ = nullptr;
   int error_ = 0;
 };
 
@@ -160,14 +236,13 @@ TEST_F(Reuse, OfAPortThatIsInTimeWait) {
   EXPECT_EQ(nullptr, Connect());  // the same second
   EXPECT_EQ(EADDRNOTAVAIL, error_);
   host_->Advance(kSecond);
-  const netstack::Seq last = old_->snd.nxt;
   TcpSock* sock = Connect();
   ASSERT_NE(nullptr, sock);
   EXPECT_EQ(kPort, sock->local.port);
-  EXPECT_LT(last, sock->snd.iss);  // RFC 9293 §3.6.1
+  EXPECT_LT(kLast, sock->snd.iss);  // RFC 9293 §3.6.1
   EXPECT_EQ(777u, sock->ts.recent);
   EXPECT_EQ(1u, tcp().counters.time_wait_reused);
-  EXPECT_EQ(0u, tcp().in_time_wait);
+  EXPECT_EQ(0u, tcp().time_wait.count());
 }
 
 TEST_F(Reuse, NotWhenItIsOff) {

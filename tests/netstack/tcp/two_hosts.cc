@@ -88,7 +88,7 @@ std::string TwoHosts::Describe() const {
   for (const Side& side : sides_) {
     absl::StrAppend(&text, "; sent ", side.sent, " of ", side.to_send, ", received ", side.received, ", state ",
                     side.sock == nullptr ? -1 : static_cast<int>(side.sock->state), ", frames free ",
-                    side.host->pool().free_count(), ", sockets ", side.host->inet().tcp.sockets, ", timers ",
+                    side.host->pool().free_count(), ", sockets ", side.host->inet().tcp.connections(), ", timers ",
                     side.host->timers().armed());
   }
   return text;
@@ -195,7 +195,7 @@ void TwoHosts::Program(Side& side) {
 
 bool TwoHosts::Over() const {
   for (const Side& side : sides_) {
-    if (!side.done || side.host->inet().tcp.sockets != 0 || side.host->timers().armed() != 0) return false;
+    if (!side.done || side.host->inet().tcp.connections() != 0 || side.host->timers().armed() != 0) return false;
   }
   return link_.empty();
 }

@@ -56,7 +56,7 @@ void Converse(TcpTrace& t) {
   t.In (205, "FPA 301:401 ack 3002 win 65535");
   t.Out(205, "A  3002:3002 ack 402");
   t.Read(100);
-  EXPECT_EQ(TcpState::kTimeWait, t.sock().state);
+  EXPECT_EQ(1u, t.tcp().time_wait.count());
   t.Close();
   t.Quiet(60206);
   t.ExpectGone();
