@@ -36,10 +36,16 @@ int KeepWarning(libbpf_print_level level, const char* format, va_list arguments)
   return 0;
 }
 
-// "what: strerror", with libbpf's warning when it left one.
-absl::Status LibbpfError(int error, absl::string_view what) {
+// Without the end of its line; empty: there was none.
+absl::string_view LastWarning() {
   absl::string_view warning = last_warning;
   while (!warning.empty() && warning.back() == '\n') warning.remove_suffix(1);
+  return warning;
+}
+
+// "what: strerror", with libbpf's warning when it left one.
+absl::Status LibbpfError(int error, absl::string_view what) {
+  const absl::string_view warning = LastWarning();
   if (warning.empty()) return runtime::ErrnoStatus(error, what);
   return runtime::ErrnoStatus(error, absl::StrCat(what, " (", warning, ")"));
 }
@@ -55,8 +61,8 @@ absl::Status LoadError(int error) {
     case EINVAL:
     case EOPNOTSUPP:
       return absl::UnimplementedError(absl::StrCat(
-          "this kernel does not take the XDP program: it needs Linux 5.9 or later with CONFIG_XDP_SOCKETS; or use "
-          "--stack=kernel (", last_warning[0] != '\0' ? last_warning : strerror(error), ")"));
+          "this kernel does not take the XDP program: it needs Linux 5.18 or later with CONFIG_XDP_SOCKETS; or use "
+          "--stack=kernel (", LastWarning().empty() ? strerror(error) : LastWarning(), ")"));
     default:
       return LibbpfError(error, "cannot load the XDP program");
   }

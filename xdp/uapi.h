@@ -10,6 +10,14 @@
 #define XDP_MAX_TX_SKB_BUDGET 9
 #endif
 
+// Linux 6.6: packets in several frames, of which all but the last have the option in their descriptor.
+#ifndef XDP_USE_SG
+#define XDP_USE_SG (1 << 4)
+#endif
+#ifndef XDP_PKT_CONTD
+#define XDP_PKT_CONTD (1 << 0)
+#endif
+
 // The socket level of AF_XDP, which older C libraries do not have.
 #ifndef SOL_XDP
 #define SOL_XDP 283

@@ -1,7 +1,10 @@
 #include "xdp/umem.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -12,6 +15,13 @@ namespace weir::xdp {
 namespace {
 
 using runtime::Frame;
+
+// All of a user's processes without CAP_IPC_LOCK share it (xdp_umem_account_pages).
+std::string LockLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return "";
+  return absl::StrCat(", RLIMIT_MEMLOCK allows ", limit.rlim_cur >> 10, " KiB");
+}
 
 absl::Status CreateError(int error, size_t bytes) {
   switch (error) {
@@ -24,8 +34,8 @@ absl::Status CreateError(int error, size_t bytes) {
     case ENOBUFS:
     case ENOMEM:
       return absl::ResourceExhaustedError(absl::StrCat(
-          "cannot lock ", bytes >> 20, " MiB for frames: raise RLIMIT_MEMLOCK ('ulimit -l unlimited'), give the "
-          "process CAP_IPC_LOCK, or use fewer frames"));
+          "cannot lock ", bytes >> 20, " MiB for frames", LockLimit(), ": raise it ('ulimit -l unlimited'), give the "
+          "process CAP_IPC_LOCK, or use fewer frames (--frames)"));
     default:
       return runtime::ErrnoStatus(error, absl::StrCat("cannot register ", bytes >> 20, " MiB of frames"));
   }

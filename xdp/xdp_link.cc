@@ -72,6 +72,11 @@ absl::Status BindError(int error, const InterfaceInfo& interface, const XdpLink:
     case EOPNOTSUPP:
     case EINVAL:
     case EPROTONOSUPPORT:
+      if (options.multi_buffer) {
+        return absl::UnimplementedError(absl::StrCat(
+            "on ", where, " a packet cannot take several frames, as the MTU needs: Linux 6.6 and later can, and with "
+            "zero-copy some drivers; use a smaller --mtu (the interface has ", interface.mtu, ")"));
+      }
       if (options.zero_copy == ZeroCopy::kOn) {
         return absl::UnimplementedError(absl::StrCat("driver ", interface.driver, " of ", interface.name,
                                                      " has no zero-copy: use --zero_copy=auto"));
@@ -136,7 +141,8 @@ int XdpLink::TryBind(const Options& options, bool zero_copy) {
       .tx_size = options.tx_size,
       .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,  // the program is SteerProgram's
       .xdp_flags = 0,
-      .bind_flags = static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | (zero_copy ? XDP_ZEROCOPY : XDP_COPY)),
+      .bind_flags = static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | (zero_copy ? XDP_ZEROCOPY : XDP_COPY) |
+                                          (options.multi_buffer ? XDP_USE_SG : 0)),
   };
   return -xsk_socket__create(&socket_, interface_.name.c_str(), queue_, umem_->handle(), &rx_, &tx_, &config);
 }
@@ -166,6 +172,7 @@ XdpLink::~XdpLink() {
     if (umem_->outstanding_tx() == 0) break;
     usleep(kDrainStepUs);
   }
+  while (chain_first_ != nullptr) Unref(std::exchange(chain_first_, std::exchange(chain_first_->next, nullptr)));
   xsk_socket__delete(socket_);
   umem_.reset();  // closes the descriptor, then gives the frames back
 }
@@ -178,26 +185,52 @@ size_t XdpLink::Poll(std::span<Frame*> out) {
     recvfrom(fd_, nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);  // runs the device's NAPI
     n = xsk_ring_cons__peek(&rx_, want, &index);
   }
-  for (uint32_t i = 0; i < n; ++i) out[i] = umem_->TakeReceived(*xsk_ring_cons__rx_desc(&rx_, index + i));
+  size_t packets = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    const xdp_desc& descriptor = *xsk_ring_cons__rx_desc(&rx_, index + i);
+    const bool continued = (descriptor.options & XDP_PKT_CONTD) != 0;
+    Frame* frame = umem_->TakeReceived(descriptor);
+    if (continued || chain_first_ != nullptr) [[unlikely]] {
+      frame = Gather(frame, continued);
+      if (frame == nullptr) continue;
+    }
+    out[packets++] = frame;
+  }
   if (n > 0) xsk_ring_cons__release(&rx_, n);
   counted_.rx_frames += n;
   counted_.rx_deepest = std::max(counted_.rx_deepest, n + (rx_.cached_prod - rx_.cached_cons));
 
   umem_->Refill();
   if (umem_->FillNeedsWakeup()) recvfrom(fd_, nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
-  return n;
+  return packets;
 }
 
-size_t XdpLink::Transmit(std::span<Frame* const> frames) {
+// Puts `frame` behind what there is of its packet; the whole packet, if it was the last, else nullptr.
+Frame* XdpLink::Gather(Frame* frame, bool continued) {
+  if (++chain_frames_ > kMaxChain) {
+    Unref(frame);
+  } else {
+    (chain_first_ == nullptr ? chain_first_ : chain_last_->next) = frame;
+    chain_last_ = frame;
+  }
+  if (continued) return nullptr;
+  chain_frames_ = 0;
+  return std::exchange(chain_first_, nullptr);
+}
+
+size_t XdpLink::Transmit(std::span<Frame* const> frames, uint64_t continued) {
   const uint32_t want = static_cast<uint32_t>(frames.size());
-  const uint32_t n = std::min(want, xsk_prod_nb_free(&tx_, want));
+  WEIR_DCHECK(continued == 0 || want <= 64);
+  uint32_t n = std::min(want, xsk_prod_nb_free(&tx_, want));
+  while (n > 0 && continued != 0 && (continued >> (n - 1) & 1) != 0) --n;
   counted_.tx_ring_full += want - n;
   if (n == 0) return 0;
   uint32_t index = 0;
   WEIR_CHECK(xsk_ring_prod__reserve(&tx_, n, &index) == n);
   for (uint32_t i = 0; i < n; ++i) {
     const uint64_t address = umem_->BeginTransmit(frames[i]);
-    *xsk_ring_prod__tx_desc(&tx_, index + i) = {.addr = address, .len = frames[i]->len, .options = 0};
+    const uint32_t more = continued != 0 && (continued >> i & 1) != 0 ? XDP_PKT_CONTD : 0;
+    *xsk_ring_prod__tx_desc(&tx_, index + i) = {.addr = address, .len = frames[i]->len, .options = more};
   }
   xsk_ring_prod__submit(&tx_, n);
   counted_.tx_frames += n;

@@ -8,6 +8,9 @@
 //   (*link)->Doorbell();                             // one system call for all of them
 //   (*link)->ReapCompletions();                      // now and then, and before waiting for frames
 //
+// With Options::multi_buffer a packet may be larger than a frame: it then comes as frames linked by `next`, and goes out
+// as frames in a row.
+//
 // The pool's memory is the UMEM; frames that have not come back are given back when the link goes. The link
 // does not own the pool nor the program; both outlive it. One thread; no allocation after Create; the only
 // system calls on the data path are Doorbell's, and Poll's when the driver asks for a kick or busy polls.
@@ -57,6 +60,10 @@ class XdpLink {
   // input could not send the ACK that frees any.
   static constexpr uint32_t kTxReserve = 2 * kBurst;
 
+  // Frames of a received packet that are kept: one more than the largest MTU needs (netstack/ip/tx_frame.h), so that
+  // whoever gets it sees that it is too long. Those behind go back at once. Linux makes no more than 18 (MAX_SKB_FRAGS).
+  static constexpr size_t kMaxChain = 7;
+
   struct Options {
     uint32_t queue = 0;
     ZeroCopy zero_copy = ZeroCopy::kAuto;
@@ -68,6 +75,8 @@ class XdpLink {
     uint32_t tx_reserve = kTxReserve;
     // Poll runs the device's NAPI itself (SO_PREFER_BUSY_POLL). Left off where the kernel refuses.
     bool busy_poll = false;
+    // Packets in several frames (XDP_USE_SG, Linux 6.6).
+    bool multi_buffer = false;
   };
 
   struct Counters {
@@ -93,7 +102,7 @@ class XdpLink {
   // Binds to the queue of the program's interface and registers the socket with the program. May sleep up to
   // about a second when an earlier socket is still being torn down. Errors: kInvalidArgument (no such queue,
   // ring sizes), kPermissionDenied, kAlreadyExists (the queue has a socket), kUnimplemented (AF_XDP or
-  // ZeroCopy::kOn not supported), kResourceExhausted (locked memory).
+  // ZeroCopy::kOn or multi_buffer not supported), kResourceExhausted (locked memory).
   static absl::StatusOr<std::unique_ptr<XdpLink>> Create(const Options& options, SteerProgram& program,
                                                          runtime::FramePool& pool);
 
@@ -103,13 +112,15 @@ class XdpLink {
   ~XdpLink();
 
   // Takes up to min(out.size(), kBurst) received frames, each with one reference that is the caller's, data at
-  // the Ethernet header; refills Fill from the pool. ~ NAPI poll
+  // the Ethernet header; refills Fill from the pool. A packet in several frames is in `out` by its first, once all of
+  // them are there. ~ NAPI poll
   size_t Poll(std::span<runtime::Frame*> out);
 
-  // Puts frames on the Tx ring in order and returns how many fit; the rest stays the caller's business. The
-  // link takes a reference of its own on each until it completes; the bytes must not change while
+  // Puts frames on the Tx ring in order and returns how many fit; the rest stays the caller's business. Bit n of
+  // `continued`: the packet goes on in frame n + 1, which is there (and there are at most 64 frames); it is taken whole
+  // or not. The link takes a reference of its own on each until it completes; the bytes must not change while
   // Frame::tx_pending is not 0. Sends nothing before Doorbell. ~ ndo_start_xmit
-  size_t Transmit(std::span<runtime::Frame* const> frames);
+  size_t Transmit(std::span<runtime::Frame* const> frames, uint64_t continued = 0);
 
   // Tells the kernel about frames on the Tx ring, if it needs to be told. Never waits: what the kernel does not
   // take now (its queue is full) stays on the ring for the next call, so call it every turn.
@@ -142,6 +153,7 @@ class XdpLink {
   int TryBind(const Options& options, bool zero_copy);
   void ConfigureSocket(const Options& options);
   uint32_t UnsentTx() const;
+  runtime::Frame* Gather(runtime::Frame* frame, bool continued);
 
   InterfaceInfo interface_;
   uint32_t queue_ = 0;
@@ -153,6 +165,10 @@ class XdpLink {
   xsk_socket* socket_ = nullptr;
   xsk_ring_cons rx_ = {};
   xsk_ring_prod tx_ = {};
+  // A packet of which the last frame is still on the Rx ring.
+  runtime::Frame* chain_first_ = nullptr;
+  runtime::Frame* chain_last_ = nullptr;
+  size_t chain_frames_ = 0;
   Counters counted_;
 };
 

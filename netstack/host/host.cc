@@ -53,6 +53,14 @@ absl::Status Host::Check(const HostOptions& options) {
   if (options.shards < 1 || options.shards > 1024) {
     return absl::InvalidArgumentError(absl::StrCat("--shards=", options.shards, ": 1 to 1024"));
   }
+  if (options.frames != 0 && (options.frames < HostOptions::kLeastFrames || options.frames > HostOptions::kMostFrames)) {
+    return absl::InvalidArgumentError(absl::StrCat("--frames=", options.frames, ": ", HostOptions::kLeastFrames, " to ",
+                                                   HostOptions::kMostFrames, ", or 0 for as many as are needed"));
+  }
+  if (options.frame_size != 0 && options.frame_size != 2048 && options.frame_size != 4096) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--frame_size=", options.frame_size, ": 2048, 4096, or 0 for what the MTU needs"));
+  }
   if (options.stack == StackKind::kXdp && options.shards != 1) {
     return absl::InvalidArgumentError("--stack=xdp runs one shard so far: leave --shards at 1");
   }
@@ -145,10 +153,10 @@ void Host::DumpAllTasks() {
 void Host::ShardReady(const Shard& shard, const std::string& what) {
   std::lock_guard lock(mutex_);
   if (++ready_ != options_.shards) return;
-  const std::string stack = options_.stack == StackKind::kXdp ? shards_[shard.index()]->xdp()->Describe()
-                                                              : "kernel sockets";
-  std::printf("weir: ready: %s; %s, %d shard%s\n", what.c_str(), stack.c_str(), options_.shards,
-              options_.shards == 1 ? "" : "s");
+  Shard& last = *shards_[shard.index()];
+  const std::string stack = options_.stack == StackKind::kXdp ? last.xdp()->Describe() : "kernel sockets";
+  std::printf("weir: ready: %s; %s; %d shard%s %s\n", what.c_str(), stack.c_str(), options_.shards,
+              options_.shards == 1 ? " with" : "s, each with", last.pool().Describe().c_str());
   std::fflush(stdout);
 }
 

@@ -31,6 +31,8 @@ ABSL_FLAG(std::string, route, "", "xdp: further routes, such as '10.9.0.0/16 via
 ABSL_FLAG(std::string, filter, "", "xdp: a file of packet filter rules: 'input proto tcp dport 22 src 10.0.0.0/8 accept'");
 ABSL_FLAG(bool, ip_forward, false, "xdp: pass packets on between the interfaces, as a router does");
 ABSL_FLAG(int, mtu, 0, "xdp: largest IP packet, 0 for the interface's own");
+ABSL_FLAG(uint32_t, frames, 0, "packet buffers of each shard, 0 for as many as its rings and sockets need");
+ABSL_FLAG(uint32_t, frame_size, 0, "bytes of a packet buffer: 2048, 4096, or 0 for what the MTU needs");
 ABSL_FLAG(int, shards, 1, "threads, each with its own ring, sockets and memory");
 ABSL_FLAG(std::string, xdp_attach, "auto", "xdp: auto, native (in the driver) or generic (any interface, slower)");
 ABSL_FLAG(std::string, zero_copy, "auto", "xdp: auto, on or off; whether the device reads and writes our frames itself");
@@ -190,6 +192,8 @@ absl::StatusOr<HostOptions> HostOptionsFromFlags() {
   status.Update(ParseTcpSettings(absl::GetFlag(FLAGS_tcp), &options.tcp));
   if (!status.ok()) return status;
   options.shards = absl::GetFlag(FLAGS_shards);
+  options.frames = absl::GetFlag(FLAGS_frames);
+  options.frame_size = absl::GetFlag(FLAGS_frame_size);
   options.interfaces = CommaList(absl::GetFlag(FLAGS_interface));
   options.filter = absl::GetFlag(FLAGS_filter);
   options.ip_forward = absl::GetFlag(FLAGS_ip_forward);

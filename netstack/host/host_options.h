@@ -51,10 +51,14 @@ struct HostOptions {
   ZeroCopyMode zero_copy = ZeroCopyMode::kAuto;
   std::string pcap;  // file name; empty: none
 
-  // Frames of a shard, for receiving, sending and what programs hold. 16,384 of 2 KiB are 32 MiB: the Fill ring's 4096,
-  // and 12,288 for about twelve connections with full 512 KiB windows both ways, or 10,000 that hold one frame each.
-  uint32_t frames = 16384;
-  uint32_t frame_size = 2048;
+  // Frames of a shard, for receiving, sending and what programs hold; 0: as many as frame_sizing.h derives.
+  uint32_t frames = 0;
+  // 2048 or 4096; 0: 2048, and 4096 where an interface's MTU needs it.
+  uint32_t frame_size = 0;
+
+  // How many --frames may name. With fewer a shard would be short of frames, by its own measures, before it has as many
+  // on their way in and out as one burst brings; more than 16 GiB of them no shard can be meant to have.
+  static constexpr uint32_t kLeastFrames = 1024, kMostFrames = uint32_t{1} << 22;
 
   // How long tasks may take to end after a stop before the process gives up on them.
   int drain_seconds = 5;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "netstack/host/frame_sizing.h"
 #include "netstack/host/host.h"
 #include "netstack/host/metrics.h"
 #include "netstack/host/privileges.h"
@@ -52,9 +53,7 @@ Shard::Counters Shard::counters() const {
 absl::Status Shard::BringUp() {
   const HostOptions& options = host_.options();
   const bool xdp = options.stack == StackKind::kXdp;
-  absl::StatusOr<runtime::FramePool::Ptr> pool = runtime::FramePool::Create(
-      {.frame_size = xdp ? XdpStack::FrameSize(options) : options.frame_size,
-       .frames = xdp ? XdpStack::Frames(options) : options.frames});
+  absl::StatusOr<runtime::FramePool::Ptr> pool = runtime::FramePool::Create(FrameSizing(options));
   if (!pool.ok()) return pool.status();
   pool_ = *std::move(pool);
   absl::StatusOr<std::unique_ptr<runtime::Reactor>> reactor = runtime::Reactor::Create(scheduler_);

@@ -54,16 +54,17 @@ absl::StatusOr<std::unique_ptr<XdpPort>> XdpPort::Create(const HostOptions& opti
                                                          runtime::FramePool& pool) {
   absl::StatusOr<xdp::InterfaceInfo> interface = xdp::ReadInterfaceInfo(place.device);
   if (!interface.ok()) return interface.status();
-  const uint32_t largest = LargestMtu(pool.frame_size());
-  if (options.mtu > std::min(interface->mtu, largest)) {
+  const uint32_t largest = std::min(interface->mtu, netstack::kLargestMtu);
+  if (options.mtu > largest) {
     return absl::InvalidArgumentError(absl::StrCat("--mtu=", options.mtu, ": ", interface->name, " has ",
-                                                   interface->mtu, " and a frame holds ", largest));
+                                                   interface->mtu, ", and ", netstack::kLargestMtu, " is the most"));
   }
+  const uint32_t mtu = options.mtu != 0 ? options.mtu : largest;
   std::unique_ptr<XdpPort> port(new XdpPort);
   port->device_options_ = {.name = place.name,
                            .index = static_cast<uint32_t>(interface->index),
                            .mac = {interface->mac},
-                           .mtu = options.mtu != 0 ? options.mtu : std::min(interface->mtu, largest),
+                           .mtu = mtu,
                            .vlan = place.vlan,
                            .partial_checksums = interface->partial_checksums};
   const auto& vid = place.vlan.vid;
@@ -75,7 +76,9 @@ absl::StatusOr<std::unique_ptr<XdpPort>> XdpPort::Create(const HostOptions& opti
   if (!program.ok()) return program.status();
   port->program_ = *std::move(program);
   absl::StatusOr<std::unique_ptr<xdp::XdpLink>> link =
-      xdp::XdpLink::Create({.zero_copy = ToXdp(options.zero_copy), .busy_poll = options.poll == PollMode::kBusy},
+      xdp::XdpLink::Create({.zero_copy = ToXdp(options.zero_copy),
+                            .busy_poll = options.poll == PollMode::kBusy,
+                            .multi_buffer = mtu > LargestMtu(pool.frame_size())},
                            *port->program_, pool);
   if (!link.ok()) return link.status();
   port->link_ = *std::move(link);

@@ -42,7 +42,7 @@ class XdpPort {
   // Frames to `ip` are ours from now on, or are the kernel's again; to a group, the NIC takes them in as well.
   absl::Status Steer(const IpAddress& ip, bool ours);
 
-  // The largest MTU whose packets fit into frames of that size.
+  // The largest MTU whose packets fit into frames of that size; those of a larger one come in several.
   static uint32_t LargestMtu(uint32_t frame_size);
 
   netstack::XdpDevice& device() { return *device_; }

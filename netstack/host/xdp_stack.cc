@@ -29,21 +29,6 @@ absl::Status CheckOptions(const HostOptions& options) {
 
 }  // namespace
 
-uint32_t XdpStack::FrameSize(const HostOptions& options) {
-  uint32_t mtu = options.mtu;
-  for (const std::string& name : options.interfaces) {
-    absl::StatusOr<XdpPort::Place> place = XdpPort::Find(name);
-    if (options.mtu != 0 || !place.ok()) break;  // what is wrong with it is said later
-    absl::StatusOr<xdp::InterfaceInfo> interface = xdp::ReadInterfaceInfo(place->device);
-    if (interface.ok()) mtu = std::max(mtu, interface->mtu);
-  }
-  return mtu > XdpPort::LargestMtu(options.frame_size) ? 4096 : options.frame_size;
-}
-
-uint32_t XdpStack::Frames(const HostOptions& options) {
-  return options.frames * static_cast<uint32_t>(std::max<size_t>(options.interfaces.size(), 1));
-}
-
 absl::StatusOr<std::unique_ptr<XdpStack>> XdpStack::Create(const HostOptions& options, runtime::FramePool& pool,
                                                            runtime::Scheduler& scheduler) {
   absl::Status status = CheckOptions(options);

@@ -28,11 +28,6 @@ class XdpStack final : netstack::AddressListener {
                                                           runtime::Scheduler& scheduler);
   ~XdpStack();
 
-  // 2048, or 4096 where the MTU needs it.
-  static uint32_t FrameSize(const HostOptions& options);
-  // HostOptions::frames for each interface: each has a Fill ring.
-  static uint32_t Frames(const HostOptions& options);
-
   // First half of a turn: a burst in from each port, and the waiters of what it brought marked ready. Returns frames.
   size_t Receive(Nanos now_ns) {
     size_t frames = 0;

@@ -15,7 +15,7 @@ namespace {
 using Extensions = Ipv6ExtensionResult;
 
 bool IsNdp(const Ipv6Header& header, const runtime::Frame& frame) {
-  if (header.next_header != kProtocolIcmp6 || header.payload_length == 0) return false;
+  if (header.next_header != kProtocolIcmp6 || header.payload_length == 0 || frame.len == Ipv6Header::kSize) return false;
   const uint8_t type = runtime::LoadU8(frame.data + Ipv6Header::kSize);
   return type >= kIcmp6RouterSolicitation && type <= kIcmp6Redirect;
 }
@@ -87,11 +87,12 @@ DropReason Ip6RcvFragment(Inet& inet, IpPacket& packet, const Extensions& found,
   const IpFragment fragment{.id = found.fragment.id, .offset = found.fragment.offset, .more = found.fragment.more};
   // RFC 6946 §4: a packet in one fragment has nothing to do with others of the same identification.
   if (fragment.offset == 0 && !fragment.more) return WalkAndDeliver(inet, packet, now_ns);
-  if (fragment.more && packet.frame.len % 8 != 0) {
+  const uint32_t length = packet.length();
+  if (fragment.more && length % 8 != 0) {
     IcmpSend(inet.ip, packet, IcmpError::kBadHeader, kPayloadLengthAt, now_ns);
     return DropReason::kIpFragmentMalformed;
   }
-  if (found.offset + fragment.offset + packet.frame.len > 65535) {
+  if (found.offset + fragment.offset + length > 65535) {
     const auto fragment_header = static_cast<uint32_t>(Ipv6Header::kSize) + found.offset;
     IcmpSend(inet.ip, packet, IcmpError::kBadHeader, fragment_header + kOffsetAt, now_ns);
     return DropReason::kIpFragmentMalformed;
@@ -108,13 +109,25 @@ DropReason Ip6RcvFragment(Inet& inet, IpPacket& packet, const Extensions& found,
 }  // namespace
 
 DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
+  return Ip6Rcv(inet, in, frame, {}, now_ns, link_multicast);
+}
+
+DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, std::span<runtime::Frame* const> more, Nanos now_ns,
+                  bool link_multicast) {
   if (frame.len < Ipv6Header::kSize) return DropReason::kIpTruncated;
   Ipv6Header header;
   header.Parse(frame.data);
   if (header.version != 6) return DropReason::kIpVersion;
-  if (frame.len < Ipv6Header::kSize + header.payload_length) return DropReason::kIpTruncated;
+  const uint32_t length = static_cast<uint32_t>(Ipv6Header::kSize) + header.payload_length;
+  if (!more.empty()) [[unlikely]] {
+    const auto pieces = TrimFrames(frame, more, length);
+    if (!pieces.has_value()) return DropReason::kIpTruncated;
+    more = *pieces;
+  } else if (frame.len < length) {
+    return DropReason::kIpTruncated;
+  }
   if (IsMartian(inet.ip, header, frame)) return DropReason::kIpMartianSource;
-  frame.Trim(static_cast<uint32_t>(Ipv6Header::kSize) + header.payload_length);
+  frame.Trim(length);
   if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
     const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});
     if (verdict != DropReason::kConsumed) return verdict;
@@ -122,6 +135,7 @@ DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns
   }
   const std::span<const std::byte> bytes(frame.data, Ipv6Header::kSize);
   frame.Pull(Ipv6Header::kSize);
+  if (!more.empty()) [[unlikely]] AlignFrames(frame, more);
   IpPacket packet{.frame = frame,
                   .in = in,
                   .source = header.source,
@@ -130,7 +144,8 @@ DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns
                   .tos = header.traffic_class,
                   .ttl = header.hop_limit,
                   .link_multicast = link_multicast,
-                  .header = bytes};
+                  .header = bytes,
+                  .more = more};
   packet.to = ClassifyDestination(inet.ip, in, packet.destination);
   if (packet.to == IpDestination::kOther) {
     return inet.ip.forwarding ? IpForward(inet.ip, packet, now_ns) : DropReason::kIpNotLocal;

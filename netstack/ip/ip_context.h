@@ -27,17 +27,23 @@ namespace weir::netstack {
 
 // A socket that something happened to. Protocol input puts it on IpContext::ready and sets event bits; after the burst
 // the socket layer takes the list and wakes the coroutines. This is all that protocol code knows of waiting.
-struct ReadySock : runtime::ListNode<ReadySock> {
+struct ReadySock;
+
+// What the socket layer registered; nullptr when no program holds the socket.
+struct ReadyOwner {
+  void (*on_ready)(ReadySock& sock, uint8_t events) = nullptr;
+  void* owner = nullptr;
+};
+
+struct ReadySock : runtime::ListNode<ReadySock>, ReadyOwner, runtime::FrameHolder {
   static constexpr uint8_t kReadable = 1;
   static constexpr uint8_t kWritable = 2;
   static constexpr uint8_t kConnected = 4;  // or failed to
   static constexpr uint8_t kError = 8;
 
-  // What the socket layer registered; nullptr when no program holds the socket.
-  void (*on_ready)(ReadySock& sock, uint8_t events) = nullptr;
-  void* owner = nullptr;
   uint8_t events = 0;
 };
+static_assert(sizeof(ReadySock) == 40);  // with three bytes behind `events` for who derives from it
 
 struct InterfaceOptions {
   NetDeviceOptions device;

@@ -50,9 +50,10 @@ void CompleteChecksum(IpPacket& packet) {
   const size_t smallest = tcp ? TcpHeader::kMinSize : UdpHeader::kSize;
   if ((!tcp && protocol != kProtocolUdp) || frame.len < skip + smallest) return;
   const std::span<std::byte> segment = frame.bytes().subspan(skip);
+  ChecksumSum behind = 0;
+  for (const runtime::Frame* piece : packet.more) behind += SumBytes(piece->bytes());
   CompletePartialChecksum(segment, tcp ? TcpHeader::kChecksumOffset : UdpHeader::kChecksumOffset,
-                          PseudoHeaderSum(packet.source, packet.destination, protocol,
-                                          static_cast<uint32_t>(segment.size())));
+                          PseudoHeaderSum(packet.source, packet.destination, protocol, packet.length() - skip), behind);
 }
 
 // RFC 1812 §5.2.4.1, §4.2.2.2: the address that the next hop sees goes into a record route, with the time into a timestamp
@@ -84,7 +85,8 @@ DropReason IpForward(IpContext& context, IpPacket& packet, Nanos now_ns) {
   const bool v4 = packet.is_v4();
   const uint32_t mtu = hop.out->mtu(v4);
   const bool may_cut = v4 && (runtime::LoadBe16(packet.header.data() + 6) & Ipv4Header::kDontFragment) == 0;
-  if (frame.len + header_size > mtu && !may_cut) {
+  const uint32_t length = packet.length() + header_size;
+  if (length > mtu && !may_cut) {
     IcmpSend(context, packet, IcmpError::kTooBig, mtu, now_ns);
     return DropReason::kTxTooBig;
   }
@@ -97,13 +99,13 @@ DropReason IpForward(IpContext& context, IpPacket& packet, Nanos now_ns) {
         context.hooks.Run(Hook::kForward, {.frame = frame, .in = &packet.in, .out = hop.out, .now_ns = now_ns});
     if (verdict != DropReason::kConsumed) return verdict;
   }
-  if (frame.len > mtu) {  // RFC 1812 §5.2.6
-    ++context.forwarded;
-    return IpFragmentForward(*hop.out, frame, header_size, hop.ip, now_ns);
+  ++context.forwarded;
+  if (length > mtu) {  // RFC 1812 §5.2.6
+    return IpFragmentForward(*hop.out, frame, header_size, hop.ip, now_ns, packet.more);
   }
   runtime::Ref(&frame);
-  ++context.forwarded;
-  return IpFinishOutput(*hop.out, &frame, hop.ip, now_ns);
+  for (runtime::Frame* piece : packet.more) runtime::Ref(piece);
+  return IpFinishOutput(*hop.out, &frame, hop.ip, now_ns, packet.more);
 }
 
 }  // namespace weir::netstack

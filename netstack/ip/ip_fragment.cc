@@ -55,6 +55,31 @@ uint32_t Chunk(const IpContext& context, uint32_t mtu, uint32_t headers) {
   return std::min(mtu - headers, context.pool.frame_size() - runtime::kTxHeadroom) & ~7u;
 }
 
+// How many frames a packet of `length` bytes takes, of which the first has room for headers.
+size_t FramesFor(const runtime::FramePool& pool, size_t length) {
+  const size_t first = pool.frame_size() - runtime::kTxHeadroom;
+  return length <= first ? 1 : 1 + (length - first + pool.frame_size() - 1) / pool.frame_size();
+}
+
+// Sends the `length` bytes that `reader` has as one packet. The pool's last eighth is not for packets of several frames,
+// which are larger than anybody's link has to be.
+DropReason SendWhole(IpContext& context, Reader reader, size_t length, const IpFlow& flow, Nanos now_ns) {
+  runtime::FramePool& pool = context.pool;
+  const size_t count = FramesFor(pool, length);
+  if (count > 1 && pool.free_count() < count + pool.size() / 8) return DropReason::kTxNoFrame;
+  std::array<runtime::Frame*, kMaxPacketFrames> frames;
+  frames[0] = pool.Alloc();
+  if (frames[0] == nullptr) return DropReason::kTxNoFrame;
+  context.copied_bytes += length;
+  for (size_t i = 0; i < count; ++i) {
+    if (i > 0) frames[i] = pool.Alloc(/*headroom=*/0);
+    const size_t n = std::min<size_t>(length, frames[i]->tailroom());
+    reader.Read(*frames[i], n);
+    length -= n;
+  }
+  return IpOutput(context, frames[0], flow, now_ns, {frames.data() + 1, count - 1});
+}
+
 // A datagram of which a fragment is missing is useless work for everybody: all of them find room, or none is sent. The
 // pool's last eighth is not for senders (ARCHITECTURE.md).
 DropReason CheckRoom(const Interface& out, size_t length, uint32_t chunk) {
@@ -143,12 +168,9 @@ DropReason IpFragmentOutput(IpContext& context, std::span<const std::byte> heade
   if (length > 65535 - (v4 ? Ipv4Header::kMinSize : 0)) return DropReason::kTxTooBig;
   const uint32_t mtu = PathMtu(context, flow.destination, flow.out);
   Reader reader(header, data);
-  if (length + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) <= mtu) {
-    runtime::Frame* frame = context.pool.Alloc();
-    if (frame == nullptr) return DropReason::kTxNoFrame;
-    reader.Read(*frame, length);
-    context.copied_bytes += length;
-    return IpOutput(context, frame, flow, now_ns);
+  if (length + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) <= mtu &&
+      FramesFor(context.pool, length) <= kMaxPacketFrames) {
+    return SendWhole(context, reader, length, flow, now_ns);
   }
   constexpr uint32_t kHeader6 = Ipv6Header::kSize + Ipv6FragmentHeader::kSize;
   const uint32_t header_size = v4 ? uint32_t{Ipv4Header::kMinSize} : kHeader6;
@@ -181,18 +203,22 @@ DropReason IpFragmentOutput(IpContext& context, std::span<const std::byte> heade
 }
 
 DropReason IpFragmentForward(Interface& out, runtime::Frame& packet, uint32_t header_size, const IpAddress& next_hop,
-                             Nanos now_ns) {
+                             Nanos now_ns, std::span<runtime::Frame* const> more) {
   DropReason reason = PostRoutingHooks(out, packet, now_ns);
   if (reason != DropReason::kConsumed) return reason;
   const std::span<const std::byte> header = packet.bytes().first(header_size);
-  const iovec data{packet.data + header_size, packet.len - header_size};
+  std::array<iovec, kMaxPacketFrames> pieces{{{packet.data + header_size, packet.len - header_size}}};
+  size_t count = 1;
+  for (const runtime::Frame* piece : more) pieces[count++] = {piece->data, piece->len};
+  const std::span<const iovec> data(pieces.data(), count);
+  const size_t length = LengthOf({}, data);
   const uint32_t chunk = Chunk(out.context, out.mtu(/*v4=*/true), header_size);
-  reason = CheckRoom(out, data.iov_len, chunk);
+  reason = CheckRoom(out, length, chunk);
   if (reason != DropReason::kConsumed) return reason;
-  out.context.copied_bytes += data.iov_len;
+  out.context.copied_bytes += length;
   const uint16_t field = runtime::LoadBe16(header.data() + 6);
-  return SendFragments({&out, next_hop}, {.header = header, .field = field, .length = data.iov_len},
-                       Reader({}, {&data, 1}), /*from=*/0, chunk, now_ns);
+  return SendFragments({&out, next_hop}, {.header = header, .field = field, .length = length},
+                       Reader({}, data), /*from=*/0, chunk, now_ns);
 }
 
 }  // namespace weir::netstack

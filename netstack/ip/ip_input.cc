@@ -12,6 +12,7 @@
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv4_options.h"
 #include "netstack/wire/ipv6.h"
+#include "runtime/base/byte_order.h"
 
 namespace weir::netstack {
 namespace {
@@ -81,8 +82,8 @@ inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& he
   return IpLocalDeliver(inet, packet, now_ns);
 }
 
-[[gnu::noinline]] DropReason IpRcvAny(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns,
-                                      bool link_multicast) {
+[[gnu::noinline]] DropReason IpRcvAny(Inet& inet, Interface& in, runtime::Frame& frame,
+                                      std::span<runtime::Frame* const> more, Nanos now_ns, bool link_multicast) {
   if (frame.len < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpTruncated;
   Ipv4Header header;
   header.Parse(frame.data);
@@ -91,7 +92,13 @@ inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& he
   if (frame.len < header.header_size) [[unlikely]] return DropReason::kIpTruncated;
   if (FoldSum(header.SumHeader(frame.data)) != 0xffff) [[unlikely]] return DropReason::kIpChecksum;
   if (header.total_length < header.header_size) [[unlikely]] return DropReason::kIpHeaderLength;
-  if (frame.len < header.total_length) [[unlikely]] return DropReason::kIpTruncated;
+  if (!more.empty()) [[unlikely]] {
+    const auto pieces = TrimFrames(frame, more, header.total_length);
+    if (!pieces.has_value()) return DropReason::kIpTruncated;
+    more = *pieces;
+  } else if (frame.len < header.total_length) [[unlikely]] {
+    return DropReason::kIpTruncated;
+  }
   // IGMP comes from 0.0.0.0 where a host or a switch has no address yet (RFC 3376 §4.2.13, RFC 4541 §2.1.1).
   if (inet.ip.local4.IsMartianSource(header.source)) [[unlikely]] {
     if (header.source != 0 || header.protocol != kProtocolIgmp) return DropReason::kIpMartianSource;
@@ -106,6 +113,7 @@ inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& he
   }
   const std::span<const std::byte> bytes(frame.data, header.header_size);
   frame.Pull(header.header_size);
+  if (!more.empty()) [[unlikely]] AlignFrames(frame, more);
   IpPacket packet{.frame = frame,
                   .in = in,
                   .source = IpAddress::V4(header.source),
@@ -114,7 +122,8 @@ inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& he
                   .tos = header.tos,
                   .ttl = header.ttl,
                   .link_multicast = link_multicast,
-                  .header = bytes};
+                  .header = bytes,
+                  .more = more};
   if (bytes.size() > Ipv4Header::kMinSize) [[unlikely]] {
     if (const DropReason bad = CheckOptions(inet, packet, now_ns); bad != DropReason::kConsumed) return bad;
   }
@@ -161,8 +170,18 @@ DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
 }
 
 DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
-  const std::optional<DropReason> outcome = UdpRcvPlain(inet.udp, in, frame, now_ns);
-  return outcome.has_value() ? *outcome : IpRcvAny(inet, in, frame, now_ns, link_multicast);
+  std::optional<DropReason> outcome;
+  if (frame.len > Ipv4Header::kMinSize && runtime::LoadU8(frame.data + Ipv4Header::kProtocolOffset) == kProtocolTcp) {
+    if (!link_multicast) outcome = TcpRcvPlain(inet.tcp, in, frame, now_ns);
+  } else {
+    outcome = UdpRcvPlain(inet.udp, in, frame, now_ns);
+  }
+  return outcome.has_value() ? *outcome : IpRcvAny(inet, in, frame, {}, now_ns, link_multicast);
+}
+
+DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, std::span<runtime::Frame* const> more, Nanos now_ns,
+                 bool link_multicast) {
+  return IpRcvAny(inet, in, frame, more, now_ns, link_multicast);
 }
 
 }  // namespace weir::netstack

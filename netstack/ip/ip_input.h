@@ -14,6 +14,13 @@ namespace weir::netstack {
 DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast = false);
 DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast = false);
 
+// The same for a packet that is larger than a frame: it goes on in `more`, fewer than kMaxPacketFrames. All headers are in
+// the first.
+DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, std::span<runtime::Frame* const> more, Nanos now_ns,
+                 bool link_multicast);
+DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, std::span<runtime::Frame* const> more, Nanos now_ns,
+                  bool link_multicast);
+
 // The transport of a packet for this host; `packet` is at its transport header.
 DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns);
 

@@ -1,6 +1,7 @@
 #include "netstack/ip/ip_output.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "netstack/ip/ip_fragment.h"
@@ -39,6 +40,23 @@ uint32_t FlowLabel(const runtime::Frame& frame, const IpFlow& flow, const IpCont
   return context.flow_labels.Of(flow.source, flow.destination, protocol, runtime::LoadBe32(at));
 }
 
+uint32_t BytesIn(std::span<runtime::Frame* const> frames) {
+  uint32_t bytes = 0;
+  for (const runtime::Frame* frame : frames) [[unlikely]] bytes += frame->len;
+  return bytes;
+}
+
+// A packet that does not fit the path, in fragments or, if that was for its options, without them.
+[[gnu::noinline]] DropReason Cut(IpContext& context, const runtime::Frame& frame,
+                                 std::span<runtime::Frame* const> more, const IpFlow& flow, Nanos now_ns) {
+  std::array<iovec, kMaxPacketFrames> pieces{{{frame.data, frame.len}}};
+  size_t count = 1;
+  for (const runtime::Frame* piece : more) pieces[count++] = {piece->data, piece->len};
+  IpFlow plain = flow;
+  plain.options = {};
+  return IpFragmentOutput(context, {}, {pieces.data(), count}, plain, now_ns);
+}
+
 }  // namespace
 
 IpAddress DestinationOf(const runtime::Frame& frame) {
@@ -73,13 +91,14 @@ uint32_t PathMtu(IpContext& context, const IpAddress& destination, Interface* ou
   return path != nullptr ? std::min(path->mtu, link) : link;
 }
 
-void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_t id, uint16_t fragment) {
+void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_t id, uint16_t fragment,
+              uint32_t more) {
   const std::span<const std::byte> option_bytes =
       flow.router_alert ? std::as_bytes(std::span(kIpv4RouterAlert)) : flow.options;
   const auto options = static_cast<uint32_t>(option_bytes.size());
   const Ipv4Header header{.header_size = static_cast<uint8_t>(Ipv4Header::kMinSize + options),
                           .tos = flow.tos,
-                          .total_length = static_cast<uint16_t>(frame.len + Ipv4Header::kMinSize + options),
+                          .total_length = static_cast<uint16_t>(frame.len + more + Ipv4Header::kMinSize + options),
                           .id = id,
                           .fragment = fragment,
                           .ttl = Ttl(flow, out),
@@ -90,7 +109,7 @@ void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_
   header.Emit(frame.Push(Ipv4Header::kMinSize));
 }
 
-void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
+void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint32_t more) {
   const uint32_t flow_label = FlowLabel(frame, flow, out.context);
   uint8_t next = flow.protocol;
   if (flow.router_alert) {
@@ -100,7 +119,7 @@ void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
   }
   const Ipv6Header header{.traffic_class = flow.tos,
                           .flow_label = flow_label,
-                          .payload_length = static_cast<uint16_t>(frame.len),
+                          .payload_length = static_cast<uint16_t>(frame.len + more),
                           .next_header = next,
                           .hop_limit = Ttl(flow, out),
                           .source = flow.source,
@@ -108,10 +127,11 @@ void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out) {
   header.Emit(frame.Push(Ipv6Header::kSize));
 }
 
-DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns) {
+DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns,
+                    std::span<runtime::Frame* const> more) {
   NextHop hop = RouteLookup(context, flow.destination, flow.out);
   if (hop.out == nullptr) {
-    runtime::Unref(frame);
+    UnrefPacket(frame, more);
     return DropReason::kNoRoute;
   }
   const bool v4 = flow.destination.is_v4();
@@ -119,33 +139,33 @@ DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flo
   const uint32_t link = hop.out->mtu(v4), mtu = path != nullptr ? std::min(path->mtu, link) : link;
   const uint32_t header = (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize) +
                           (flow.router_alert ? 8 : static_cast<uint32_t>(flow.options.size()));
-  if (frame->len + header > mtu) {
-    const iovec whole{frame->data, frame->len};
-    const DropReason reason = flow.pmtu_discovery == PmtuDiscovery::kDo
-                                  ? DropReason::kTxTooBig
-                                  : IpFragmentOutput(context, {}, {&whole, 1}, flow, now_ns);
-    runtime::Unref(frame);
+  const uint32_t behind = BytesIn(more);
+  if (frame->len + behind + header > mtu) {
+    const DropReason reason = flow.pmtu_discovery == PmtuDiscovery::kDo ? DropReason::kTxTooBig
+                                                                        : Cut(context, *frame, more, flow, now_ns);
+    UnrefPacket(frame, more);
     return reason;
   }
   if (v4 && flow.pmtu_discovery != PmtuDiscovery::kDont && (path == nullptr || !path->locked)) {
-    PushIpv4(*frame, flow, *hop.out, /*id=*/0, Ipv4Header::kDontFragment);  // RFC 6864 §4.1: nobody looks at the ID
+    // RFC 6864 §4.1: nobody looks at the ID
+    PushIpv4(*frame, flow, *hop.out, /*id=*/0, Ipv4Header::kDontFragment, behind);
   } else if (v4) {
     const uint32_t id = context.fragment_ids.Next(flow.source, flow.destination, flow.protocol);
-    PushIpv4(*frame, flow, *hop.out, static_cast<uint16_t>(id), /*fragment=*/0);
+    PushIpv4(*frame, flow, *hop.out, static_cast<uint16_t>(id), /*fragment=*/0, behind);
   } else {
-    PushIpv6(*frame, flow, *hop.out);
+    PushIpv6(*frame, flow, *hop.out, behind);
   }
   DropReason verdict = LocalOutHooks(context, *frame, flow, &hop, now_ns);
   // Differs from Linux, which would cut what may be cut only now (ip_finish_output).
   if (verdict == DropReason::kConsumed && context.hooks.any(Hook::kLocalOut) &&
-      frame->len > PathMtu(context, DestinationOf(*frame), flow.out)) [[unlikely]] {
+      frame->len + behind > PathMtu(context, DestinationOf(*frame), flow.out)) [[unlikely]] {
     verdict = DropReason::kTxTooBig;
   }
   if (verdict != DropReason::kConsumed) {
-    runtime::Unref(frame);
+    UnrefPacket(frame, more);
     return verdict;
   }
-  return IpFinishOutput(*hop.out, frame, hop.ip, now_ns);
+  return IpFinishOutput(*hop.out, frame, hop.ip, now_ns, more);
 }
 
 DropReason LocalOutHooks(IpContext& context, runtime::Frame& frame, const IpFlow& flow, NextHop* hop, Nanos now_ns) {
@@ -164,19 +184,21 @@ DropReason PostRoutingHooks(Interface& out, runtime::Frame& frame, Nanos now_ns)
   return hooks.Run(Hook::kPostRouting, {.frame = frame, .out = &out, .now_ns = now_ns});
 }
 
-DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
+DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns,
+                          std::span<runtime::Frame* const> more) {
   if (const DropReason verdict = PostRoutingHooks(out, *frame, now_ns); verdict != DropReason::kConsumed) {
-    runtime::Unref(frame);
+    UnrefPacket(frame, more);
     return verdict;
   }
-  return IpFinishOutput2(out, frame, next_hop, now_ns);
+  return IpFinishOutput2(out, frame, next_hop, now_ns, more);
 }
 
-DropReason IpFinishOutput2(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
+DropReason IpFinishOutput2(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns,
+                           std::span<runtime::Frame* const> more) {
   const uint16_t type = next_hop.is_v4() ? kEtherTypeIpv4 : kEtherTypeIpv6;
-  if (next_hop.is_multicast()) return LinkOutput(out, frame, MulticastMac(next_hop), type);
-  if (out.IsBroadcast(next_hop)) return LinkOutput(out, frame, kBroadcastMac, type);
-  return NeighbourOutput(out, frame, next_hop, now_ns);
+  if (next_hop.is_multicast()) return LinkOutput(out, frame, MulticastMac(next_hop), type, more);
+  if (out.IsBroadcast(next_hop)) return LinkOutput(out, frame, kBroadcastMac, type, more);
+  return NeighbourOutput(out, frame, next_hop, now_ns, more);
 }
 
 MacAddress MulticastMac(const IpAddress& group) {

@@ -47,13 +47,17 @@ bool SelectSource(IpContext& context, const IpAddress& destination, Interface* o
 // Largest packet that goes to `destination` in one piece: of the path, where it is known to be narrower than the link.
 uint32_t PathMtu(IpContext& context, const IpAddress& destination, Interface* out = nullptr);
 
-// Takes over one reference on `frame`, which begins at its transport header and has headroom for the rest. What does
-// not fit the path is cut into fragments (ip_fragment.h), or is kTxTooBig with kDo.
-DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns);
+// Takes over one reference on `frame`, which begins at its transport header and has headroom for the rest, and on each of
+// `more`, in which the packet goes on (fewer than kMaxPacketFrames). What does not fit the path is cut into fragments
+// (ip_fragment.h), which have no options, or is kTxTooBig with kDo.
+DropReason IpOutput(IpContext& context, runtime::Frame* frame, const IpFlow& flow, Nanos now_ns,
+                    std::span<runtime::Frame* const> more = {});
 
-// Put a header in front of a frame, for IpOutput and IpFragmentOutput. `fragment`: flags and offset.
-void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_t id, uint16_t fragment);
-void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out);
+// Put a header in front of a frame, for IpOutput and IpFragmentOutput. `fragment`: flags and offset. `more`: bytes of the
+// packet that are not in the frame.
+void PushIpv4(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint16_t id, uint16_t fragment,
+              uint32_t more = 0);
+void PushIpv6(runtime::Frame& frame, const IpFlow& flow, Interface& out, uint32_t more = 0);
 
 // Hooks, for a frame that begins at its complete IP header; not kConsumed: it goes no farther. LOCAL_OUT, for what this
 // host made: a packet that was given another destination takes its way (ip_local_out, ip_route_me_harder).
@@ -62,8 +66,10 @@ DropReason LocalOutHooks(IpContext& context, runtime::Frame& frame, const IpFlow
 DropReason PostRoutingHooks(Interface& out, runtime::Frame& frame, Nanos now_ns);
 
 // Every packet: hook POST_ROUTING, and on (ip_output); to the neighbour, or to the link's group (ip_finish_output2).
-DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
-DropReason IpFinishOutput2(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
+DropReason IpFinishOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns,
+                          std::span<runtime::Frame* const> more = {});
+DropReason IpFinishOutput2(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns,
+                           std::span<runtime::Frame* const> more = {});
 
 // The link-layer group of an IP group: RFC 1112 §6.4, RFC 2464 §7.
 MacAddress MulticastMac(const IpAddress& group);

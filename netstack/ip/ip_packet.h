@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "runtime/base/ip_address.h"
@@ -31,9 +32,10 @@ struct IpPacket {
   IpDestination to = IpDestination::kOther;
   // The IP header, with options and extension headers, right in front of frame.data (of the first fragment).
   std::span<const std::byte> header;
-  // Of a reassembled packet: the frames behind the first, each at its piece of the payload, which begins at a multiple
-  // of eight bytes from the transport header. They are the caller's.
+  // Of a packet in several frames, reassembled or larger than one on the link: those behind the first, each at its piece
+  // of the payload, which begins at a multiple of eight bytes from the transport header. They are the caller's.
   std::span<runtime::Frame* const> more;
+  bool reassembled = false;
 
   bool is_v4() const { return source.is_v4(); }
   // Of transport header and payload.
@@ -41,6 +43,22 @@ struct IpPacket {
     uint32_t sum = frame.len;
     for (const runtime::Frame* piece : more) [[unlikely]] sum += piece->len;
     return sum;
+  }
+  // The same packet with other frames.
+  IpPacket With(runtime::Frame& first, std::span<runtime::Frame* const> rest) const {
+    return {.frame = first,
+            .in = in,
+            .source = source,
+            .destination = destination,
+            .protocol = protocol,
+            .tos = tos,
+            .ttl = ttl,
+            .next_header_offset = next_header_offset,
+            .router_alert = router_alert,
+            .link_multicast = link_multicast,
+            .to = to,
+            .header = header,
+            .more = rest};
   }
   // Cuts transport header and payload to `n` bytes, if they are longer.
   void Trim(uint32_t n) {
@@ -52,6 +70,15 @@ struct IpPacket {
     }
   }
 };
+
+// Cuts a packet in several frames to the `n` bytes that its IP header says, and returns the frames behind the first that
+// have any of them; nothing, and the packet as it was, when it is shorter.
+std::optional<std::span<runtime::Frame* const>> TrimFrames(runtime::Frame& frame, std::span<runtime::Frame* const> more,
+                                                           uint32_t n);
+
+// Lets the pieces of a packet in several frames, of which the first is at its payload, begin at multiples of eight bytes:
+// up to seven go from the end of each to the front of the next. The kernel leaves headroom in each.
+void AlignFrames(runtime::Frame& frame, std::span<runtime::Frame* const> more);
 
 }  // namespace weir::netstack
 

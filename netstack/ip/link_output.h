@@ -6,13 +6,14 @@
 
 namespace weir::netstack {
 
-// Takes over one reference on `frame`, which begins at the network header (dev_hard_header, dev_queue_xmit).
+// Takes over one reference on `frame`, which begins at the network header, and on each of `more`, in which the packet
+// goes on (dev_hard_header, dev_queue_xmit).
 inline DropReason LinkOutput(Interface& out, runtime::Frame* frame, const MacAddress& destination,
-                             uint16_t ether_type) {
+                             uint16_t ether_type, std::span<runtime::Frame* const> more = {}) {
   NetDevice& device = out.device;
   const auto size = static_cast<uint32_t>(EthernetHeaderSize(device.vlan()));
   EmitEthernet(frame->Push(size), destination, device.mac(), device.vlan(), ether_type);
-  return device.Queue(frame);
+  return more.empty() ? device.Queue(frame) : device.Queue(frame, more);
 }
 
 }  // namespace weir::netstack

@@ -64,9 +64,10 @@ void NeighbourTable::Remove(Interface& interface, Neighbour& neighbour) {
   ++context.dst_changes;
   context.timers.Cancel(neighbour);
   for (size_t i = 0; i < neighbour.pending_count; ++i) {
-    context.outcomes.Count(DropReason::kNeighbourFailed);
-    --neighbour.pending[i]->tx_pending;
-    runtime::Unref(neighbour.pending[i]);
+    runtime::Frame* frame = neighbour.pending[i].frame();
+    if (!neighbour.pending[i].continued()) context.outcomes.Count(DropReason::kNeighbourFailed);
+    --frame->tx_pending;
+    runtime::Unref(frame);
   }
   neighbour.pending_count = 0;
   Neighbour** link = &buckets_[Bucket(neighbour.ip)];
@@ -111,22 +112,28 @@ void Neighbour::OnTimer(runtime::Timer& timer, Nanos now_ns) {
   interface.context.timers.Arm(self, now_ns + interface.retrans_timer(self.ip.is_v4()));
 }
 
-DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns) {
+DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns,
+                           std::span<runtime::Frame* const> more) {
   Neighbour& neighbour = out.neighbours.FindOrCreate(out, next_hop);
   if (neighbour.state == NeighbourState::kIncomplete) {
-    if (neighbour.pending_count == Neighbour::kMaxPending) {
-      runtime::Unref(frame);
+    if (neighbour.pending_count + 1 + more.size() > Neighbour::kMaxPending) {
+      UnrefPacket(frame, more);
       return DropReason::kNeighbourQueueFull;
     }
-    ++frame->tx_pending;
-    neighbour.pending[neighbour.pending_count++] = frame;
+    const auto wait = [&neighbour](runtime::Frame* piece, bool continued) {
+      ++piece->tx_pending;
+      neighbour.pending[neighbour.pending_count++] = {piece, continued};
+    };
+    wait(frame, !more.empty());
+    for (size_t i = 0; i < more.size(); ++i) wait(more[i], i + 1 < more.size());
     if (!neighbour.armed()) Neighbour::OnTimer(neighbour, now_ns);
     return DropReason::kConsumed;
   }
-  return NeighbourSend(out, neighbour, frame, now_ns);
+  return NeighbourSend(out, neighbour, frame, now_ns, more);
 }
 
-DropReason NeighbourSend(Interface& out, Neighbour& neighbour, runtime::Frame* frame, Nanos now_ns) {
+DropReason NeighbourSend(Interface& out, Neighbour& neighbour, runtime::Frame* frame, Nanos now_ns,
+                         std::span<runtime::Frame* const> more) {
   const bool v4 = neighbour.ip.is_v4();
   if (neighbour.state == NeighbourState::kReachable && now_ns - neighbour.confirmed_ns > out.reachable_time(v4)) {
     neighbour.state = NeighbourState::kStale;
@@ -135,7 +142,7 @@ DropReason NeighbourSend(Interface& out, Neighbour& neighbour, runtime::Frame* f
     neighbour.state = NeighbourState::kDelay;
     out.context.timers.Arm(neighbour, now_ns + NeighbourTable::kDelayFirstProbe);
   }
-  return LinkOutput(out, frame, neighbour.mac, v4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
+  return LinkOutput(out, frame, neighbour.mac, v4 ? kEtherTypeIpv4 : kEtherTypeIpv6, more);
 }
 
 void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns) {
@@ -148,10 +155,15 @@ void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddres
   if (confirmed) interface.neighbours.Prove(neighbour);
   interface.context.timers.Cancel(neighbour);
   const size_t waiting = std::exchange(neighbour.pending_count, 0);
-  for (size_t i = 0; i < waiting; ++i) {
-    runtime::Frame* frame = neighbour.pending[i];
-    --frame->tx_pending;
-    interface.context.CountFailure(NeighbourOutput(interface, frame, neighbour.ip, now_ns));
+  for (size_t i = 0; i < waiting;) {
+    std::array<runtime::Frame*, kMaxPacketFrames> packet;
+    size_t count = 0;
+    do {
+      packet[count] = neighbour.pending[i].frame();
+      --packet[count++]->tx_pending;
+    } while (neighbour.pending[i++].continued());
+    const std::span<runtime::Frame* const> more(packet.data() + 1, count - 1);
+    interface.context.CountFailure(NeighbourOutput(interface, packet[0], neighbour.ip, now_ns, more));
   }
 }
 

@@ -14,6 +14,7 @@
 
 #include "netstack/drop_reason.h"
 #include "netstack/ip/path_mtu.h"
+#include "netstack/ip/tx_frame.h"
 #include "netstack/wire/ethernet.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
@@ -50,7 +51,7 @@ struct Neighbour : runtime::Timer, runtime::ListNode<NeighbourUse> {
   uint8_t probes = 0;
   uint8_t pending_count = 0;
   Nanos confirmed_ns = 0;
-  std::array<runtime::Frame*, kMaxPending> pending{};  // at their IP header; one reference each
+  std::array<TxFrame, kMaxPending> pending{};  // packets at their IP header; one reference each
 };
 
 class NeighbourTable {
@@ -88,12 +89,15 @@ class NeighbourTable {
   runtime::List<Neighbour, NeighbourUse> free_;
 };
 
-// Sends `frame`, which begins at its IP header and of which one reference is taken over, to the neighbour `next_hop` on
-// the interface's link: at once, or when its address is known (neigh_resolve_output).
-DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns);
+// Sends `frame`, which begins at its IP header, and `more`, in which the packet goes on (fewer than kMaxPacketFrames), to
+// the neighbour `next_hop` on the interface's link: at once, or when its address is known (neigh_resolve_output). Takes
+// over one reference on each.
+DropReason NeighbourOutput(Interface& out, runtime::Frame* frame, const IpAddress& next_hop, Nanos now_ns,
+                           std::span<runtime::Frame* const> more = {});
 
 // The same for an entry that is not INCOMPLETE.
-DropReason NeighbourSend(Interface& out, Neighbour& neighbour, runtime::Frame* frame, Nanos now_ns);
+DropReason NeighbourSend(Interface& out, Neighbour& neighbour, runtime::Frame* frame, Nanos now_ns,
+                         std::span<runtime::Frame* const> more = {});
 
 // `mac` was learnt for the entry; `confirmed` when it answers our own question. Sends what waited (neigh_update).
 void NeighbourUpdate(Interface& interface, Neighbour& neighbour, const MacAddress& mac, bool confirmed, Nanos now_ns);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "netstack/drop_reason.h"
+#include "netstack/ip/tx_frame.h"
 #include "netstack/wire/ethernet.h"
 #include "runtime/base/fixed_ring.h"
 #include "runtime/buffer/frame_pool.h"
@@ -47,18 +48,32 @@ class NetDevice {
   // Takes over one reference on a complete frame (dev_queue_xmit). Its bytes must not change until tx_pending is 0.
   DropReason Queue(runtime::Frame* frame) {
     ++frame->tx_pending;
-    if (tx_.Push(frame)) return DropReason::kConsumed;
+    if (tx_.Push({frame, false})) return DropReason::kConsumed;
     --frame->tx_pending;
     runtime::Unref(frame);
     return DropReason::kTxQueueFull;
+  }
+  // The same for a packet that goes on in `more`: all of it, or nothing.
+  DropReason Queue(runtime::Frame* frame, std::span<runtime::Frame* const> more) {
+    if (tx_.size() + 1 + more.size() > tx_.capacity()) {
+      UnrefPacket(frame, more);
+      return DropReason::kTxQueueFull;
+    }
+    ++frame->tx_pending;
+    tx_.Push({frame, !more.empty()});
+    for (size_t i = 0; i < more.size(); ++i) {
+      ++more[i]->tx_pending;
+      tx_.Push({more[i], i + 1 < more.size()});
+    }
+    return DropReason::kConsumed;
   }
 
   bool tx_empty() const { return tx_.empty(); }
   size_t tx_size() const { return tx_.size(); }
   // For the link: the frame `i` places behind the oldest, and taking the oldest, with its reference.
-  runtime::Frame* TxAt(size_t i) { return tx_.At(i); }
+  TxFrame TxAt(size_t i) { return tx_.At(i); }
   runtime::Frame* TxPop() {
-    runtime::Frame* frame = tx_.Pop();
+    runtime::Frame* frame = tx_.Pop().frame();
     --frame->tx_pending;
     return frame;
   }
@@ -66,7 +81,7 @@ class NetDevice {
  private:
   const uint64_t mac_number_;
   NetDeviceOptions options_;
-  runtime::FixedRing<runtime::Frame*> tx_;
+  runtime::FixedRing<TxFrame> tx_;
 };
 
 }  // namespace weir::netstack

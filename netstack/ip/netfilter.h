@@ -36,7 +36,7 @@ enum class Verdict : uint8_t {
 };
 
 // A packet at a hook. Its bytes may be changed, addresses and ports too, with the checksums that cover them; a packet that
-// was forwarded or received is alone in its frame. What lies in `frame` when the function returns is what goes on, so it
+// was forwarded or received is alone in its frames. What lies in `frame` when the function returns is what goes on, so it
 // has to be a whole IP packet of the same version. Of a packet in several frames they see the first piece: with its
 // transport header, and with the IP header of all.
 struct HookPacket {

@@ -25,10 +25,14 @@ inline ChecksumSum PseudoHeaderSum(const IpPacket& packet, uint32_t length) {
 }
 
 // Whether the checksum at `field_offset` of the transport header is right, pseudo-header included. What was cut into
-// fragments has no partial checksum: a device could not have finished it (Linux: skb_checksum_help in ip_fragment).
+// fragments has no partial checksum: a device could not have finished it (Linux: skb_checksum_help in ip_fragment). The
+// header is in the first frame.
 inline bool TransportChecksumOk(const IpPacket& packet, size_t field_offset) {
   if (!packet.more.empty()) [[unlikely]] {
-    return FoldSum(SumPacket(packet) + PseudoHeaderSum(packet, packet.length())) == 0xffff;
+    const ChecksumSum pseudo = PseudoHeaderSum(packet, packet.length());
+    const bool partial_ok = packet.in.device.partial_checksums() && !packet.reassembled;
+    if (partial_ok && LoadChecksum(packet.frame.data + field_offset) == FoldSum(pseudo)) return true;
+    return FoldSum(SumPacket(packet) + pseudo) == 0xffff;
   }
   return ChecksumOk(packet.frame.bytes(), field_offset, PseudoHeaderSum(packet, packet.frame.len),
                     packet.in.device.partial_checksums());

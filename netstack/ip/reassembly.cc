@@ -211,6 +211,23 @@ DropReason Reassembly::Insert(Datagram& datagram, const IpPacket& packet, const 
 }
 
 DropReason Reassembly::Add(const IpPacket& packet, const IpFragment& fragment, ReassembledPacket& whole, Nanos now_ns) {
+  if (packet.more.empty()) [[likely]] return AddOne(packet, fragment, whole, now_ns);
+  IpFragment part{.id = fragment.id, .offset = fragment.offset, .more = true};
+  DropReason reason = DropReason::kConsumed;
+  for (size_t i = 0; i <= packet.more.size() && !whole.packet.has_value(); ++i) {
+    Frame& frame = i == 0 ? packet.frame : *packet.more[i - 1];
+    const uint32_t length = frame.len;  // it may grow by what follows it
+    if (i == packet.more.size()) part.more = fragment.more;
+    if (length == 0 && part.more) continue;
+    reason = AddOne(packet.With(frame, {}), part, whole, now_ns);
+    if (reason != DropReason::kConsumed && reason != DropReason::kIpFragmentDuplicate) return reason;
+    part.offset += length;
+  }
+  return reason;
+}
+
+DropReason Reassembly::AddOne(const IpPacket& packet, const IpFragment& fragment, ReassembledPacket& whole,
+                              Nanos now_ns) {
   Frame& frame = packet.frame;
   const Key key{.source = packet.source,
                 .destination = packet.destination,
@@ -268,6 +285,7 @@ DropReason Reassembly::Finish(Datagram& datagram, ReassembledPacket& whole) {
   Fill(datagram, datagram.pieces.head(), kTransportHeader);
   whole.packet.emplace(*datagram.first);
   if (congested) whole.packet->tos |= kCe;
+  whole.packet->reassembled = true;
   frames_held_ -= datagram.pieces.count();
   while (!datagram.pieces.empty()) whole.frames[whole.count++] = datagram.pieces.PopFront();
   whole.packet->more = {whole.frames.data() + 1, whole.count - 1};

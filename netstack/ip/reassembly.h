@@ -68,7 +68,8 @@ class Reassembly {
   // Gives back what is there.
   ~Reassembly();
 
-  // Takes in a fragment that `packet` is at the payload of; `packet.header` is all of its header, up to the payload.
+  // Takes in a fragment that `packet` is at the payload of; `packet.header` is all of its header, up to the payload. One
+  // in several frames is taken as so many fragments.
   // Of IPv6, what RFC 8200 §4.5 wants told to the source is the caller's: lengths that are no multiples of eight, or are
   // too much in all. kConsumed: kept, or, when `whole.packet` says so, the last one that was missing
   // (inet_frag_queue_insert).
@@ -109,6 +110,7 @@ class Reassembly {
   void Evict(Datagram& datagram);
   void Refuse(Datagram& datagram);
   void DropPieces(Datagram& datagram);
+  DropReason AddOne(const IpPacket& packet, const IpFragment& fragment, ReassembledPacket& whole, Nanos now_ns);
   DropReason Insert(Datagram& datagram, const IpPacket& packet, const IpFragment& fragment);
   DropReason Place(Datagram& datagram, runtime::Frame* previous, runtime::Frame& frame, uint32_t offset);
   bool Append(runtime::Frame* piece, const runtime::Frame& frame, uint32_t offset);

@@ -1,5 +1,8 @@
 #include "netstack/link/ethernet_rcv.h"
 
+#include <array>
+#include <utility>
+
 #include "netstack/ip/arp.h"
 #include "netstack/ip/ip_input.h"
 #include "netstack/tcp/tcp_early_demux.h"
@@ -9,7 +12,8 @@ namespace weir::netstack {
 
 namespace {
 
-[[gnu::noinline]] DropReason EthernetRcvAny(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns) {
+[[gnu::noinline]] DropReason EthernetRcvAny(Inet& inet, Interface& in, runtime::Frame& frame,
+                                            std::span<runtime::Frame* const> more, Nanos now_ns) {
   EthernetHeader header;
   if (!header.Parse(frame.bytes())) [[unlikely]] return DropReason::kEthernetTruncated;
   if (header.vlan != in.device.vlan()) [[unlikely]] return DropReason::kEthernetVlan;
@@ -19,11 +23,11 @@ namespace {
   frame.Pull(static_cast<uint32_t>(header.size));
   switch (header.ether_type) {
     case kEtherTypeIpv4:
-      return IpRcv(inet, in, frame, now_ns, header.destination.is_multicast());
+      return IpRcv(inet, in, frame, more, now_ns, header.destination.is_multicast());
     case kEtherTypeArp:
       return ArpRcv(in, frame, now_ns);
     case kEtherTypeIpv6:
-      return Ip6Rcv(inet, in, frame, now_ns, header.destination.is_multicast());
+      return Ip6Rcv(inet, in, frame, more, now_ns, header.destination.is_multicast());
     default:
       return DropReason::kEthernetType;
   }
@@ -38,7 +42,27 @@ DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos n
     frame.Pull(kEthernetHeader);
     return IpRcv(inet, in, frame, now_ns);
   }
-  return EthernetRcvAny(inet, in, frame, now_ns);
+  return EthernetRcvAny(inet, in, frame, {}, now_ns);
+}
+
+DropReason ReceiveFrames(Inet& inet, Interface& in, runtime::Frame& first, Nanos now_ns) {
+  std::array<runtime::Frame*, kMaxPacketFrames> frames;
+  size_t count = 0;
+  bool fits = true;
+  for (runtime::Frame* frame = &first; frame != nullptr;) {
+    runtime::Frame* next = std::exchange(frame->next, nullptr);
+    fits = count < kMaxPacketFrames;
+    if (fits) {
+      frames[count++] = frame;
+    } else {
+      runtime::Unref(frame);
+    }
+    frame = next;
+  }
+  const DropReason reason =
+      fits ? EthernetRcvAny(inet, in, first, {frames.data() + 1, count - 1}, now_ns) : DropReason::kEthernetTooLong;
+  for (size_t i = 0; i < count; ++i) runtime::Unref(frames[i]);
+  return reason;
 }
 
 void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns) {
@@ -47,8 +71,13 @@ void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> bu
   for (runtime::Frame* const* at = burst.data(); at != end; ++at) {
     // The headers of the frame after next, while this one is worked on: they were written by another core.
     if (end - at > 2) __builtin_prefetch(at[2]->data);
-    inet.ip.outcomes.Count(EthernetRcv(inet, in, **at, now_ns));
-    runtime::Unref(*at);
+    runtime::Frame* frame = *at;
+    if (frame->next != nullptr) [[unlikely]] {
+      inet.ip.outcomes.Count(ReceiveFrames(inet, in, *frame, now_ns));
+      continue;
+    }
+    inet.ip.outcomes.Count(EthernetRcv(inet, in, *frame, now_ns));
+    runtime::Unref(frame);
   }
 }
 

@@ -9,10 +9,16 @@
 
 namespace weir::netstack {
 
-// `frame` came in on `in` and begins at the Ethernet header; the caller keeps its reference. What wants to keep the frame takes its own.
+// `frame` came in on `in` and begins at the Ethernet header; the caller keeps its reference. What wants to keep the frame
+// takes its own.
 DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns);
 
-// A burst from the ring: each frame goes through EthernetRcv, its outcome is counted, and the ring's reference dropped.
+// The same for a packet that goes on in the frames that `first.next` is the first of; with the last reference of the
+// caller on each of them. kEthernetTooLong: they are more than kMaxPacketFrames.
+DropReason ReceiveFrames(Inet& inet, Interface& in, runtime::Frame& first, Nanos now_ns);
+
+// A burst from the ring: each packet, in one frame or linked by `next` in several, goes through EthernetRcv, its outcome
+// is counted, and the ring's reference dropped.
 // Nothing is resumed here: sockets that something happened to are on inet.ip.ready.
 void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns);
 

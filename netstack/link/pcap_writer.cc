@@ -38,13 +38,14 @@ absl::StatusOr<std::unique_ptr<PcapWriter>> PcapWriter::Create(const std::string
 
 PcapWriter::~PcapWriter() { std::fclose(file_); }
 
-void PcapWriter::Write(std::span<const std::byte> frame) {
+void PcapWriter::Write(std::span<const std::span<const std::byte>> pieces) {
   timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  const auto length = static_cast<uint32_t>(frame.size());
+  uint32_t length = 0;
+  for (const std::span<const std::byte> piece : pieces) length += static_cast<uint32_t>(piece.size());
   const RecordHeader record{static_cast<uint32_t>(now.tv_sec), static_cast<uint32_t>(now.tv_nsec), length, length};
   std::fwrite(&record, sizeof record, 1, file_);
-  std::fwrite(frame.data(), 1, frame.size(), file_);
+  for (const std::span<const std::byte> piece : pieces) std::fwrite(piece.data(), 1, piece.size(), file_);
 }
 
 }  // namespace weir::netstack

@@ -21,7 +21,9 @@ class PcapWriter {
   ~PcapWriter();
 
   // Appends an Ethernet frame with the present time of day. Buffered; a full disk loses frames, never traffic.
-  void Write(std::span<const std::byte> frame);
+  void Write(std::span<const std::byte> frame) { Write({&frame, 1}); }
+  // The same for one that lies in several pieces.
+  void Write(std::span<const std::span<const std::byte>> pieces);
 
  private:
   explicit PcapWriter(std::FILE* file) : file_(file) {}

@@ -1,18 +1,40 @@
 #include "netstack/link/xdp_device.h"
 
 #include <algorithm>
+#include <array>
 
 #include "netstack/link/ethernet_rcv.h"
 
 namespace weir::netstack {
 
+namespace {
+
+using runtime::Frame;
+
+void Capture(PcapWriter& capture, const Frame* first, std::span<Frame* const> more) {
+  std::array<std::span<const std::byte>, kMaxPacketFrames> pieces;
+  size_t count = 0;
+  pieces[count++] = first->bytes();
+  for (const Frame* piece : more) pieces[count++] = piece->bytes();
+  capture.Write({pieces.data(), count});
+}
+
+void CaptureReceived(PcapWriter& capture, const Frame* first) {
+  std::array<Frame*, kMaxPacketFrames - 1> more;
+  size_t count = 0;
+  for (Frame* frame = first->next; frame != nullptr && count < more.size(); frame = frame->next) more[count++] = frame;
+  Capture(capture, first, {more.data(), count});
+}
+
+}  // namespace
+
 size_t XdpDevice::Receive(Nanos now_ns) {
   const size_t copied = tap_.Readable() ? tap_.Receive(inet_, interface_, capture_, now_ns) : 0;
-  runtime::Frame* burst[xdp::XdpLink::kBurst];
+  Frame* burst[xdp::XdpLink::kBurst];
   const size_t n = link_.Poll(burst);
   if (n == 0) return copied;
   if (capture_ != nullptr) {
-    for (size_t i = 0; i < n; ++i) capture_->Write(burst[i]->bytes());
+    for (size_t i = 0; i < n; ++i) CaptureReceived(*capture_, burst[i]);
   }
   ReceiveBurst(inet_, interface_, {burst, n}, now_ns);
   return copied + n;
@@ -22,14 +44,22 @@ void XdpDevice::Transmit() {
   NetDevice& device = interface_.device;
   link_.ReapCompletions();
   while (!device.tx_empty()) {
-    runtime::Frame* burst[xdp::XdpLink::kBurst];
-    const size_t wanted = std::min(device.tx_size(), xdp::XdpLink::kBurst);
-    for (size_t i = 0; i < wanted; ++i) burst[i] = device.TxAt(i);
-    const size_t sent = link_.Transmit({burst, wanted});
-    for (size_t i = 0; i < sent; ++i) {
-      if (capture_ != nullptr) capture_->Write(burst[i]->bytes());
-      runtime::Unref(device.TxPop());  // the link has its own reference now
+    Frame* burst[xdp::XdpLink::kBurst];
+    uint64_t continued = 0;
+    size_t wanted = std::min(device.tx_size(), xdp::XdpLink::kBurst);
+    for (size_t i = 0; i < wanted; ++i) {
+      const TxFrame frame = device.TxAt(i);
+      burst[i] = frame.frame();
+      continued |= uint64_t{frame.continued()} << i;
     }
+    while ((continued >> (wanted - 1) & 1) != 0) --wanted;  // the burst ends where a packet ends
+    const size_t sent = link_.Transmit({burst, wanted}, continued);
+    for (size_t i = 0, first = 0; i < sent; ++i) {
+      const bool last = (continued >> i & 1) == 0;
+      if (capture_ != nullptr && last) Capture(*capture_, burst[first], {burst + first + 1, i - first});
+      if (last) first = i + 1;
+    }
+    for (size_t i = 0; i < sent; ++i) runtime::Unref(device.TxPop());  // the link has its own reference now
     if (sent < wanted) break;
   }
   link_.Doorbell();

@@ -74,7 +74,6 @@ struct RecvOp : runtime::Waiter {
     has_buffer = true;
     return *std::construct_at(&buffer);
   }
-  RecvBuffer TakeBuffer() { return has_buffer ? std::move(buffer) : RecvBuffer(); }
   bool plain() const { return !flags.peek && !flags.wait_all; }
   // Of a call with memory.
   bool full() const {

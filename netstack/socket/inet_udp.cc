@@ -23,7 +23,7 @@ int InetUdp::Bind(const Endpoint& local) {
 
 void InetUdp::OnReady(ReadySock& sock, uint8_t) {
   auto& self = *static_cast<InetUdp*>(sock.owner);
-  if (self.sock_.leftover) [[unlikely]] {
+  if (sock.leftover) [[unlikely]] {
     delete &self;
     return;
   }
@@ -127,10 +127,11 @@ absl::Status InetUdp::SendOne(SendBuffer& buffer, std::span<const iovec> from, c
   return absl::OkStatus();  // what is lost below is lost as any datagram may be
 }
 
-// In one packet where that is possible.
+// In one frame where that is possible, else copied into several.
 DropReason InetUdp::Transmit(SendBuffer& buffer, std::span<const iovec> from, size_t length, const UdpRoute& route) {
   const uint32_t out = route.flow.out != nullptr ? route.flow.out->index : 0;
-  if (length > UdpMaxPayload(udp_, {route.flow.destination, route.port, out})) {
+  const size_t one_frame = udp_.ip().pool.frame_size() - runtime::kTxHeadroom;
+  if (length > std::min(one_frame, UdpMaxPayload(udp_, {route.flow.destination, route.port, out}))) {
     const std::span<const iovec> data = buffer.empty() ? from : buffer.buffers();
     const DropReason reason = UdpTransmit(udp_, sock_, data, route, scheduler_.now_ns());
     buffer.Clear();
@@ -189,7 +190,7 @@ absl::Status InetUdp::CallGroup(GroupCall call, const IpAddress& group, const Ip
 void InetUdp::Close() {
   WEIR_CHECK(recv_ == nullptr);
   if (bound_) udp_.Unbind(sock_);
-  if (sock_.receive_queue.held == 0) {
+  if (sock_.held == 0) {
     delete this;
   } else {
     udp_.Leave(sock_);

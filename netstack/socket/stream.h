@@ -34,9 +34,12 @@ struct StreamRecvTraits {
   void Fill(Op&) {}
   static bool Start(Backend& backend, Op& op) { return backend.StartRecv(op); }
   static void Cancel(Backend& backend, Op& op) { backend.CancelRecv(op); }
-  static absl::StatusOr<RecvBuffer> Take(Op& op) {
+  // Not inline, and without a buffer on its way: each coroutine that receives would have room for it in its frame.
+  [[gnu::noinline]] static absl::StatusOr<RecvBuffer> Take(Op& op) {
     if (!op.status.ok()) return std::move(op.status);
-    return op.TakeBuffer();
+    absl::StatusOr<RecvBuffer> got(absl::in_place);
+    if (op.has_buffer) *got = std::move(op.buffer);
+    return got;
   }
 };
 

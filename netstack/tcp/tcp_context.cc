@@ -94,7 +94,7 @@ void TcpContext::FreeDead() {
       // With nothing in its queues: it may be freed where no frame may be given back.
       sock->receive_queue.Clear();
       sock->send_queue.Clear();
-      sock->rcv.leftover = sock->rcv.tell = true;
+      sock->leftover = sock->tell = true;
       leftovers.PushBack(*sock);
     } else {
       delete sock;

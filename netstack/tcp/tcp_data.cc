@@ -41,10 +41,8 @@ void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
   }
 }
 
-// With the frames that the program keeps, of which TcpSock::held must be able to count as many as there may be.
-bool QueueIsFull(const TcpSock& sock) {
-  return sock.receive_queue.count() + sock.held >= std::min(MaxQueuedFrames(sock), 65'000u);
-}
+// With the frames that the program keeps.
+bool QueueIsFull(const TcpSock& sock) { return sock.receive_queue.count() + sock.held >= MaxQueuedFrames(sock); }
 
 bool PoolHasRoom(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;

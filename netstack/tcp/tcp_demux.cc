@@ -31,7 +31,8 @@ void TcpDemux::Remove(TcpSock& sock) {
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
   sock.hashed = false;
-  if (last_ == &sock) last_ = nullptr;
+  TcpSock*& recent = recent_[RecentSlot(sock.local, sock.remote)];
+  if (recent == &sock) recent = nullptr;
 }
 
 TcpListenSock* TcpDemux::FindListener(const Endpoint& local) const {

@@ -22,19 +22,21 @@ class TcpDemux {
 
   uint32_t Hash(const Endpoint& local, const Endpoint& remote) const;
   TcpSock* Find(const Endpoint& local, const Endpoint& remote) {
-    if (TcpSock* sock = Last(local, remote)) return sock;
+    if (TcpSock* sock = Recent(local, remote)) return sock;
     return Find(Hash(local, remote), local, remote);
   }
   // The same, for who knows the hash.
   TcpSock* Find(uint32_t hash, const Endpoint& local, const Endpoint& remote) {
     TcpSock* sock = First(hash);
     while (sock != nullptr && !IsOf(*sock, local, remote)) sock = Next(*sock);
-    if (sock != nullptr) last_ = sock;
+    if (sock != nullptr) recent_[RecentSlot(local, remote)] = sock;
     return sock;
   }
-  // The one that was found last, if it is that: segments come in trains.
-  TcpSock* Last(const Endpoint& local, const Endpoint& remote) const {
-    return last_ != nullptr && IsOf(*last_, local, remote) ? last_ : nullptr;
+  // One that was found lately, if it is that: segments come in trains, and from the same connections again. Who chooses
+  // endpoints that share a slot only sees to it that they are looked for in the table.
+  TcpSock* Recent(const Endpoint& local, const Endpoint& remote) const {
+    TcpSock* sock = recent_[RecentSlot(local, remote)];
+    return sock != nullptr && IsOf(*sock, local, remote) ? sock : nullptr;
   }
   // sock.local and remote are set and not in the table; `hash` is theirs.
   void Insert(TcpSock& sock, uint32_t hash);
@@ -86,6 +88,12 @@ class TcpDemux {
 
  private:
   static constexpr size_t kListenBuckets = 256;
+  // More than are active at once on most hosts, and 2 KiB, which stay in the caches.
+  static constexpr size_t kRecent = 256;
+
+  static size_t RecentSlot(const Endpoint& local, const Endpoint& remote) {
+    return (remote.port ^ local.port ^ remote.ip.words()[1] >> 56) % kRecent;  // the last byte of the address
+  }
 
   static bool IsOf(const TcpSock& sock, const Endpoint& local, const Endpoint& remote) {
     return sock.remote == remote && sock.local == local;
@@ -98,8 +106,8 @@ class TcpDemux {
   runtime::SipKey key_;
   uint32_t mask_;
   uint32_t some_ = 0;  // the bucket that ForSome was at
-  TcpSock* last_ = nullptr;
   std::vector<TcpSock*> buckets_;
+  std::array<TcpSock*, kRecent> recent_{};  // in the table
   std::array<TcpListenSock*, kListenBuckets> listeners_{};
 };
 

@@ -12,8 +12,8 @@ namespace weir::netstack {
 
 struct TcpPacer;
 
-// What a connection has for it besides its control block, from the first call that asks for something; and for other
-// options that few ask for.
+// What a connection has for it besides its control block, from the first call that asks for something; and for what else few
+// connections need: rare options, pacing, the urgent byte, segments out of place or sent again. At most one each.
 struct TcpSilence : runtime::Recycled {
   explicit TcpSilence(TcpSock& sock);
 

@@ -132,6 +132,9 @@ void TcpLeaveListener(TcpSock& sock) {
 
 DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns,
                         std::optional<Seq> isn_after) {
+  if (segment.ttl < listener.inherited.options[static_cast<size_t>(TcpSockOption::kMinTtl)]) {
+    return DropReason::kTcpMinTtl;
+  }
   // RFC 9293 §3.10.7.2: first RST, second ACK, third SYN.
   if (segment.has(kTcpRst)) return DropReason::kTcpReset;
   if (segment.has(kTcpAck)) return AckToListener(listener, context, segment, now_ns);

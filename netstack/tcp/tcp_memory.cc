@@ -136,15 +136,13 @@ void TcpReclaim(TcpContext& context) {
 void TcpBeforeHandOver(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
   if (pool.charged() < pool.size() / 2) [[likely]] return;
-  const bool trusted = sock.rcv.gives_back && sock.held == 0;
+  const bool trusted = sock.gives_back && sock.held == 0;
   if (!trusted || pool.free_count() <= TcpSendReserve(pool)) TcpCopyOut(sock);
 }
 
-void TcpFrameBack(void* holder) {
-  auto& sock = *static_cast<TcpSock*>(holder);
-  if (--sock.held == 0) sock.rcv.gives_back = true;
-  if (!sock.rcv.tell) return;
-  if (!sock.rcv.leftover) return TcpCleanupRbuf(sock);
+void TcpFrameBack(runtime::FrameHolder& holder) {
+  auto& sock = static_cast<TcpSock&>(static_cast<ReadySock&>(holder));
+  if (!sock.leftover) return TcpCleanupRbuf(sock);
   if (sock.held == 0) sock.context.FreeLeftover(sock);
 }
 

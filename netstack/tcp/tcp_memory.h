@@ -53,11 +53,10 @@ inline uint64_t TcpHeldBytes(const TcpSock& sock) { return uint64_t{sock.held} *
 void TcpBeforeHandOver(TcpSock& sock);
 // Notes that `frame` is in the program's hands.
 inline void TcpHandOver(TcpSock& sock, runtime::Frame* frame) {
-  frame->pool->Charge(frame, runtime::FramePool::HolderKind::kTcp, &sock);
-  ++sock.held;
+  frame->pool->Charge(frame, runtime::FramePool::HolderKind::kTcp, sock);
 }
 // FramePool::OnReturn: opens the window of the connection that `holder` is, or frees what nobody else holds any more.
-void TcpFrameBack(void* holder);
+void TcpFrameBack(runtime::FrameHolder& holder);
 // A heap frame with the same payload; nullptr: none left.
 runtime::Frame* TcpCopyOfFrame(TcpSock& sock, runtime::Frame& frame);
 // Moves what is queued in order to heap frames, put together, as far as there are some.

@@ -40,8 +40,8 @@ uint32_t SafeMtu(const TcpSock& sock, uint32_t mss) {
 // What neither the peer nor the path, as it tells of itself, forbids.
 uint32_t Widest(const TcpSock& sock) {
   IpContext& ip = sock.context.ip;
-  return std::min<uint32_t>(sock.snd.peer_mss + BareHeaders(sock),
-                            PathMtu(ip, sock.remote.ip, ip.FindInterface(sock.remote.scope_id)));
+  return std::min({sock.snd.peer_mss + BareHeaders(sock), TcpFrameRoom(ip.pool) + Headers(sock),
+                   PathMtu(ip, sock.remote.ip, ip.FindInterface(sock.remote.scope_id))});
 }
 
 void Widen(TcpSock& sock, TcpMtuProbe& probe, Nanos now_ns) {

@@ -130,13 +130,14 @@ runtime::Frame* AllocControl(TcpContext& context, TcpSock* sock) {
 
 // A segment of no connection, with its options in `frame`, which sum up to `sum`.
 void TransmitAlone(TcpContext& context, runtime::Frame* frame, TcpHeader header, ChecksumSum sum,
-                   const Endpoint& source, const Endpoint& destination, Nanos now_ns) {
+                   const Endpoint& source, const Endpoint& destination, uint8_t tos, Nanos now_ns) {
   header.source_port = source.port;
   header.destination_port = destination.port;
   sum += header.Emit(frame->Push(TcpHeader::kMinSize));
   const IpFlow flow{.source = source.ip,
                     .destination = destination.ip,
                     .protocol = kProtocolTcp,
+                    .tos = tos,
                     .out = context.ip.FindInterface(destination.scope_id)};
   Finish(*frame, sum, flow.source, flow.destination);
   context.ip.CountFailure(IpOutput(context.ip, frame, flow, now_ns));
@@ -340,6 +341,8 @@ void TcpSyncMss(TcpSock& sock) {
   mtu = std::min(mtu, TcpMtuSearchLow(sock));
   const size_t headers = TcpHeader::kMinSize + (v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize);
   sock.snd.mss = sock.snd.peer_mss;
+  // A segment lies in one frame, however large the link's are.
+  mtu = std::min<uint32_t>(mtu, TcpFrameRoom(ip.pool) + headers + TcpFixedOptions(sock));
   if (mtu > headers) sock.snd.mss = static_cast<uint16_t>(std::min<size_t>(sock.snd.mss, mtu - headers));
   sock.snd.mss = static_cast<uint16_t>(std::max<uint32_t>(sock.snd.mss, sock.context.settings.min_snd_mss));
   sock.snd.mss = static_cast<uint16_t>(sock.snd.mss - std::min(TcpFixedOptions(sock), sock.snd.mss));
@@ -400,7 +403,7 @@ void TcpSendResetFor(TcpContext& context, const TcpSegment& segment, Nanos now_n
     header.flags = kTcpRst | kTcpAck;
   }
   ++context.counters.resets_out;
-  TransmitAlone(context, frame, header, 0, segment.destination, segment.source, now_ns);
+  TransmitAlone(context, frame, header, 0, segment.destination, segment.source, /*tos=*/0, now_ns);
 }
 
 void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now_ns) {
@@ -414,7 +417,7 @@ void TcpSendTimeWaitAck(TcpContext& context, const TcpTimeWait& block, Nanos now
                          .flags = kTcpAck,
                          .window = block.window};
   ++context.counters.segments_out;
-  TransmitAlone(context, frame, header, sum, block.local, block.remote, now_ns);
+  TransmitAlone(context, frame, header, sum, block.local, block.remote, block.tos, now_ns);
 }
 
 bool TcpSendOneNew(TcpSock& sock, Nanos now_ns) {

@@ -72,6 +72,9 @@ void TcpSyncMss(TcpSock& sock);
 // Largest segment that fits our MTU; what the MSS option says (RFC 6691 §2). sock.remote is set.
 uint16_t TcpMss(TcpSock& sock);
 
+// The longest payload that is sent, since a segment lies in one frame. What comes in may be larger.
+inline uint32_t TcpFrameRoom(const runtime::FramePool& pool) { return pool.frame_size() - runtime::kTxHeadroom; }
+
 }  // namespace weir::netstack
 
 #endif  // NETSTACK_TCP_TCP_OUTPUT_H_

@@ -4,6 +4,9 @@
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
+#include "netstack/wire/checksum.h"
+#include "netstack/wire/ipv4.h"
+#include "runtime/base/byte_order.h"
 
 namespace weir::netstack {
 namespace {
@@ -26,13 +29,15 @@ DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   return TcpRcvStateProcess(sock, segment, now_ns);
 }
 
-// The connection that a segment is of; else its hash is known (__inet_lookup_established).
+// The connection that a segment is of; else its hash is known (__inet_lookup_established). With so many connections that they
+// are looked ahead at, one that was found lately has left the caches, and only to compare it would cost a look into memory.
 TcpSock* FindSock(TcpContext& context, TcpSegment& segment) {
   const Endpoint &local = segment.destination, &remote = segment.source;
   TcpDemux& demux = context.demux;
-  if (TcpSock* sock = demux.Last(local, remote)) return sock;
   if (context.burst.Take(segment.frame, &segment.hash)) {
     if (TcpSock* sock = demux.Find(segment.hash, local, remote)) return sock;
+  } else if (TcpSock* sock = demux.Recent(local, remote)) {
+    return sock;
   }
   segment.hash = demux.Hash(local, remote);
   return demux.Find(segment.hash, local, remote);
@@ -45,9 +50,6 @@ DropReason Demultiplex(TcpContext& context, TcpSegment& segment, Nanos now_ns) {
     return TcpRcvTimeWait(context, *block, segment, now_ns);
   }
   if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
-    if (segment.ttl < listener->inherited.options[static_cast<size_t>(TcpSockOption::kMinTtl)]) {
-      return DropReason::kTcpMinTtl;
-    }
     return TcpRcvListen(*listener, context, segment, now_ns);
   }
   return NoSocket(context, segment, now_ns);
@@ -84,7 +86,59 @@ DropReason TakePieces(TcpContext& context, const TcpSegment& whole, std::span<ru
   return reason;
 }
 
+// What a segment is made of besides its ends and its text, when segment.header is that at `tcp` and right.
+inline void Read(TcpSegment& segment, const std::byte* tcp, uint8_t tos, uint8_t ttl) {
+  segment.seq = Seq(segment.header.seq);
+  segment.ack = Seq(segment.header.ack);
+  segment.ecn = tos & kEcnMask;
+  segment.ttl = ttl;
+  segment.options.Parse({tcp + TcpHeader::kMinSize, segment.header.header_size - TcpHeader::kMinSize});
+}
+
+// Of `frame`, at its IP header: an IPv4 header without options and a TCP header that agree with the frame about what is in
+// it, and right checksums.
+bool IsPlain(const runtime::Frame& frame, bool partial_ok) {
+  using runtime::LoadBe16, runtime::LoadU8;
+  constexpr uint32_t kIp = Ipv4Header::kMinSize;
+  const std::byte* ip = frame.data;
+  if (frame.len < kIp + TcpHeader::kMinSize || LoadU8(ip) != 0x45 || Ipv4Header::IsFragment(ip)) [[unlikely]] return false;
+  const uint32_t total = LoadBe16(ip + Ipv4Header::kTotalLengthOffset);
+  if (total > frame.len || total < kIp + TcpHeader::kMinSize) [[unlikely]] return false;
+  if (!IsAllOnes(SumOf<kIp>(ip))) [[unlikely]] return false;
+  // The addresses of the pseudo-header lie in front of the TCP header, so that one sum is over both.
+  const uint32_t length = total - kIp;
+  const std::byte* addresses = ip + Ipv4Header::kSourceOffset;
+  const ChecksumSum rest = ChecksumSum{__builtin_bswap32(length)} + __builtin_bswap32(kProtocolTcp);
+  if (IsAllOnes(SumWide(addresses, 8 + length, rest))) [[likely]] return true;
+  return partial_ok &&
+         LoadChecksum(ip + kIp + TcpHeader::kChecksumOffset) == FoldSum(AddWide(SumOf<8>(addresses), rest));
+}
+
 }  // namespace
+
+std::optional<DropReason> TcpRcvPlain(TcpContext& context, const Interface& in, runtime::Frame& frame, Nanos now_ns) {
+  if (!IsPlain(frame, in.device.partial_checksums())) return std::nullopt;
+  const std::byte* ip = frame.data;
+  const std::byte* tcp = ip + Ipv4Header::kMinSize;
+  const uint32_t source = runtime::LoadBe32(ip + Ipv4Header::kSourceOffset);
+  const uint32_t destination = runtime::LoadBe32(ip + Ipv4Header::kDestinationOffset);
+  const LocalTable& local = context.ip.local4;
+  if (local.IsMartianSource(source) || !local.IsLocal(destination)) [[unlikely]] return std::nullopt;
+  const HookTable& hooks = context.ip.hooks;
+  if (hooks.any(Hook::kPreRouting) || hooks.any(Hook::kLocalIn)) [[unlikely]] return std::nullopt;
+  TcpSegment segment{.frame = frame};
+  segment.header.Parse(tcp);
+  const uint32_t header_size = segment.header.header_size;
+  const uint32_t length = runtime::LoadBe16(ip + Ipv4Header::kTotalLengthOffset) - Ipv4Header::kMinSize;
+  if (header_size < TcpHeader::kMinSize || header_size > length) [[unlikely]] return std::nullopt;
+  Read(segment, tcp, runtime::LoadU8(ip + Ipv4Header::kTosOffset), runtime::LoadU8(ip + Ipv4Header::kTtlOffset));
+  segment.source = {IpAddress::V4(source), segment.header.source_port};
+  segment.destination = {IpAddress::V4(destination), segment.header.destination_port};
+  frame.data += Ipv4Header::kMinSize + header_size;
+  frame.len = length - header_size;
+  segment.payload = frame.len;
+  return Demultiplex(context, segment, now_ns);
+}
 
 DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   runtime::Frame& frame = packet.frame;
@@ -95,11 +149,7 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns) {
   if (header_size < TcpHeader::kMinSize || header_size > frame.len) return DropReason::kTcpHeaderLength;
   if (!IsUnicast(packet)) return DropReason::kTcpNotUnicast;
   if (!TransportChecksumOk(packet, TcpHeader::kChecksumOffset)) return DropReason::kTcpChecksum;
-  segment.seq = Seq(segment.header.seq);
-  segment.ecn = packet.tos & kEcnMask;
-  segment.ttl = packet.ttl;
-  segment.ack = Seq(segment.header.ack);
-  segment.options.Parse(frame.bytes().subspan(TcpHeader::kMinSize, header_size - TcpHeader::kMinSize));
+  Read(segment, frame.data, packet.tos, packet.ttl);
   segment.source = {packet.source, segment.header.source_port, ScopeOf(packet.source, packet.in)};
   segment.destination = {packet.destination, segment.header.destination_port};
   frame.Pull(header_size);

@@ -114,10 +114,6 @@ struct TcpSockBits {
   bool send_shut : 1 = false;          // ShutdownWrite or Close
   bool orphan : 1 = false;             // the program closed it; data that arrives is answered by RST
   bool counted_as_orphan : 1 = false;
-  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
-  uint8_t backoff = 0;
-  uint8_t retries = 0;
-  uint8_t probes = 0;  // since the window closed, answered or not
 };
 
 // What the input of data, its acknowledgment and a send without losses touch of a connection, and not by their subject
@@ -147,9 +143,6 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     bool buffer_locked : 1 = false;  // the program set `buffer`
     bool clamped : 1 = false;        // and silence->window_clamp
     bool guarded : 1 = false;        // and silence->min_ttl
-    bool tell : 1 = false;           // a frame of `held` that comes back matters: to the window
-    bool leftover : 1 = false;       // nobody has the connection any more but those frames
-    bool gives_back : 1 = false;     // the program has held some, and all came back
     uint8_t ato_ms = 0;   // tcp_delack.h; 0: nothing came yet
     uint32_t buffer = 0;  // unread bytes that it may hold
     uint32_t last_data_ms = 0;  // when data came last
@@ -196,7 +189,6 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
   } ecn;
   uint8_t dup_acks = 0;  // without SACK
 
-
   // Loss recovery: tcp_recovery.h, tcp_undo.h and tcp_tlp.h.
   [[no_unique_address]] struct {
     Seq high_seq;              // nxt when the state began
@@ -209,7 +201,8 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     bool tlp : 1 = false;          // a probe is under way
     bool tlp_retrans : 1 = false;  // and was no new data
   } recovery;
-  uint16_t held = 0;  // frames that the program keeps: tcp_memory.h
+  uint8_t backoff = 0;
+  uint8_t retries = 0;
 
   Nanos heard_ns = 0;  // when an ACK was accepted last
   runtime::Frame* send_head = nullptr;  // the frame in send_queue that begins at snd.nxt: the next to send
@@ -265,6 +258,7 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     bool cookie_owed : 1 = false;     // server: a cookie goes with the SYN and ACK
     bool syn_data_taken : 1 = false;  // both: data of the SYN was acknowledged
   } fast_open;
+  uint8_t quick_acks = 0;  // ACKs at once that are left, for the peer's slow start
 
   // Where the socket layer's object of a connection that a program holds may lie: it is read whenever this is.
   static constexpr size_t kOwnerRoom = 32;
@@ -310,6 +304,7 @@ struct TcpSock : runtime::Recycled, TcpSockFront, runtime::ListNode<TcpQueueTag>
   } rack;
 
   bool reset_on_close = false;  // SO_LINGER with a time of 0
+  uint8_t probes = 0;           // since the window closed, answered or not
   TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
 };
 

@@ -233,6 +233,7 @@ void TcpDone(TcpSock& sock, int error) {
   context.demux.Remove(sock);
   TcpCancelTimers(sock);
   TcpStopKeepAlive(sock);
+  context.NoOrphan(sock);  // nothing is held any more, though a program that lingers has not let go of it yet
   if (TcpPacer* pacer = TcpPacerOf(sock)) context.ip.timers.Cancel(pacer->timer);
   TcpPurgeSendQueue(sock);
   TcpClearOfo(sock);

@@ -37,6 +37,7 @@ void TcpTimeWaitTable::Insert(const TcpSock& sock, Nanos now_ns) {
   block->snd_nxt = sock.snd.nxt;
   block->window = static_cast<uint16_t>(sock.rcv.wnd >> sock.rcv.wscale);
   block->ts_ok = sock.ts.ok;
+  block->tos = static_cast<uint8_t>(sock.dscp << 2);
   block->ts_offset = sock.ts.offset;
   block->ts_recent = sock.ts.recent;
   block->ts_recent_s = sock.ts.recent_s;

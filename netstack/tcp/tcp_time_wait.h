@@ -27,6 +27,7 @@ struct TcpTimeWait : runtime::Recycled, runtime::ListNode<TcpTimeWaitTag> {
   Seq snd_nxt;
   uint16_t window = 0;  // as the field says it
   bool ts_ok = false;
+  uint8_t tos = 0;  // IP_TOS; of what the program set nothing else is kept (tw_tos)
   uint32_t ts_offset = 0;  // of these three see TcpSock::ts
   uint32_t ts_recent = 0;
   uint32_t ts_recent_s = 0;

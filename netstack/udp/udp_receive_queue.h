@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "netstack/ip/ip_context.h"
 #include "netstack/udp/datagram.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
@@ -34,12 +35,12 @@ class UdpReceiveQueue {
  public:
   // `datagrams`: at most so many, and as many frames, with those that the program keeps of what it got; one of 64 KiB
   // lies in about 45. Rounded up to a power of two. `sock`: whom these count against.
-  UdpReceiveQueue(void* sock, size_t datagrams) : sock_(sock), ring_(datagrams) {}
+  UdpReceiveQueue(ReadySock& sock, size_t datagrams) : sock_(sock), ring_(datagrams) {}
   ~UdpReceiveQueue() { Clear(); }
 
   // `frame` is at its payload, and its Cb is a UdpRxCb. The queue takes a reference. False: there is no room.
   bool Push(runtime::Frame& frame) {
-    if (frames_ + held >= ring_.capacity()) [[unlikely]] return false;
+    if (frames_ + sock_.held >= ring_.capacity()) [[unlikely]] return false;
     ++frames_;
     runtime::Ref(&frame);
     *ring_.PushSlot() = reinterpret_cast<Slot>(&frame);
@@ -74,7 +75,6 @@ class UdpReceiveQueue {
   bool ready() const { return !empty() && error == 0; }
 
   int error = 0;  // what ICMP said of a connected socket's datagrams, an errno; for the next call, once
-  uint32_t held = 0;  // frames that the program keeps
 
  private:
   // A Frame*, or a Datagram* with this bit, which is 0 in both.
@@ -88,10 +88,9 @@ class UdpReceiveQueue {
   void HandOver(runtime::Frame* frame) {
     if (frame->refs != 1 || frame->charged()) [[unlikely]] return;
     frame->pool->Charge(frame, runtime::FramePool::HolderKind::kUdp, sock_);
-    ++held;
   }
 
-  void* const sock_;
+  ReadySock& sock_;
   runtime::FixedRing<Slot> ring_;  // a datagram has at least one frame
   size_t frames_ = 0;
 };

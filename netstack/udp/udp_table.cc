@@ -25,12 +25,15 @@ uint64_t FlowWeight(const runtime::SipKey& key, const UdpSock& sock, const Endpo
 
 UdpTable::~UdpTable() {
   ip_.ForgetHolders();
-  while (ReadySock* sock = leftovers_.PopFront()) sock->on_ready(*sock, 0);
+  while (ReadySock* sock = leftovers_.PopFront()) {
+    sock->held = 0;
+    sock->on_ready(*sock, 0);
+  }
 }
 
-void UdpTable::FrameBack(void* holder) {
-  auto& sock = *static_cast<UdpSock*>(holder);
-  if (--sock.receive_queue.held > 0 || !sock.leftover) return;
+void UdpTable::FrameBack(runtime::FrameHolder& holder) {
+  auto& sock = static_cast<ReadySock&>(holder);
+  if (sock.held > 0) return;
   sock.Unlink();
   sock.on_ready(sock, 0);
 }

@@ -25,7 +25,7 @@ struct UdpSock : ReadySock {
   static constexpr size_t kMaxMemberships = 20;
 
   explicit UdpSock(const UdpBindOptions& options = {})
-      : receive_queue(this, std::clamp<size_t>(options.receive_queue, 1, UdpBindOptions::kMaxReceiveQueue)),
+      : receive_queue(*this, std::clamp<size_t>(options.receive_queue, 1, UdpBindOptions::kMaxReceiveQueue)),
         reuse_port(options.reuse_port),
         reuse_address(options.reuse_address) {}
 
@@ -37,7 +37,6 @@ struct UdpSock : ReadySock {
   std::vector<std::unique_ptr<MulticastMembership>> memberships;
   uint64_t id = 0;       // of this binding
   uint64_t dropped = 0;  // datagrams for which the queue had no room
-  bool leftover = false;  // nobody has it any more but the frames that a program keeps
   bool reuse_port;
   bool reuse_address;
 
@@ -93,13 +92,13 @@ class UdpTable {
   // `sock` was unbound, and nobody holds it any more but the frames that a program keeps; when they have come back, its
   // on_ready is called once more, with nothing.
   void Leave(UdpSock& sock) {
-    sock.leftover = true;
+    sock.leftover = sock.tell = true;
     leftovers_.PushBack(sock);
   }
   IpContext& ip() { return ip_; }
 
  private:
-  static void FrameBack(void* holder);  // FramePool::OnReturn
+  static void FrameBack(runtime::FrameHolder& holder);  // FramePool::OnReturn
   static constexpr size_t kBuckets = 1024;
 
   // How much `sock` says about such a datagram; below 0: it is not for it.

@@ -26,11 +26,12 @@ ChecksumSum SumPieces(std::span<const iovec> pieces) {
   return sum;
 }
 
-void CompletePartialChecksum(std::span<std::byte> segment, size_t field_offset, ChecksumSum pseudo_header) {
+void CompletePartialChecksum(std::span<std::byte> segment, size_t field_offset, ChecksumSum pseudo_header,
+                             ChecksumSum behind) {
   std::byte* field = segment.data() + field_offset;
   if (LoadChecksum(field) != FoldSum(pseudo_header)) return;
   // The field holds the pseudo-header's sum already, so the sum over the segment includes it. RFC 768: never 0.
-  const uint16_t checksum = FinishChecksum(SumBytes(segment));
+  const uint16_t checksum = FinishChecksum(SumBytes(segment) + behind);
   StoreChecksum(field, checksum == 0 ? 0xffff : checksum);
 }
 

@@ -122,8 +122,9 @@ inline bool ChecksumOk(std::span<const std::byte> segment, size_t field_offset, 
 }
 
 // Finishes a checksum that the sender left to a device, if `segment` carries such a one at `field_offset`: whoever passes
-// the segment on does so without that device.
-void CompletePartialChecksum(std::span<std::byte> segment, size_t field_offset, ChecksumSum pseudo_header);
+// the segment on does so without that device. `behind`: the sum of what follows, of a segment in several pieces.
+void CompletePartialChecksum(std::span<std::byte> segment, size_t field_offset, ChecksumSum pseudo_header,
+                             ChecksumSum behind = 0);
 
 }  // namespace weir::netstack
 

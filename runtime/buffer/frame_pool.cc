@@ -1,14 +1,10 @@
 #include "runtime/buffer/frame_pool.h"
 
-#include <sys/mman.h>
-
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/base/errno_status.h"
 
 #ifdef WEIR_RECYCLER_OFF
 #include <sanitizer/asan_interface.h>
@@ -20,7 +16,6 @@
 namespace weir::runtime {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
 #ifndef NDEBUG
 constexpr int kPoison = 0xdb;  // in free frames
 #endif
@@ -34,19 +29,10 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
   }
   if (options.frames == 0) return absl::InvalidArgumentError("a frame pool needs frames");
   Ptr pool(new FramePool);
-  const size_t wanted = size_t{options.frames} * options.frame_size;
-  const size_t mapped = (wanted + kHugePage - 1) / kHugePage * kHugePage;
-  constexpr int kProtection = PROT_READ | PROT_WRITE;
-  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (options.populate ? MAP_POPULATE : 0);
-  void* memory = MAP_FAILED;
-  if (options.populate) memory = mmap(nullptr, mapped, kProtection, flags | MAP_HUGETLB, -1, 0);
-  pool->huge_pages_ = memory != MAP_FAILED;
-  if (memory == MAP_FAILED) memory = mmap(nullptr, mapped, kProtection, flags, -1, 0);
-  if (memory == MAP_FAILED) {
-    return ErrnoStatus(errno, absl::StrCat("cannot map ", mapped >> 20, " MiB for frames"));
-  }
-  pool->memory_ = static_cast<std::byte*>(memory);
-  pool->mapped_ = mapped;
+  absl::StatusOr<MemoryArea> area = MemoryArea::Map(size_t{options.frames} * options.frame_size, options.populate);
+  if (!area.ok()) return area.status();
+  pool->area_ = *std::move(area);
+  pool->memory_ = pool->area_.bytes().data();
   pool->frame_size_ = options.frame_size;
   pool->frame_shift_ = static_cast<uint32_t>(std::countr_zero(options.frame_size));
   pool->frames_.resize(options.frames);
@@ -66,9 +52,12 @@ absl::StatusOr<FramePool::Ptr> FramePool::Create(const Options& options) {
 }
 
 FramePool::~FramePool() {
-  if (memory_ == nullptr) return;
-  ASAN_UNPOISON_MEMORY_REGION(memory_, mapped_);
-  munmap(memory_, mapped_);
+  ASAN_UNPOISON_MEMORY_REGION(area_.bytes().data(), area_.bytes().size());
+}
+
+std::string FramePool::Describe() const {
+  return absl::StrCat(size(), " frames of ", frame_size_, " bytes, ", memory().size() >> 20, " MiB in ",
+                      PagesName(area_.pages()));
 }
 
 void FramePool::ForgetHolders() {

@@ -1,6 +1,6 @@
-// FramePool: the frames of one shard. One contiguous, page-aligned piece of memory (huge pages when there are
-// any), cut into frames of 2048 or 4096 bytes; the xdp backend registers it as UMEM, the kernel backend takes
-// its io_uring provided buffers from it. Nothing is allocated after Create.
+// FramePool: the frames of one shard. One contiguous, page-aligned piece of memory (memory_area.h), cut into frames of
+// 2048 or 4096 bytes; the xdp backend registers it as UMEM, the kernel backend takes its io_uring provided buffers from
+// it. Nothing is allocated after Create.
 //
 // A pool belongs to the thread that made it. A chain of frames that ends on another thread goes home by GiveBack: the
 // reference counts are the owner's, so the references wait in a list until that takes them (runtime/io/frame_returns.h
@@ -20,17 +20,27 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "runtime/base/recycler.h"
 #include "runtime/buffer/frame.h"
+#include "runtime/buffer/memory_area.h"
 
 #if !defined(NDEBUG) || defined(WEIR_RECYCLER_OFF)
 #define WEIR_FRAMES_WATCHED 1
 #endif
 
 namespace weir::runtime {
+
+// Whom frames count against that a program keeps: a socket (sk_rmem_alloc).
+struct FrameHolder {
+  uint32_t held : 29 = 0;            // frames
+  uint32_t tell : 1 = false;         // of each that comes back
+  uint32_t gives_back : 1 = false;   // it has held some, and all came back
+  uint32_t leftover : 1 = false;     // nobody holds the socket any more but these frames
+};
 
 class FramePool {
  public:
@@ -40,9 +50,8 @@ class FramePool {
     // The memory is there from the start, in huge pages if there are any; else when it is first used.
     bool populate = true;
   };
-  // Whom a frame counts against that a program keeps: a socket (sk_rmem_alloc).
   enum class HolderKind : uint8_t { kTcp, kUdp };
-  using OnReturn = void (*)(void* holder);
+  using OnReturn = void (*)(FrameHolder& holder);
   struct Deleter {
     void operator()(FramePool* pool) const { pool->Release(); }
   };
@@ -82,14 +91,15 @@ class FramePool {
     PutBack(frame);
   }
 
-  // From now on `frame`, which is in no queue, counts against `holder`, whose address is a multiple of 4, until it comes
-  // back to the pool or is discharged. The function of its kind is then called (skb->destructor, sock_rfree), which must
-  // take no frame and give none back.
-  void Charge(Frame* frame, HolderKind kind, void* holder) {
+  // From now on `frame`, which is in no queue, counts against `holder`, until it comes back to the pool or is discharged
+  // (skb->destructor, sock_rfree). `on_return` of its kind is then called, if the holder wants that; it must take no frame
+  // and give none back.
+  void Charge(Frame* frame, HolderKind kind, FrameHolder& holder) {
     WEIR_DCHECK(!frame->charged());
     const uintptr_t bits = Frame::kCharged | (kind == HolderKind::kTcp ? 0 : Frame::kOtherKind);
-    frame->next = reinterpret_cast<Frame*>(reinterpret_cast<uintptr_t>(holder) | bits);
+    frame->next = reinterpret_cast<Frame*>(reinterpret_cast<uintptr_t>(&holder) | bits);
     ++charged_;
+    ++holder.held;
   }
   void SetOnReturn(HolderKind kind, OnReturn on_return) { on_return_[static_cast<size_t>(kind)] = on_return; }
   OnReturn on_return(HolderKind kind) const { return on_return_[static_cast<size_t>(kind)]; }
@@ -121,7 +131,9 @@ class FramePool {
   bool short_of_frames() const { return free_count_ <= last_frames_; }
   uint32_t retired() const { return retired_; }
   uint64_t exhausted() const { return exhausted_; }
-  bool huge_pages() const { return huge_pages_; }
+  Pages pages() const { return area_.pages(); }
+  // "16384 frames of 2048 bytes, 32 MiB in 4 KiB pages"
+  std::string Describe() const;
 
   // The frame that the byte at `offset` from the start of memory() lies in.
   Frame& FrameAt(uint64_t offset) { return frames_[offset >> frame_shift_]; }
@@ -147,8 +159,9 @@ class FramePool {
     const auto bits = reinterpret_cast<uintptr_t>(frame->next);
     frame->next = nullptr;
     --charged_;
-    void* holder = reinterpret_cast<void*>(bits & ~(Frame::kCharged | Frame::kOtherKind));
-    on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0](holder);
+    auto& holder = *reinterpret_cast<FrameHolder*>(bits & ~(Frame::kCharged | Frame::kOtherKind));
+    if (--holder.held == 0) holder.gives_back = true;
+    if (holder.tell) [[unlikely]] on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0](holder);
   }
   void FreeUnusual(Frame* frame);
   void Release();
@@ -161,15 +174,14 @@ class FramePool {
   void EndWatch(Frame* frame);
 
   std::atomic<const void*> owner_ = __builtin_thread_pointer();  // nullptr: given up
-  std::byte* memory_ = nullptr;
-  size_t mapped_ = 0;
+  MemoryArea area_;
+  std::byte* memory_ = nullptr;  // where it begins
   uint32_t frame_size_ = 0;
   uint32_t frame_shift_ = 0;
   uint32_t free_count_ = 0;
   uint32_t last_frames_ = 0;  // a sixteenth of all
   uint32_t retired_ = 0;
   uint32_t charged_ = 0;
-  bool huge_pages_ = false;
   bool released_ = false;
   uint64_t exhausted_ = 0;
   OnReturn on_return_[2] = {};

@@ -5,6 +5,12 @@
 //   size_t got = Fill(page.writable());                // iovecs to write into
 //   page.Trim(got);
 //   co_await stream.Sendmsg(std::move(page));
+//
+// Or both, one behind the other, and in a stream's Sendmsg memory of the program's behind them:
+//   weir::SendBuffer out = stream.NewSendBuffer(header.size());
+//   ...                                                // write the header
+//   out.Append(*std::move(received));                  // leaves in `received` what a chain has no room for
+//   co_await stream.Sendmsg(std::move(out), {&part_of_a_mapped_file, 1});
 #ifndef RUNTIME_BUFFER_SEND_BUFFER_H_
 #define RUNTIME_BUFFER_SEND_BUFFER_H_
 

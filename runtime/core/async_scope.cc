@@ -18,10 +18,20 @@ bool SamePlace(const std::source_location& a, const std::source_location& b) {
 AsyncScope::AsyncScope(const TaskContext& parent, OnError on_error, std::source_location where)
     : stop_(parent.stop), context_{parent.scheduler, stop_.token()}, on_error_(on_error), where_(where) {
   context_.scheduler->scopes().PushBack(*this);
+  stop_children_.Register(stop_.token());
 }
+
+AsyncScope::StopChildren::StopChildren(AsyncScope& scope)
+    : StopCallback([](StopCallback& self) {
+        static_cast<StopChildren&>(self).scope.children_.ForEach([](runtime::PromiseBase& child) {
+          if (StopCallback* waiter = std::exchange(child.waiter_, nullptr)) waiter->Run();
+        });
+      }),
+      scope(scope) {}
 
 AsyncScope::~AsyncScope() {
   Unlink();
+  stop_children_.Unregister();
   if (live_ == 0 && !joiner_.handle) return;
   std::fprintf(stderr, "weir: %s:%u: AsyncScope destroyed with %zu live task%s: co_await Join() first\n",
                where_.file_name(), where_.line(), live_, live_ == 1 ? "" : "s");
@@ -34,6 +44,7 @@ void AsyncScope::Start(std::coroutine_handle<> handle, runtime::PromiseBase& chi
   child.scope_ = this;
   child.context_ = &context_;
   child.spawned_ = &child;
+  child.of_scope_ = true;
   child.spawned_at_ = where;
   children_.PushBack(child);
   ++live_;

@@ -92,7 +92,15 @@ class AsyncScope : public runtime::ListNode<AsyncScope> {
   void ChildDone(runtime::PromiseBase& child, std::coroutine_handle<> handle, const absl::Status* status);
   void PrintChildren(std::FILE* out, int indent);
 
+  // Cancels what the children wait for: each is known to its task, and not in the list of the source, since whoever waits
+  // leaves it again with every message, and its neighbours there are as far apart in memory as connections are.
+  struct StopChildren : StopCallback {
+    explicit StopChildren(AsyncScope& scope);
+    AsyncScope& scope;
+  };
+
   LinkedStopSource stop_;
+  StopChildren stop_children_{*this};
   TaskContext context_;
   runtime::List<runtime::PromiseBase, runtime::PromiseBase> children_;
   size_t live_ = 0;

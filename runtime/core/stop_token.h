@@ -45,6 +45,8 @@ class StopCallback : public runtime::Resumable {
 
   // False, and not registered, when the stop was requested before.
   bool Register(const StopToken& token);
+  // For who keeps it elsewhere and hears of the stop.
+  void Run() { function_(*this); }
   void Unregister() {
     if (linked()) Unlink();
   }

@@ -43,7 +43,20 @@ class Promise;
 class PromiseBase : public ListNode<PromiseBase> {
  public:
   const TaskContext* context() const { return context_; }
-  void set_context(const TaskContext* context) { context_ = context; }
+  void set_context(const TaskContext* context) {
+    context_ = context;
+    of_scope_ = false;
+  }
+
+  // What this task suspends in (waiter.h), when its stop is that of the scope that it was spawned in: then the scope finds
+  // it there. False: it has to be registered with the stop token.
+  bool HoldWaiter(StopCallback& waiter) {
+    if (of_scope_) spawned_->waiter_ = &waiter;
+    return of_scope_;
+  }
+  void DropWaiter() {
+    if (of_scope_) spawned_->waiter_ = nullptr;
+  }
 
   // To be called before suspending, with a string literal: what DumpTasks shows for the spawned task that this one
   // belongs to. Two stores; never taken back, so a task that runs or is ready shows its last wait.
@@ -111,6 +124,9 @@ class PromiseBase : public ListNode<PromiseBase> {
   std::source_location spawned_at_;
   std::source_location waits_in_;
   const char* waits_for_ = nullptr;
+  StopCallback* waiter_ = nullptr;  // of it, or of what it awaits; nullptr: it does not wait, or not so
+
+  bool of_scope_ = false;  // context_ is that of the scope
 };
 
 template <typename T>
@@ -164,6 +180,7 @@ class [[nodiscard]] Task {
       handle_.promise().continuation_ = parent;
       handle_.promise().context_ = parent.promise().context();
       handle_.promise().spawned_ = parent.promise().spawned_;
+      handle_.promise().of_scope_ = parent.promise().of_scope_;
       return handle_;
     }
     T await_resume() { return handle_.promise().TakeResult(); }

@@ -1,5 +1,5 @@
 // Waiter: the common part of every awaitable that can be cancelled: the suspended coroutine, its place in the ready
-// queue, and its registration with the stop token of its context. Embedded in the awaiter, so it costs no allocation.
+// queue, and how a stop finds it. Embedded in the awaiter, so it costs no allocation.
 //
 // The owner of the event calls Wake() once when it has happened; the stop token calls the cancel function given to
 // Suspend, which takes the waiter out of wherever it waits (now, or when the kernel has let go of it) and then also
@@ -11,6 +11,7 @@
 
 #include "runtime/core/scheduler.h"
 #include "runtime/core/stop_token.h"
+#include "runtime/core/task.h"
 
 namespace weir::runtime {
 
@@ -31,30 +32,35 @@ class Waiter : public StopCallback {
   template <typename Promise>
   bool Prepare(std::coroutine_handle<Promise> self) {
     handle = self;
-    const TaskContext& context = *self.promise().context();
-    scheduler_ = context.scheduler;
-    return !context.stop.stop_requested();
+    promise_ = &self.promise();
+    return !promise_->context()->stop.stop_requested();
   }
   template <typename Promise>
   void Listen(std::coroutine_handle<Promise> self, const char* waits_for) {
-    self.promise().NoteWait(waits_for);
-    Register(self.promise().context()->stop);
+    PromiseBase& promise = self.promise();
+    promise.NoteWait(waits_for);
+    if (!promise.HoldWaiter(*this)) Register(promise.context()->stop);
+  }
+  // A stop is not heard of any more.
+  void StopListening() {
+    promise_->DropWaiter();
+    Unregister();
   }
 
   // Asks memory for what Wake() will touch.
   void PrefetchWake() const {
-    StopCallback::PrefetchLinks();
+    if (linked()) PrefetchLinks();
     Prefetch(handle.address());
   }
 
   // Queues the coroutine. The waiter may be destroyed once it is resumed, not before.
   void Wake() {
-    Unregister();
+    StopListening();
     Prefetch(handle.address());
-    scheduler_->Schedule(*this);
+    scheduler().Schedule(*this);
   }
 
-  Scheduler& scheduler() { return *scheduler_; }
+  Scheduler& scheduler() { return *promise_->context()->scheduler; }
 
  private:
   // Others are resumed first, long enough for the memory: with a thousand connections a coroutine that wakes has left
@@ -63,7 +69,7 @@ class Waiter : public StopCallback {
     for (int line = 0; line < 5; ++line) __builtin_prefetch(static_cast<const char*>(frame) + 64 * line, /*rw=*/1);
   }
 
-  Scheduler* scheduler_ = nullptr;
+  PromiseBase* promise_ = nullptr;
 };
 
 }  // namespace weir::runtime

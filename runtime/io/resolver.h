@@ -126,7 +126,7 @@ class Resolver::Awaiter : runtime::Waiter {
       return false;
     }
     if (!resolver_.Start(*this)) return true;
-    Unregister();
+    StopListening();
     return false;
   }
   absl::StatusOr<std::vector<IpAddress>> await_resume() {

@@ -2,9 +2,9 @@
 import errno
 import os
 import platform
+import resource
 import shutil
 import tempfile
-import unittest
 
 import harness
 from harness import DEVICE, WEIR_IP, binary, run, run_in
@@ -61,6 +61,11 @@ class BadInputTest(harness.NetnsTest):
 
     def test_choices(self):
         self.refused("--stack=both", says="kernel, xdp")
+        for flags in (["--stack=kernel"], self.xdp_flags()):
+            for frames in ("1", "1023", "4194305", "4294967295"):
+                self.refused(*flags, f"--frames={frames}", says=f"--frames={frames}: 1024 to 4194304")
+            for size in ("1", "1024", "2047", "3072", "8192"):
+                self.refused(*flags, f"--frame_size={size}", says=f"--frame_size={size}: 2048, 4096")
         self.refused("--poll=never", says="adaptive, busy, wait")
         self.refused(*self.xdp_flags(), "--zero_copy=perhaps", says="auto, on, off")
         self.refused(*self.xdp_flags(), "--xdp_attach=hard", says="auto, native, generic")
@@ -79,7 +84,8 @@ class BadInputTest(harness.NetnsTest):
 
     def test_flags_that_the_parser_refuses(self):
         """Abseil's own errors: the same form."""
-        for flag in ("--mtu=x", "--shards=two", "--port=70000", "--port=x", "--nosuchflag", "--nosuchflag=1", "--port"):
+        for flag in ("--mtu=x", "--shards=two", "--frames=-1", "--port=70000", "--port=x", "--nosuchflag",
+                     "--nosuchflag=1", "--port"):
             self.refused(flag, says=flag.strip("-").split("=")[0])
             self.refused(*self.xdp_flags(), flag, says="--help")
         for flag in ("--help", "-h"):
@@ -112,7 +118,6 @@ class BadInputTest(harness.NetnsTest):
             for flags in (["--port=7"], ["--port=7", "--shards=2"], self.xdp_flags()):
                 self.refused(*flags, says="io_uring", preexec_fn=lacks(calls["io_uring_setup"], error))
 
-    @unittest.expectedFailure  # two lines: libbpf's warning in LoadError (xdp/steer_program.cc) ends with a newline
     def test_a_kernel_that_refuses_the_program(self):
         lacks, calls = self.system_calls()
         self.refused(*self.xdp_flags(), says="--stack=kernel", preexec_fn=lacks(calls["bpf"], errno.EINVAL))
@@ -122,6 +127,26 @@ class BadInputTest(harness.NetnsTest):
         if numbers is None:
             self.skipTest(f"SKIPPED: the system call numbers of {platform.machine()} are not in this test")
         return harness.without_system_call, dict(zip(("socket", "bpf", "io_uring_setup"), numbers))
+
+    def test_locked_memory(self):
+        """Frames count as locked memory of those that have no CAP_IPC_LOCK, which this process gives up."""
+
+        def limited(kilobytes):
+            def lose():
+                pr_capbset_drop, cap_ipc_lock = 24, 14
+                if harness.prctl(pr_capbset_drop, cap_ipc_lock) != 0:
+                    os._exit(125)
+                resource.setrlimit(resource.RLIMIT_MEMLOCK, (kilobytes << 10, kilobytes << 10))
+
+            return lose
+
+        probe = run_in(self.server, "grep", "CapEff", "/proc/self/status", check=False, preexec_fn=limited(1024))
+        if probe.returncode != 0 or int(probe.stdout.split()[1], 16) & 1 << 14:
+            self.skipTest("SKIPPED: CAP_IPC_LOCK cannot be given up")
+        for frames, size, mebibytes in ((0, 0, 32), (1024, 2048, 2), (4096, 4096, 16)):
+            self.refused(*self.xdp_flags(), f"--frames={frames}", f"--frame_size={size}", preexec_fn=limited(1024),
+                         says=f"cannot lock {mebibytes} MiB for frames, RLIMIT_MEMLOCK allows 1024 KiB: raise it")
+        self.assertFalse(self.xdp_attached())
 
     def test_without_privileges(self):
         # A copy: the build's own folder may be closed to others.

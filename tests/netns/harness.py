@@ -32,10 +32,14 @@ _counter = 0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def prctl(*arguments):
+    return _libc.prctl(*arguments, *[0] * (5 - len(arguments)))
+
+
 def die_with_parent():
     """For subprocess's preexec_fn."""
     pr_set_pdeathsig = 1
-    _libc.prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+    prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def binary(name):

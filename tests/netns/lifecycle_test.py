@@ -194,6 +194,18 @@ class LifecycleTest(harness.NetnsTest):
         self.assertIn("ICMP echo request", text)
         self.assertIn("ICMP echo reply", text)
 
+    @harness.both_stacks
+    def test_says_how_much_memory_it_has(self, stack):
+        for flags, frames, size in (([], 16384, 2048), (["--frames=1024"], 1024, 2048),
+                                    (["--frames=5000", "--frame_size=4096"], 5000, 4096)):
+            with self.serve("tcp_echo", "--port=7", *flags, stack=stack) as server:
+                self.assertRegex(server.output(), f"; 1 shard with {frames} frames of {size} bytes, "
+                                                  rf"{frames * size >> 20} MiB in (2 MiB pages \(\w+\)|4 KiB pages)\n")
+                self.assertEqual(server.metrics()["weir_frames"], frames)
+                stream = self.connect(server.ip, 7)
+                stream.sendall(b"x" * 100_000)
+                self.assertEqual(receive_exactly(stream, 100_000), b"x" * 100_000)
+
     def test_udp_spreads_over_shards(self):
         """Each has a socket on the port (SO_REUSEPORT), and a flow stays with one of them."""
         with self.serve("udp_echo", "--port=7", "--shards=2", stack="kernel") as server:

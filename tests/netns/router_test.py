@@ -42,25 +42,29 @@ class RouterTest(unittest.TestCase):
         finally:
             server.kill()
 
+    def bulk(self, address):
+        """3 MiB from left to right, byte for byte."""
+        family = "TCP6" if ":" in address else "TCP4"
+        sent = os.urandom(3 << 20)
+        with tempfile.NamedTemporaryFile() as received:
+            listen = subprocess.Popen(
+                ["ip", "netns", "exec", self.right, "socat", "-u", f"{family}-LISTEN:7000,reuseaddr", "-"],
+                stdout=received, preexec_fn=harness.die_with_parent)
+            self.addCleanup(listen.kill)
+            subprocess.run(["ip", "netns", "exec", self.left, "socat", "-u", "-",
+                            f"{family}:{address}:7000,retry=50,interval=0.1"],
+                           input=sent, check=True, timeout=60, preexec_fn=harness.die_with_parent)
+            listen.wait(timeout=60)
+            with open(received.name, "rb") as file:
+                self.assertEqual(sent, file.read())
+
     def test_ping_and_tcp(self):
         with self.routing() as router:
             for address in (f"{RIGHT}.2", f"{LEFT}.1", f"{RIGHT}.1", f"{RIGHT6}:2", f"{LEFT6}:1", f"{RIGHT6}:1"):
                 done = run_in(self.left, "ping", "-c3", "-i0.2", "-W2", address)
                 self.assertIn(" 0% packet loss", done.stdout)
             for address in (f"{RIGHT}.2", f"[{RIGHT6}:2]"):
-                family = "TCP6" if ":" in address else "TCP4"
-                sent = os.urandom(3 << 20)
-                with tempfile.NamedTemporaryFile() as received:
-                    listen = subprocess.Popen(
-                        ["ip", "netns", "exec", self.right, "socat", "-u", f"{family}-LISTEN:7000", "-"],
-                        stdout=received, preexec_fn=harness.die_with_parent)
-                    self.addCleanup(listen.kill)
-                    subprocess.run(["ip", "netns", "exec", self.left, "socat", "-u", "-",
-                                    f"{family}:{address}:7000,retry=50,interval=0.1"],
-                                   input=sent, check=True, timeout=60, preexec_fn=harness.die_with_parent)
-                    listen.wait(timeout=60)
-                    with open(received.name, "rb") as file:
-                        self.assertEqual(sent, file.read())
+                self.bulk(address)
             self.assertGreater(router.metrics()["weir_forwarded_packets_total"], 4000)
         self.assertRegex(router.output(), r"router: \d+ packets forwarded")
 
@@ -88,6 +92,35 @@ class RouterTest(unittest.TestCase):
                 done = run_in(self.left, "tracepath", "-n", "-m5", address)
                 self.assertRegex(done.stdout, rf"1: +{hop} .*\n(.*\n)*.*pmtu 1400")
                 self.assertRegex(done.stdout, rf"2: +{address} .*reached")
+
+    def set_mtu(self, left, right):
+        for namespace, device, mtu in ((self.router, "left0", left), (self.left, "eth0", left),
+                                       (self.router, "right0", right), (self.right, "eth0", right)):
+            run("ip", "-n", namespace, "link", "set", device, "mtu", str(mtu))
+
+    def test_jumbo(self):
+        """Packets that are larger than a frame, as they came; and to a narrower link in fragments, or not at all."""
+        self.set_mtu(9000, 9000)
+        for size in ("2048", "4096"):
+            with self.routing(f"--frame_size={size}") as router:
+                for address, overhead in ((f"{RIGHT}.2", 28), (f"{RIGHT6}:2", 48)):
+                    for payload in (1722, 1723, 4000, 8900, 9000 - overhead):
+                        done = run_in(self.left, "ping", "-c2", "-i0.1", "-W2", "-M", "do", "-s", str(payload), address)
+                        self.assertIn(" 0% packet loss", done.stdout)
+                for address in (f"{RIGHT}.2", f"[{RIGHT6}:2]"):
+                    self.bulk(address)
+                metrics = router.metrics()
+                self.assertEqual(0, metrics["weir_copied_bytes_total"])
+                # 3 MiB twice in large segments, with their ACKs, and not in small ones.
+                self.assertLess(metrics["weir_forwarded_packets_total"], 2 * 3 * (3 << 20) // 8900)
+        self.set_mtu(9000, 1500)
+        with self.routing():
+            done = run_in(self.left, "ping", "-c1", "-W2", "-M", "dont", "-s", "8900", f"{RIGHT}.2")
+            self.assertIn(" 0% packet loss", done.stdout)
+            done = run_in(self.left, "ping", "-c1", "-W2", "-M", "do", "-s", "8900", f"{RIGHT}.2", check=False)
+            self.assertRegex(done.stdout, r"mtu ?= ?1500")
+            for address in (f"{RIGHT}.2", f"[{RIGHT6}:2]"):
+                self.bulk(address)
 
     def test_filter(self):
         with tempfile.NamedTemporaryFile("w", suffix=".rules") as rules:

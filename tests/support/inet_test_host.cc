@@ -26,6 +26,37 @@ bool IsGroupReport(View packet) {
 
 }  // namespace
 
+runtime::Frame* ToFrames(runtime::FramePool& pool, View bytes) {
+  constexpr uint32_t kXdpHeadroom = 256;
+  const bool one = bytes.size() <= pool.frame_size() - runtime::kTxHeadroom;
+  runtime::Frame *first = nullptr, *last = nullptr;
+  do {
+    runtime::Frame* frame = pool.Alloc(one ? runtime::kTxHeadroom : kXdpHeadroom);
+    if (frame == nullptr) {
+      while (first != nullptr) runtime::Unref(std::exchange(first, std::exchange(first->next, nullptr)));
+      return nullptr;
+    }
+    const View piece = bytes.first(std::min<size_t>(bytes.size(), frame->tailroom()));
+    std::copy(piece.begin(), piece.end(), frame->data);
+    frame->len = static_cast<uint32_t>(piece.size());
+    (first == nullptr ? first : last->next) = frame;
+    last = frame;
+    bytes = bytes.subspan(piece.size());
+  } while (!bytes.empty());
+  return first;
+}
+
+Bytes TakePacket(netstack::NetDevice& device) {
+  Bytes bytes;
+  for (bool continued = true; continued;) {
+    continued = device.TxAt(0).continued();
+    runtime::Frame* frame = device.TxPop();
+    Append(bytes, frame->bytes());
+    runtime::Unref(frame);
+  }
+  return bytes;
+}
+
 InetTestHost::InetTestHost(const Options& options)
     : options_(options),
       pool_(runtime::FramePool::Create({.frames = options.frames}).value()),
@@ -78,17 +109,20 @@ void InetTestHost::Turn() {
 void InetTestHost::CollectSent() {
   netstack::NetDevice& device = interface().device;
   while (!device.tx_empty()) {
-    runtime::Frame* frame = device.TxPop();
-    const View packet = View(frame->bytes()).subspan(netstack::EthernetHeaderSize(device.vlan()));
-    if (options_.group_reports || !IsGroupReport(packet)) {
-      sent_.push_back({now_ns_, Bytes(frame->data, frame->data + frame->len)});
+    Bytes bytes;
+    for (bool continued = true; continued;) {
+      continued = device.TxAt(0).continued();
+      runtime::Frame* frame = device.TxPop();
+      Append(bytes, frame->bytes());
+      if (options_.hold_tx) {
+        ++frame->tx_pending;
+        on_device_.push_back(frame);
+      } else {
+        runtime::Unref(frame);
+      }
     }
-    if (options_.hold_tx) {
-      ++frame->tx_pending;
-      on_device_.push_back(frame);
-    } else {
-      runtime::Unref(frame);
-    }
+    const size_t header = std::min(bytes.size(), netstack::EthernetHeaderSize(device.vlan()));
+    if (options_.group_reports || !IsGroupReport(View(bytes).subspan(header))) sent_.push_back({now_ns_, std::move(bytes)});
   }
 }
 
@@ -103,21 +137,21 @@ void InetTestHost::CompleteTx() {
 void InetTestHost::Receive(std::span<const Bytes> burst) {
   std::vector<runtime::Frame*> frames;
   for (const Bytes& bytes : burst) {
-    runtime::Frame* frame = pool_->Alloc();
-    if (frame == nullptr || bytes.size() > frame->tailroom()) {
+    if (runtime::Frame* frame = ToFrames(*pool_, bytes)) {
+      frames.push_back(frame);
+    } else {
       ++lost_for_frames_;
-      if (frame != nullptr) runtime::Unref(frame);
-      continue;
     }
-    std::copy(bytes.begin(), bytes.end(), frame->data);
-    frame->len = static_cast<uint32_t>(bytes.size());
-    frames.push_back(frame);
   }
   if (frames.size() == 1) {
     // As ReceiveBurst, with the reason kept for last().
-    last_ = EthernetRcv(*inet_, interface(), *frames[0], now_ns_);
+    if (frames[0]->next != nullptr) {
+      last_ = ReceiveFrames(*inet_, interface(), *frames[0], now_ns_);
+    } else {
+      last_ = EthernetRcv(*inet_, interface(), *frames[0], now_ns_);
+      runtime::Unref(frames[0]);
+    }
     inet_->ip.outcomes.Count(last_);
-    runtime::Unref(frames[0]);
   } else {
     ReceiveBurst(*inet_, interface(), frames, now_ns_);
   }

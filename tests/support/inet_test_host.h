@@ -26,6 +26,12 @@ struct Departure {
   Bytes frame;
 };
 
+// What came on a link, in frames of `pool`, as an AF_XDP ring gives it: in one, or linked in several where it does not fit.
+// nullptr: there are too few.
+runtime::Frame* ToFrames(runtime::FramePool& pool, View bytes);
+// Takes the oldest packet that leaves by `device`.
+Bytes TakePacket(netstack::NetDevice& device);
+
 class InetTestHost {
  public:
   struct Options {
@@ -59,7 +65,8 @@ class InetTestHost {
   // Wake-ups, timers, output: what a shard does after input.
   void Turn();
 
-  // A burst of frames at once, then a turn. A frame for which none is left in the pool is lost, as on a real ring.
+  // A burst of frames at once, then a turn. What is larger than a frame of the pool comes in several, as an AF_XDP ring
+  // gives it; one for which none are left is lost.
   void Receive(std::span<const Bytes> burst);
   void Receive(const Bytes& frame) { Receive({&frame, 1}); }
   // How the last frame ended: the reason that was counted for it.

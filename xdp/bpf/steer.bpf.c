@@ -128,7 +128,10 @@ static __always_inline int SteerIpv6(struct xdp_md *ctx, void *data, void *end, 
   return SteerIp(ctx, bpf_map_lookup_elem(&own_addresses6, &destination), to_router, STEER_REDIRECT_IPV6);
 }
 
-SEC("xdp")
+/* Frags-aware, so that drivers attach it where the MTU takes several buffers for a packet (Linux 5.18). It looks at the
+ * first only, which has all headers. A socket that did not ask for such packets gets none (XDP_USE_SG).
+ */
+SEC("xdp.frags")
 int steer(struct xdp_md *ctx) {
   void *data = (void *)(long)ctx->data;
   void *end = (void *)(long)ctx->data_end;

@@ -7,6 +7,7 @@
 
 #include "netstack/link/ethernet_rcv.h"
 #include "netstack/wire/checksum.h"
+#include "tests/support/inet_test_host.h"
 #include "tests/support/packets6.h"
 
 namespace weir::testing_support {
@@ -46,9 +47,8 @@ class ForwardTest : public ::testing::Test {
 
   // Comes in on the left; returns how it ended.
   DropReason Receive(const Bytes& bytes) {
-    runtime::Frame* frame = pool_->Alloc();
-    std::copy(bytes.begin(), bytes.end(), frame->data);
-    frame->len = static_cast<uint32_t>(bytes.size());
+    runtime::Frame* frame = ToFrames(*pool_, bytes);
+    if (frame->next != nullptr) return ReceiveFrames(*inet_, *inet_->ip.interfaces[0], *frame, kNow);
     const DropReason reason = EthernetRcv(*inet_, *inet_->ip.interfaces[0], *frame, kNow);
     runtime::Unref(frame);
     return reason;
@@ -56,11 +56,7 @@ class ForwardTest : public ::testing::Test {
   // What left on an interface (0: left, 1: right); empty: nothing.
   Bytes Sent(size_t interface) {
     netstack::NetDevice& device = inet_->ip.interfaces[interface]->device;
-    if (device.tx_empty()) return {};
-    runtime::Frame* frame = device.TxPop();
-    Bytes bytes(frame->data, frame->data + frame->len);
-    runtime::Unref(frame);
-    return bytes;
+    return device.tx_empty() ? Bytes() : TakePacket(device);
   }
 
   static constexpr Nanos kNow = kSecond;
@@ -230,6 +226,46 @@ TEST_F(ForwardTest, NoPartialChecksumsInFragments) {
     const Bytes sent6 = Sent(1);
     EXPECT_EQ(v6, Bytes(sent6.begin() + 14 + 48, sent6.end()));
   }
+}
+
+// Packets that are larger than a frame: as they are to a wide link, with a checksum that was left to the device finished;
+// to a narrow one in fragments, or not at all.
+TEST_F(ForwardTest, Jumbo) {
+  for (const bool partial : {false, true}) {
+    Start(true, 9000, partial);
+    for (const size_t n : {1750u, 1751u, 2500u, 5555u, 8972u}) {
+      SCOPED_TRACE(n);
+      const Bytes right = Udp(4000, 7, Filler(n), {.destination = kFarIp});
+      Bytes sent = right;
+      if (partial) {
+        const auto pseudo = netstack::PseudoHeaderSum(IpAddress::V4(kPeerIp), IpAddress::V4(kFarIp), 17,
+                                                      static_cast<uint32_t>(sent.size()));
+        netstack::StoreChecksum(sent.data() + 6, netstack::FoldSum(pseudo));
+      }
+      EXPECT_STREQ("kConsumed", Name(Receive(Ethernet({}, Ipv4({.destination = kFarIp, .ttl = 9}, sent)))));
+      EXPECT_EQ(Ethernet({.destination = kFarMac, .source = kRightMac}, Ipv4({.destination = kFarIp, .ttl = 8}, right)),
+                Sent(1));
+    }
+    const Bytes udp = Udp6(4000, 7, Filler(8952), kPeerIp6, "fd00:1::2");
+    const auto spec = [](uint8_t hop) { return Ipv6Spec{.destination = "fd00:1::2", .hop_limit = hop}; };
+    EXPECT_STREQ("kConsumed", Name(Receive(Ethernet({.type = 0x86dd}, Ipv6(spec(9), udp)))));
+    EXPECT_EQ(Ethernet({.destination = kFarMac, .source = kRightMac, .type = 0x86dd}, Ipv6(spec(8), udp)), Sent(1));
+    EXPECT_EQ(0u, inet_->ip.copied_bytes);
+    TearDown();
+  }
+  Start();
+  const Bytes payload = Filler(7000);
+  EXPECT_STREQ("kTxTooBig",
+               Name(Receive(Ethernet({}, Ipv4({.destination = kFarIp, .fragment = 0x4000}, payload)))));
+  EXPECT_EQ("icmp type 3 code 4 10.0.0.1 > 10.0.0.2", Describe(Parse(Sent(0))));
+  EXPECT_STREQ("kConsumed", Name(Receive(Ethernet({}, Ipv4({.destination = kFarIp}, payload)))));
+  Bytes whole;
+  for (Bytes fragment = Sent(1); !fragment.empty(); fragment = Sent(1)) {
+    EXPECT_GE(1514u, fragment.size());
+    EXPECT_EQ(whole.size() / 8, Get16(fragment, 20) & 0x1fff);
+    Append(whole, View(fragment).subspan(34));
+  }
+  EXPECT_EQ(payload, whole);
 }
 
 }  // namespace

@@ -123,6 +123,22 @@ TEST(IpOptions, SourceRoutesAreRefused) {
   }
 }
 
+// A reply that fits the path without its options only goes without them: fragments have none either.
+TEST(IpOptions, LeftOutWhereTheyDoNotFit) {
+  InetTestHost host({.mtu = 600});
+  host.Learn();
+  for (const size_t n : {564u - 8, 565u - 8, 580u - 8}) {  // of the ICMP message with 16 bytes of options
+    host.Receive(Ethernet({}, Ipv4({.protocol = 1, .options = Hex("070f04", 16)}, IcmpEcho(8, 1, 2, Filler(n)))));
+    EXPECT_EQ(DropReason::kConsumed, host.last());
+    ASSERT_TRUE(host.has_sent()) << n;
+    const Packet reply = Parse(host.TakeSent().frame);
+    EXPECT_TRUE(reply.ok) << reply.problem;
+    EXPECT_EQ(n == 564 - 8 ? 36u : 20u, reply.transport - reply.network);
+    EXPECT_FALSE(host.has_sent());
+    EXPECT_EQ(host.pool().size(), host.pool().free_count());
+  }
+}
+
 // Every two bytes of every option: nothing is read or written beyond the header.
 TEST(IpOptions, AnyBytes) {
   InetTestHost host;

@@ -21,14 +21,15 @@ namespace weir::testing {
 
 struct InetHost {
   InetHost(uint8_t number, runtime::Scheduler& scheduler, uint32_t frames = 4096,
-           const netstack::TcpSettings& tcp = {.fastopen = 3})
+           const netstack::TcpSettings& tcp = {.fastopen = 3}, uint32_t mtu = 1500)
       : pool(*runtime::FramePool::Create({.frames = frames})),
-        inet(Options(number), tcp, *pool, scheduler.timers()),
+        inet(Options(number, mtu), tcp, *pool, scheduler.timers()),
         stack(inet, scheduler) {}
 
-  static netstack::IpOptions Options(uint8_t number) {
+  static netstack::IpOptions Options(uint8_t number, uint32_t mtu) {
     netstack::InterfaceOptions interface{.addresses = {{IpAddress::V4(0x0a000000u + number), 24}}};
     interface.device.mac.bytes = {2, 0, 0, 0, 0, number};
+    interface.device.mtu = mtu;
     return {.interfaces = {interface}, .secret = {number, 1}};
   }
   IpAddress ip() const { return inet.ip.interfaces.front()->addresses().front().prefix.ip; }
@@ -45,6 +46,9 @@ struct InetHost {
 class InetFixture : public ::testing::Test {
  protected:
   InetFixture() = default;
+  // `mtu`: of the cable.
+  explicit InetFixture(uint32_t mtu) : client_(1, scheduler_, 4096, {.fastopen = 3}, mtu),
+                                       server_(2, scheduler_, 4096, {.fastopen = 3}, mtu) {}
   // The server's frames and settings.
   InetFixture(uint32_t frames, const netstack::TcpSettings& tcp) : server_{2, scheduler_, frames, tcp} {}
 

@@ -400,7 +400,7 @@ TEST(Linger, BothClose) {
   EXPECT_TRUE(TcpLingers(t.sock()));  // CLOSING
   t.In (2, "A  2:2 ack 2 win 65535");
   EXPECT_FALSE(TcpLingers(t.sock()));
-  EXPECT_EQ(1u, t.tcp().in_time_wait);
+  EXPECT_EQ(1u, t.tcp().time_wait.count());
   EXPECT_EQ(0u, t.tcp().orphans);
   t.Close();
   EXPECT_EQ(0u, t.tcp().orphans);

@@ -135,6 +135,19 @@ TEST(IpOptions, MtuDiscover) {
   EXPECT_EQ(kDf, send().fragment);
 }
 
+TEST(IpOptions, TosInTimeWait) {
+  TcpTrace t;
+  t.Establish();
+  EXPECT_EQ(0, TcpSetOption(t.sock(), kTos, 0x28));
+  t.Close();
+  t.Out(0, "FA 1:1 ack 1");
+  for (const double ms : {1, 1000}) {
+    t.In (ms, "FA 1:1 ack 2 win 65535");
+    EXPECT_EQ(0x28, Next(t).tos);
+    t.Out(ms, "A  2:2 ack 2");
+  }
+}
+
 // RFC 5082 §3, IP_MINTTL. The peer's segments have a TTL of 64.
 TEST(IpOptions, MinTtl) {
   TcpTrace t;
