@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "netstack/tcp/tcp_context.h"
-#include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_extra.h"
 
 namespace weir::netstack {
 namespace {
@@ -38,7 +38,7 @@ bool TcpOowRateLimited(TcpContext& context, uint32_t& last_ms, Nanos now_ns) {
 }
 
 bool TcpOowRateLimited(TcpSock& sock, Nanos now_ns) {
-  return TcpOowRateLimited(sock.context, TcpGetSilence(sock).last_oow_ack_ms, now_ns);
+  return TcpOowRateLimited(sock.context, TcpGetExtra(sock).last_oow_ack_ms, now_ns);
 }
 
 void TcpSendChallengeAck(TcpSock& sock, Nanos now_ns) {

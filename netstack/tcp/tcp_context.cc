@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_loss.h"
@@ -86,7 +87,7 @@ void TcpContext::FreeDead() {
   while (TcpSock* sock = dead.PopFront()) {
     Unlink(*sock);
     TcpCancelTimers(*sock);
-    TcpFreeSilence(*sock);
+    TcpFreeExtra(*sock);
     TcpFreeLoss(*sock);
     TcpFreeMtuProbe(*sock);
     --sockets;

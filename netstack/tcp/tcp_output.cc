@@ -9,9 +9,9 @@
 #include "netstack/tcp/tcp_cwnd_validate.h"
 #include "netstack/tcp/tcp_delack.h"
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_loss.h"
-#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_mtu_probe.h"
 #include "netstack/tcp/tcp_nagle.h"
@@ -369,7 +369,7 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   free_bytes = static_cast<uint32_t>(std::min<uint64_t>(free_bytes, pool_bytes));
   // RFC 9293 §3.8.6.2.2: no small openings.
   if (free_bytes < std::min<uint32_t>(limit / 2, sock.rcv.advmss)) free_bytes = 0;
-  if (sock.rcv.clamped) [[unlikely]] free_bytes = std::min(free_bytes, sock.silence->window_clamp);
+  if (sock.rcv.clamped) [[unlikely]] free_bytes = std::min(free_bytes, sock.extra->window_clamp);
   // The field cannot say the bits below the scale: an opening is rounded down, but an edge that was promised is rounded
   // up, so that it does not move left.
   const uint32_t below = (1u << sock.rcv.wscale) - 1;
@@ -442,7 +442,7 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   }
   if (sent || TcpWantsToSend(sock)) TcpCwndValidate(sock, now_ns);
   if (sent) {
-    if (sock.silence != nullptr) [[unlikely]] TcpNotSentWake(sock);
+    if (sock.extra != nullptr) [[unlikely]] TcpNotSentWake(sock);
     sock.usage.last_sent_ms = static_cast<uint32_t>(now_ns / kMillisecond);
     if (idle || sock.timer_kind == TcpTimerKind::kLossProbe) TcpRearmRetransmit(sock, now_ns);
     (void)TcpScheduleLossProbe(sock, /*restart=*/false, now_ns);

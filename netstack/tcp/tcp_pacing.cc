@@ -26,12 +26,12 @@ TcpPacer::TcpPacer(TcpSock& sock) : timer(&Fired, sock) {}
 
 void TcpSetPacing(TcpSock& sock, uint64_t max_rate) {
   if (max_rate != 0) {
-    TcpPacer*& pacer = TcpGetSilence(sock).pacer;
+    TcpPacer*& pacer = TcpGetExtra(sock).pacer;
     if (pacer == nullptr) pacer = new TcpPacer(sock);
     pacer->max_rate = max_rate;
   } else if (TcpPacer* pacer = TcpPacerOf(sock)) {
     sock.context.ip.timers.Cancel(pacer->timer);
-    delete std::exchange(sock.silence->pacer, nullptr);
+    delete std::exchange(sock.extra->pacer, nullptr);
     sock.context.WantOutput(sock);
   }
 }

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_sock.h"
 #include "runtime/base/recycler.h"
 
@@ -22,7 +22,7 @@ struct TcpPacer : runtime::Recycled {
   uint8_t segments = 0;   // the first ones, which are not paced
 };
 
-inline TcpPacer* TcpPacerOf(const TcpSock& sock) { return sock.silence == nullptr ? nullptr : sock.silence->pacer; }
+inline TcpPacer* TcpPacerOf(const TcpSock& sock) { return sock.extra == nullptr ? nullptr : sock.extra->pacer; }
 
 // Paces from now on, at `max_rate` bytes a second at most (SO_MAX_PACING_RATE); 0: not any more.
 void TcpSetPacing(TcpSock& sock, uint64_t max_rate);

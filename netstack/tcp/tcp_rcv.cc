@@ -1,8 +1,8 @@
 // Header checks and demultiplexing.
 #include "netstack/ip/packet_checksum.h"
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_input.h"
-#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
@@ -23,7 +23,7 @@ DropReason NoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns
 }
 
 DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
-  if (sock.rcv.guarded && segment.ttl < sock.silence->min_ttl) [[unlikely]] return DropReason::kTcpMinTtl;
+  if (sock.rcv.guarded && segment.ttl < sock.extra->min_ttl) [[unlikely]] return DropReason::kTcpMinTtl;
   ++sock.stats.segs_in;
   if (sock.state == TcpState::kEstablished) return TcpRcvEstablished(sock, segment, now_ns);
   return TcpRcvStateProcess(sock, segment, now_ns);

@@ -26,7 +26,7 @@ namespace weir::netstack {
 struct TcpContext;
 struct TcpLoss;
 struct TcpMtuProbe;
-struct TcpSilence;
+struct TcpExtra;
 struct TcpSock;
 
 // What the send queue keeps with each frame: the payload lies at `offset` from the frame's base, headers are written
@@ -141,8 +141,8 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     uint8_t wscale = 0;
     bool fin : 1 = false;  // the peer's FIN was received in order
     bool buffer_locked : 1 = false;  // the program set `buffer`
-    bool clamped : 1 = false;        // and silence->window_clamp
-    bool guarded : 1 = false;        // and silence->min_ttl
+    bool clamped : 1 = false;        // and extra->window_clamp
+    bool guarded : 1 = false;        // and extra->min_ttl
     uint8_t ato_ms = 0;   // tcp_delack.h; 0: nothing came yet
     uint32_t buffer = 0;  // unread bytes that it may hold
     uint32_t last_data_ms = 0;  // when data came last
@@ -222,10 +222,10 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
   uint8_t ttl = 0;
   uint8_t dscp : 6 = 0;
   TcpMtuDiscover mtu_discover : 2 = TcpMtuDiscover::kWant;
-  TcpSilence* silence = nullptr;  // tcp_keepalive.h; nullptr: nothing of that
+  TcpExtra* extra = nullptr;  // tcp_extra.h; nullptr: nothing of that
   TcpMtuProbe* mtu_probe = nullptr;  // tcp_mtu_probe.h; nullptr: not probing
 
-  // Since the connection began, for TcpInfo. What was sent again is in TcpSilence.
+  // Since the connection began, for TcpInfo. What was sent again is in TcpExtra.
   struct {
     uint64_t bytes_received = 0;
     uint64_t bytes_sent = 0;

@@ -6,6 +6,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
@@ -145,7 +146,7 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
 }
 
 uint64_t TcpGetOption(const TcpSock& sock, TcpSockOption option) {
-  const TcpSilence* rare = sock.silence;
+  const TcpExtra* rare = sock.extra;
   switch (option) {
     case TcpSockOption::kNoDelay:
       return sock.nodelay;
@@ -236,7 +237,7 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .snd_wscale = sock.snd.wscale,
           .rcv_wscale = sock.rcv.wscale,
           .retransmits = sock.retries,
-          .probes = std::max(sock.probes, sock.silence != nullptr ? sock.silence->probes : uint8_t{0}),
+          .probes = std::max(sock.probes, sock.extra != nullptr ? sock.extra->probes : uint8_t{0}),
           .backoff = sock.backoff,
           .rto_ns = sock.rtt.rto_ns,
           .rtt_ns = sock.rtt.srtt_ns,
@@ -254,13 +255,13 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .unread_bytes = sock.rcv.queued,
           .unacked_bytes = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una),
           .bytes_sent = sock.stats.bytes_sent,
-          .bytes_retrans = sock.silence != nullptr ? sock.silence->bytes_retrans : 0,
+          .bytes_retrans = sock.extra != nullptr ? sock.extra->bytes_retrans : 0,
           .bytes_acked = sock.stats.bytes_acked,
           .bytes_received = sock.stats.bytes_received,
           .segs_out = sock.stats.segs_out,
           .segs_in = sock.stats.segs_in,
-          .total_retrans = sock.silence != nullptr ? sock.silence->total_retrans : 0,
-          .copied_bytes = sock.silence != nullptr ? sock.silence->copied_bytes : 0};
+          .total_retrans = sock.extra != nullptr ? sock.extra->total_retrans : 0,
+          .copied_bytes = sock.extra != nullptr ? sock.extra->copied_bytes : 0};
 }
 
 TcpMemInfo TcpGetMemInfo(const TcpSock& sock) {

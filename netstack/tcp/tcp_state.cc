@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "netstack/tcp/tcp_ecn.h"
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"

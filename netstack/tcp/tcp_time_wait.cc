@@ -5,8 +5,8 @@
 #include <bit>
 
 #include "netstack/tcp/tcp_challenge_ack.h"
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_input.h"
-#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
@@ -41,7 +41,7 @@ void TcpTimeWaitTable::Insert(const TcpSock& sock, Nanos now_ns) {
   block->ts_offset = sock.ts.offset;
   block->ts_recent = sock.ts.recent;
   block->ts_recent_s = sock.ts.recent_s;
-  block->last_oow_ack_ms = sock.silence != nullptr ? sock.silence->last_oow_ack_ms : 0;
+  block->last_oow_ack_ms = sock.extra != nullptr ? sock.extra->last_oow_ack_ms : 0;
   block->local = sock.local;
   block->remote = sock.remote;
   TcpTimeWait*& head = buckets_[block->hash & mask_];

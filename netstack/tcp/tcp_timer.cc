@@ -6,6 +6,7 @@
 
 #include "netstack/tcp/tcp_context.h"
 #include "netstack/tcp/tcp_delack.h"
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_keepalive.h"
@@ -21,7 +22,7 @@ namespace {
 uint8_t RetryLimit(const TcpSock& sock) {
   if (sock.state == TcpState::kSynSent || sock.state == TcpState::kSynReceived) {
     uint8_t limit = sock.state == TcpState::kSynSent ? kTcpSynRetries : kTcpSynAckRetries;
-    if (sock.silence != nullptr && sock.silence->syn_count != 0) limit = sock.silence->syn_count;
+    if (sock.extra != nullptr && sock.extra->syn_count != 0) limit = sock.extra->syn_count;
     return TcpDeferred(sock) ? std::max(limit, sock.listener->defer_accept) : limit;
   }
   return sock.orphan ? kTcpOrphanRetries : kTcpRetries;

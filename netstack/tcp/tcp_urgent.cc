@@ -10,16 +10,16 @@ void TcpCheckUrg(TcpSock& sock, const TcpSegment& segment) {
   const uint16_t pointer = segment.header.urgent;
   const Seq seq = segment.seq + (pointer == 0 ? 0u : pointer - 1u);
   if (seq < sock.rcv.nxt) return;
-  auto& urg = TcpGetSilence(sock).urg;
+  auto& urg = TcpGetExtra(sock).urg;
   if (urg.pending && seq <= urg.seq) return;
   urg = {.seq = seq, .pending = true};
 }
 
 void TcpTakeUrg(TcpSock& sock, runtime::Frame& frame) {
-  const auto at = static_cast<uint32_t>(sock.silence->urg.seq - sock.rcv.nxt);
+  const auto at = static_cast<uint32_t>(sock.extra->urg.seq - sock.rcv.nxt);
   std::memmove(frame.data + at, frame.data + at + 1, frame.len - at - 1);
   frame.Trim(frame.len - 1);
-  sock.silence->urg.pending = false;
+  sock.extra->urg.pending = false;
   ++sock.context.counters.urgent_bytes;
 }
 

@@ -3,7 +3,7 @@
 #ifndef NETSTACK_TCP_TCP_URGENT_H_
 #define NETSTACK_TCP_TCP_URGENT_H_
 
-#include "netstack/tcp/tcp_keepalive.h"
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_segment.h"
 #include "netstack/tcp/tcp_sock.h"
 
@@ -15,8 +15,8 @@ void TcpCheckUrg(TcpSock& sock, const TcpSegment& segment);
 
 // Whether the urgent byte lies in `frame`, which begins at rcv.nxt.
 inline bool TcpHasUrg(const TcpSock& sock, const runtime::Frame& frame) {
-  if (sock.silence == nullptr || !sock.silence->urg.pending) return false;
-  const Seq seq = sock.silence->urg.seq;
+  if (sock.extra == nullptr || !sock.extra->urg.pending) return false;
+  const Seq seq = sock.extra->urg.seq;
   return seq >= sock.rcv.nxt && seq < sock.rcv.nxt + frame.len;
 }
 // Takes it out; the frame is one byte shorter. Differs from Linux, which keeps the byte for a recv with MSG_OOB: RFC 6093

@@ -6,11 +6,11 @@
 #include <utility>
 
 #include "netstack/ip/ip_output.h"
+#include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_fast_open.h"
 #include "netstack/tcp/tcp_handshake.h"
 #include "netstack/tcp/tcp_initial.h"
 #include "netstack/tcp/tcp_input.h"
-#include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_memory.h"
 #include "netstack/tcp/tcp_options.h"
 #include "netstack/tcp/tcp_output.h"
@@ -279,7 +279,7 @@ bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
     const size_t n = std::min(bytes.size(), room);
     const size_t done = CopyToSendQueue(sock, bytes.first(n));
     chain.Consume(done);
-    TcpGetSilence(sock).copied_bytes += done;
+    TcpGetExtra(sock).copied_bytes += done;
     if (done < n) {
       WaitForFrames(sock);
       return false;
