@@ -23,7 +23,7 @@ int InetUdp::Bind(const Endpoint& local) {
 
 void InetUdp::OnReady(ReadySock& sock, uint8_t) {
   auto& self = *static_cast<InetUdp*>(sock.owner);
-  if (sock.leftover) [[unlikely]] {
+  if (sock.leftover()) [[unlikely]] {
     delete &self;
     return;
   }
@@ -190,7 +190,7 @@ absl::Status InetUdp::CallGroup(GroupCall call, const IpAddress& group, const Ip
 void InetUdp::Close() {
   WEIR_CHECK(recv_ == nullptr);
   if (bound_) udp_.Unbind(sock_);
-  if (sock_.held == 0) {
+  if (sock_.held() == 0) {
     delete this;
   } else {
     udp_.Leave(sock_);

@@ -91,11 +91,11 @@ void TcpContext::FreeDead() {
     TcpFreeLoss(*sock);
     TcpFreeMtuProbe(*sock);
     --sockets;
-    if (sock->held > 0) {
+    if (sock->held() > 0) {
       // With nothing in its queues: it may be freed where no frame may be given back.
       sock->receive_queue.Clear();
       sock->send_queue.Clear();
-      sock->leftover = sock->tell = true;
+      sock->BecomeLeftover();
       leftovers.PushBack(*sock);
     } else {
       delete sock;

@@ -42,12 +42,12 @@ void CopyToReader(TcpSock& sock, runtime::Frame& frame) {
 }
 
 // With the frames that the program keeps.
-bool QueueIsFull(const TcpSock& sock) { return sock.receive_queue.count() + sock.held >= MaxQueuedFrames(sock); }
+bool QueueIsFull(const TcpSock& sock) { return sock.receive_queue.count() + sock.held() >= MaxQueuedFrames(sock); }
 
 bool PoolHasRoom(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
   // One that holds nothing may go further: see TcpSelectWindow.
-  const bool holds = !sock.receive_queue.empty() || sock.held > 0;
+  const bool holds = !sock.receive_queue.empty() || sock.held() > 0;
   const uint32_t reserve = holds ? TcpReceiveReserve(pool) : TcpFrameFloor(pool);
   if (pool.free_count() > reserve) return true;
   TcpCollapseReceiveQueue(sock);

@@ -136,14 +136,14 @@ void TcpReclaim(TcpContext& context) {
 void TcpBeforeHandOver(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
   if (pool.charged() < pool.size() / 2) [[likely]] return;
-  const bool trusted = sock.gives_back && sock.held == 0;
+  const bool trusted = sock.gives_back() && sock.held() == 0;
   if (!trusted || pool.free_count() <= TcpSendReserve(pool)) TcpCopyOut(sock);
 }
 
 void TcpFrameBack(runtime::FrameHolder& holder) {
   auto& sock = static_cast<TcpSock&>(static_cast<ReadySock&>(holder));
-  if (!sock.leftover) return TcpCleanupRbuf(sock);
-  if (sock.held == 0) sock.context.FreeLeftover(sock);
+  if (!sock.leftover()) return TcpCleanupRbuf(sock);
+  if (sock.held() == 0) sock.context.FreeLeftover(sock);
 }
 
 bool TcpMakeRoom(TcpContext& context, TcpSock* sock, uint32_t reserve) {

@@ -45,7 +45,7 @@ void TcpPruneOfoQueue(TcpSock& sock, uint32_t reserve);
 
 // Frames that a program keeps in RecvBuffers count against their connection (sk_rmem_alloc): each as much as a full
 // segment, whatever is in it, for that is what its memory could hold (truesize, and tcp_win_from_space).
-inline uint64_t TcpHeldBytes(const TcpSock& sock) { return uint64_t{sock.held} * sock.rcv.advmss; }
+inline uint64_t TcpHeldBytes(const TcpSock& sock) { return uint64_t{sock.held()} * sock.rcv.advmss; }
 // Before `sock` hands what is queued to its program as frames. With half of the pool in programs' hands it is moved to
 // heap frames first, but for a program that has given back all that it got before, while senders still get frames. So
 // keeping RecvBuffers stalls whoever keeps them, and nobody else. They lie where they are then: a program may have

@@ -361,7 +361,7 @@ uint32_t TcpSelectWindow(const TcpSock& sock) {
   const runtime::FramePool& pool = context.ip.pool;
   const uint32_t reserve = TcpReceiveReserve(pool);
   const uint32_t free_frames = pool.free_count() > reserve ? pool.free_count() - reserve : 0;
-  const uint32_t share = free_frames > sock.held ? free_frames - sock.held : 0;
+  const uint32_t share = free_frames > sock.held() ? free_frames - sock.held() : 0;
   uint64_t pool_bytes = uint64_t{share} * pool.frame_size() / 2;
   // One that holds nothing keeps one segment open all the same: else two hosts whose send queues took all the frames
   // would wait for each other for ever (Linux under memory pressure does not go below four).

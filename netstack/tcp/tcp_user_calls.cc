@@ -347,8 +347,9 @@ void TcpCleanupRbuf(TcpSock& sock) {
   const uint32_t current = right > sock.rcv.nxt ? static_cast<uint32_t>(right - sock.rcv.nxt) : 0;
   // As Linux: an update is worth a segment when it doubles the window. What comes back of what the program keeps matters
   // to nothing else; and the window does not close before something else is read, and this looked at again.
-  sock.tell = 2 * current <= sock.rcv.buffer;
-  if (!sock.tell) return;
+  const bool tell = 2 * current <= sock.rcv.buffer;
+  sock.set_tell(tell);
+  if (!tell) return;
   const uint32_t window = TcpSelectWindow(sock);
   if (window == 0 || window < 2 * current) return;
   sock.context.WantAck(sock);

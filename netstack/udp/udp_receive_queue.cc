@@ -9,7 +9,7 @@ namespace weir::netstack {
 
 bool UdpReceiveQueue::Push(Datagram&& datagram) {
   const size_t frames = datagram.data.buffers().size();
-  if (frames_ + sock_.held + frames > ring_.capacity()) return false;
+  if (frames_ + sock_.held() + frames > ring_.capacity()) return false;
   frames_ += frames;
   void* memory = runtime::Recycler::ThisThread().Alloc(sizeof(Datagram));
   *ring_.PushSlot() = reinterpret_cast<Slot>(new (memory) Datagram(std::move(datagram))) | kRecord;

@@ -40,7 +40,7 @@ class UdpReceiveQueue {
 
   // `frame` is at its payload, and its Cb is a UdpRxCb. The queue takes a reference. False: there is no room.
   bool Push(runtime::Frame& frame) {
-    if (frames_ + sock_.held >= ring_.capacity()) [[unlikely]] return false;
+    if (frames_ + sock_.held() >= ring_.capacity()) [[unlikely]] return false;
     ++frames_;
     runtime::Ref(&frame);
     *ring_.PushSlot() = reinterpret_cast<Slot>(&frame);

@@ -26,14 +26,14 @@ uint64_t FlowWeight(const runtime::SipKey& key, const UdpSock& sock, const Endpo
 UdpTable::~UdpTable() {
   ip_.ForgetHolders();
   while (ReadySock* sock = leftovers_.PopFront()) {
-    sock->held = 0;
+    sock->ForgetHeld();
     sock->on_ready(*sock, 0);
   }
 }
 
 void UdpTable::FrameBack(runtime::FrameHolder& holder) {
   auto& sock = static_cast<ReadySock&>(holder);
-  if (sock.held > 0) return;
+  if (sock.held() > 0) return;
   sock.Unlink();
   sock.on_ready(sock, 0);
 }

@@ -92,7 +92,7 @@ class UdpTable {
   // `sock` was unbound, and nobody holds it any more but the frames that a program keeps; when they have come back, its
   // on_ready is called once more, with nothing.
   void Leave(UdpSock& sock) {
-    sock.leftover = sock.tell = true;
+    sock.BecomeLeftover();
     leftovers_.PushBack(sock);
   }
   IpContext& ip() { return ip_; }

@@ -68,12 +68,9 @@ void FramePool::ForgetHolders() {
   charged_ = 0;
 }
 
-// What a program has kept, is retired, or came back when the pool had been given up.
+// What is retired, or came back when the pool had been given up.
 void FramePool::FreeUnusual(Frame* frame) {
-  if (frame->charged()) {
-    DischargeCharged(frame);
-    if ((frame->tx_pending | released_) == 0) return PutBack(frame);
-  }
+  if (frame->charged()) DischargeCharged(frame);
   bool last = false;
   {
     std::lock_guard lock(mutex_);

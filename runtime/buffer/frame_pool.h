@@ -35,11 +35,35 @@
 namespace weir::runtime {
 
 // Whom frames count against that a program keeps: a socket (sk_rmem_alloc).
-struct FrameHolder {
-  uint32_t held : 29 = 0;            // frames
-  uint32_t tell : 1 = false;         // of each that comes back
-  uint32_t gives_back : 1 = false;   // it has held some, and all came back
-  uint32_t leftover : 1 = false;     // nobody holds the socket any more but these frames
+class FrameHolder {
+ public:
+  // Frames.
+  uint32_t held() const { return word_ / kOne; }
+  // It has held some, and all came back.
+  bool gives_back() const { return (word_ & kGivesBack) != 0; }
+  // It is told of each that comes back.
+  bool tell() const { return (word_ & kTell) != 0; }
+  void set_tell(bool on) { word_ = (word_ & ~kTell) | (on ? kTell : 0); }
+  // Nobody holds the socket any more but these frames.
+  bool leftover() const { return (word_ & kLeftover) != 0; }
+  void BecomeLeftover() { word_ |= kLeftover | kTell; }
+  // The frames no longer say whom they belong to.
+  void ForgetHeld() { word_ %= kOne; }
+
+ private:
+  friend class FramePool;
+  static constexpr uint32_t kTell = 1;
+  static constexpr uint32_t kGivesBack = 2;
+  static constexpr uint32_t kLeftover = 4;
+  static constexpr uint32_t kOne = 8;
+
+  void Take() { word_ += kOne; }
+  void GiveBack() {
+    word_ -= kOne;
+    if (word_ < kOne) word_ |= kGivesBack;
+  }
+
+  uint32_t word_ = 0;  // the number and three bits: what derives from it has no room for more
 };
 
 class FramePool {
@@ -87,7 +111,8 @@ class FramePool {
   // retired: never handed out nor written to again, for nobody will say when the reading ends.
   void Free(Frame* frame) {
     WEIR_DCHECK(frame->pool == this && frame->refs == 0);
-    if ((frame->tx_pending | released_) != 0 || frame->charged()) [[unlikely]] return FreeUnusual(frame);
+    if ((frame->tx_pending | released_) != 0) [[unlikely]] return FreeUnusual(frame);
+    if (frame->charged()) DischargeCharged(frame);
     PutBack(frame);
   }
 
@@ -99,7 +124,7 @@ class FramePool {
     const uintptr_t bits = Frame::kCharged | (kind == HolderKind::kTcp ? 0 : Frame::kOtherKind);
     frame->next = reinterpret_cast<Frame*>(reinterpret_cast<uintptr_t>(&holder) | bits);
     ++charged_;
-    ++holder.held;
+    holder.Take();
   }
   void SetOnReturn(HolderKind kind, OnReturn on_return) { on_return_[static_cast<size_t>(kind)] = on_return; }
   OnReturn on_return(HolderKind kind) const { return on_return_[static_cast<size_t>(kind)]; }
@@ -160,8 +185,8 @@ class FramePool {
     frame->next = nullptr;
     --charged_;
     auto& holder = *reinterpret_cast<FrameHolder*>(bits & ~(Frame::kCharged | Frame::kOtherKind));
-    if (--holder.held == 0) holder.gives_back = true;
-    if (holder.tell) [[unlikely]] on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0](holder);
+    holder.GiveBack();
+    if (holder.tell()) [[unlikely]] on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0](holder);
   }
   void FreeUnusual(Frame* frame);
   void Release();

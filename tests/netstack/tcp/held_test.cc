@@ -35,7 +35,7 @@ TEST(Held, TheWindowClosesAndOpens) {
   for (uint32_t n = 0; n < 4; ++n) {
     Segment(t, n, n);
     t.ReadFrames(chains[n]);
-    EXPECT_EQ(n + 1, t.sock().held);
+    EXPECT_EQ(n + 1, t.sock().held());
     if (n % 2 == 1) t.Out(n, absl::StrCat("A 1:1 ack ", 1 + (n + 1) * kMss, " win ", (3 - n) * kMss));
   }
   t.Quiet(1000);
@@ -53,7 +53,7 @@ TEST(Held, TheWindowClosesAndOpens) {
   chains[3].Clear();
   t.host().Turn();
   t.Out(1000, absl::StrCat("A 1:1 ack ", 1 + 4 * kMss, " win ", 4 * kMss));
-  EXPECT_EQ(0u, t.sock().held);
+  EXPECT_EQ(0u, t.sock().held());
 }
 
 // All of a frame is kept by the smallest piece of it; only when the last is gone, there is room.
@@ -113,7 +113,7 @@ TEST(Held, FramesAreBoundedToo) {
     t.Drain();
   }
   EXPECT_EQ(DropReason::kTcpRcvPruned, t.last());
-  EXPECT_EQ(768u, t.sock().held);
+  EXPECT_EQ(768u, t.sock().held());
   kept.clear();
   t.host().Turn();
   t.Drain();
@@ -129,9 +129,9 @@ TEST(Held, WhatIsSentOnIsNotHeld) {
   FrameChain chain;
   Segment(t, 0, 0);
   t.ReadFrames(chain);
-  EXPECT_EQ(1u, t.sock().held);
+  EXPECT_EQ(1u, t.sock().held());
   EXPECT_TRUE(TcpSendFrames(t.sock(), chain));
-  EXPECT_EQ(0u, t.sock().held);
+  EXPECT_EQ(0u, t.sock().held());
   EXPECT_EQ(0u, t.host().inet().ip.copied_bytes);
   t.host().Turn();
   t.Out(0, absl::StrCat("PA 1:", 1 + kMss, " ack ", 1 + kMss, " win ", 4 * kMss));
@@ -214,7 +214,7 @@ struct Crowd {
 TEST(Held, AConnectionLeavesHalfOfThePool) {
   Crowd crowd(40);
   const netstack::TcpSock& sock = crowd.t.sock();
-  EXPECT_EQ(40u, sock.held);
+  EXPECT_EQ(40u, sock.held());
   EXPECT_GT(2 * kMss, sock.rcv.wnd);
   // What it was promised at first, when all frames were free, is no more than 42 segments.
   EXPECT_GE(42 * kMss, static_cast<uint32_t>(sock.rcv.wup + sock.rcv.wnd - sock.rcv.irs));
@@ -230,7 +230,7 @@ TEST(Held, HalfOfThePoolAndThenTheHeap) {
   crowd.t.ReadFrames(last);
   crowd.t.Drain();
   EXPECT_TRUE(crowd.InHeap(last));
-  EXPECT_EQ(33u, crowd.t.sock().held);
+  EXPECT_EQ(33u, crowd.t.sock().held());
   Bytes bytes(kMss);
   EXPECT_EQ(kMss, last.CopyTo(bytes));
   EXPECT_EQ(Pattern(32 * kMss, kMss), bytes);
