@@ -83,6 +83,7 @@ MakeNetwork() {
 
 # Starts a program in the server's namespace and waits for its ready line. $@: program and flags.
 Start() {
+  : >"${work}/server.log"  # what the last server said there is not this one's
   ip netns exec "${server_ns}" "$@" >"${work}/server.log" 2>&1 &  # a plain command, so that $! is the server
   server_pid=$!
   for _ in $(seq 100); do
