@@ -50,7 +50,7 @@ TEST(MemoryArea, IsAlignedZeroedAndThere) {
 }
 
 TEST(MemoryArea, NothingFaultsLater) {
-#if defined(WEIR_RECYCLER_OFF)
+#if defined(WEIR_RECYCLER_OFF) || __has_feature(thread_sanitizer)
   GTEST_SKIP() << "SKIPPED: shadow memory has faults of its own";
 #endif
   absl::StatusOr<MemoryArea> area = MemoryArea::Map(4 * kHugePage);
