@@ -1,10 +1,10 @@
 // Header checks and demultiplexing.
+#include "netstack/ip/ip_plain.h"
 #include "netstack/ip/packet_checksum.h"
 #include "netstack/tcp/tcp_ecn.h"
 #include "netstack/tcp/tcp_extra.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_output.h"
-#include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
 #include "runtime/base/byte_order.h"
 
@@ -95,45 +95,25 @@ inline void Read(TcpSegment& segment, const std::byte* tcp, uint8_t tos, uint8_t
   segment.options.Parse({tcp + TcpHeader::kMinSize, segment.header.header_size - TcpHeader::kMinSize});
 }
 
-// Of `frame`, at its IP header: an IPv4 header without options and a TCP header that agree with the frame about what is in
-// it, and right checksums.
-bool IsPlain(const runtime::Frame& frame, bool partial_ok) {
-  using runtime::LoadBe16, runtime::LoadU8;
-  constexpr uint32_t kIp = Ipv4Header::kMinSize;
-  const std::byte* ip = frame.data;
-  if (frame.len < kIp + TcpHeader::kMinSize || LoadU8(ip) != 0x45 || Ipv4Header::IsFragment(ip)) [[unlikely]] return false;
-  const uint32_t total = LoadBe16(ip + Ipv4Header::kTotalLengthOffset);
-  if (total > frame.len || total < kIp + TcpHeader::kMinSize) [[unlikely]] return false;
-  if (!IsAllOnes(SumOf<kIp>(ip))) [[unlikely]] return false;
-  // The addresses of the pseudo-header lie in front of the TCP header, so that one sum is over both.
-  const uint32_t length = total - kIp;
-  const std::byte* addresses = ip + Ipv4Header::kSourceOffset;
-  const ChecksumSum rest = ChecksumSum{__builtin_bswap32(length)} + __builtin_bswap32(kProtocolTcp);
-  if (IsAllOnes(SumWide(addresses, 8 + length, rest))) [[likely]] return true;
-  return partial_ok &&
-         LoadChecksum(ip + kIp + TcpHeader::kChecksumOffset) == FoldSum(AddWide(SumOf<8>(addresses), rest));
-}
-
 }  // namespace
 
 std::optional<DropReason> TcpRcvPlain(TcpContext& context, const Interface& in, runtime::Frame& frame, Nanos now_ns) {
-  if (!IsPlain(frame, in.device.partial_checksums())) return std::nullopt;
   const std::byte* ip = frame.data;
   const std::byte* tcp = ip + Ipv4Header::kMinSize;
-  const uint32_t source = runtime::LoadBe32(ip + Ipv4Header::kSourceOffset);
-  const uint32_t destination = runtime::LoadBe32(ip + Ipv4Header::kDestinationOffset);
-  const LocalTable& local = context.ip.local4;
-  if (local.IsMartianSource(source) || !local.IsLocal(destination)) [[unlikely]] return std::nullopt;
-  const HookTable& hooks = context.ip.hooks;
-  if (hooks.any(Hook::kPreRouting) || hooks.any(Hook::kLocalIn)) [[unlikely]] return std::nullopt;
+  const uint32_t length = PlainPayload(frame, TcpHeader::kMinSize);
+  if (length == 0 || !PlainChecksumOk(ip, length, kProtocolTcp, TcpHeader::kChecksumOffset,
+                                      in.device.partial_checksums())) {
+    return std::nullopt;
+  }
+  if (!PlainWayIn(context.ip, ip)) [[unlikely]] return std::nullopt;
   TcpSegment segment{.frame = frame};
   segment.header.Parse(tcp);
   const uint32_t header_size = segment.header.header_size;
-  const uint32_t length = runtime::LoadBe16(ip + Ipv4Header::kTotalLengthOffset) - Ipv4Header::kMinSize;
   if (header_size < TcpHeader::kMinSize || header_size > length) [[unlikely]] return std::nullopt;
   Read(segment, tcp, runtime::LoadU8(ip + Ipv4Header::kTosOffset), runtime::LoadU8(ip + Ipv4Header::kTtlOffset));
-  segment.source = {IpAddress::V4(source), segment.header.source_port};
-  segment.destination = {IpAddress::V4(destination), segment.header.destination_port};
+  segment.source = {IpAddress::V4(runtime::LoadBe32(ip + Ipv4Header::kSourceOffset)), segment.header.source_port};
+  segment.destination = {IpAddress::V4(runtime::LoadBe32(ip + Ipv4Header::kDestinationOffset)),
+                         segment.header.destination_port};
   frame.data += Ipv4Header::kMinSize + header_size;
   frame.len = length - header_size;
   segment.payload = frame.len;

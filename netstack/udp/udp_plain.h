@@ -10,9 +10,9 @@
 
 #include "netstack/drop_reason.h"
 #include "netstack/ip/interface.h"
+#include "netstack/ip/ip_plain.h"
 #include "netstack/udp/udp_queue_rcv.h"
 #include "netstack/udp/udp_table.h"
-#include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/udp.h"
 #include "runtime/base/byte_order.h"
@@ -22,22 +22,13 @@ namespace weir::netstack {
 // Of `frame`, at its IP header: an IPv4 header without options and a UDP header that agree with one another and with
 // the frame about what is in it, and right checksums (RFC 768: a field of zero says that the sender made none).
 [[gnu::always_inline]] inline bool IsPlainUdp(const runtime::Frame& frame, bool partial_ok) {
-  using runtime::LoadBe16, runtime::LoadU8;
-  constexpr uint32_t kIp = Ipv4Header::kMinSize;
   const std::byte* ip = frame.data;
-  if (frame.len < kIp + UdpHeader::kSize || LoadU8(ip) != 0x45) [[unlikely]] return false;
-  if (LoadU8(ip + Ipv4Header::kProtocolOffset) != kProtocolUdp || Ipv4Header::IsFragment(ip)) return false;
-  const uint32_t total = LoadBe16(ip + Ipv4Header::kTotalLengthOffset);
-  const uint32_t length = LoadBe16(ip + kIp + UdpHeader::kLengthOffset);
-  if (total > frame.len || total != kIp + length || length < UdpHeader::kSize) [[unlikely]] return false;
-  if (!IsAllOnes(SumOf<kIp>(ip))) [[unlikely]] return false;
-  const uint16_t checksum = LoadChecksum(ip + kIp + UdpHeader::kChecksumOffset);
-  if (checksum == 0) [[unlikely]] return true;
-  // The addresses of the pseudo-header lie in front of the UDP header, so that one sum is over both.
-  const std::byte* addresses = ip + Ipv4Header::kSourceOffset;
-  const ChecksumSum rest = ChecksumSum{__builtin_bswap32(length)} + __builtin_bswap32(kProtocolUdp);
-  if (partial_ok && checksum == FoldSum(AddWide(SumOf<8>(addresses), rest))) return true;
-  return IsAllOnes(SumWide(addresses, 8 + length, rest));
+  if (frame.len <= Ipv4Header::kMinSize || runtime::LoadU8(ip + Ipv4Header::kProtocolOffset) != kProtocolUdp) return false;
+  const uint32_t length = PlainPayload(frame, UdpHeader::kSize);
+  const std::byte* udp = ip + Ipv4Header::kMinSize;
+  if (length == 0 || length != runtime::LoadBe16(udp + UdpHeader::kLengthOffset)) [[unlikely]] return false;
+  if (LoadChecksum(udp + UdpHeader::kChecksumOffset) == 0) [[unlikely]] return true;
+  return PlainChecksumOk(ip, length, kProtocolUdp, UdpHeader::kChecksumOffset, partial_ok);
 }
 
 // `frame` came in on `in` and is at its IP header. kConsumed, kUdpQueueFull, or nothing: it is not taken. Inline, for
@@ -45,13 +36,8 @@ namespace weir::netstack {
 [[gnu::always_inline]] inline std::optional<DropReason> UdpRcvPlain(UdpTable& table, const Interface& in,
                                                                     runtime::Frame& frame, Nanos now_ns) {
   if (!IsPlainUdp(frame, in.device.partial_checksums())) return std::nullopt;
-  const IpContext& context = table.ip();
   const std::byte* ip = frame.data;
-  const bool from_other = !context.local4.IsMartianSource(runtime::LoadBe32(ip + Ipv4Header::kSourceOffset));
-  if (!from_other || !context.local4.IsLocal(runtime::LoadBe32(ip + Ipv4Header::kDestinationOffset))) [[unlikely]] {
-    return std::nullopt;
-  }
-  if (context.hooks.any(Hook::kPreRouting) || context.hooks.any(Hook::kLocalIn)) [[unlikely]] return std::nullopt;
+  if (!PlainWayIn(table.ip(), ip)) [[unlikely]] return std::nullopt;
   UdpSock* sock = table.LookupPlain(ip);
   if (sock == nullptr) [[unlikely]] return std::nullopt;
 
