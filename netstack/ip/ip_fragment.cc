@@ -207,10 +207,7 @@ DropReason IpFragmentForward(Interface& out, runtime::Frame& packet, uint32_t he
   DropReason reason = PostRoutingHooks(out, packet, now_ns);
   if (reason != DropReason::kConsumed) return reason;
   const std::span<const std::byte> header = packet.bytes().first(header_size);
-  std::array<iovec, kMaxPacketFrames> pieces{{{packet.data + header_size, packet.len - header_size}}};
-  size_t count = 1;
-  for (const runtime::Frame* piece : more) pieces[count++] = {piece->data, piece->len};
-  const std::span<const iovec> data(pieces.data(), count);
+  const PacketPieces data(packet, more, header_size);
   const size_t length = LengthOf({}, data);
   const uint32_t chunk = Chunk(out.context, out.mtu(/*v4=*/true), header_size);
   reason = CheckRoom(out, length, chunk);

@@ -1,7 +1,6 @@
 #include "netstack/ip/ip_output.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "netstack/ip/ip_fragment.h"
@@ -40,21 +39,12 @@ uint32_t FlowLabel(const runtime::Frame& frame, const IpFlow& flow, const IpCont
   return context.flow_labels.Of(flow.source, flow.destination, protocol, runtime::LoadBe32(at));
 }
 
-uint32_t BytesIn(std::span<runtime::Frame* const> frames) {
-  uint32_t bytes = 0;
-  for (const runtime::Frame* frame : frames) [[unlikely]] bytes += frame->len;
-  return bytes;
-}
-
 // A packet that does not fit the path, in fragments or, if that was for its options, without them.
 [[gnu::noinline]] DropReason Cut(IpContext& context, const runtime::Frame& frame,
                                  std::span<runtime::Frame* const> more, const IpFlow& flow, Nanos now_ns) {
-  std::array<iovec, kMaxPacketFrames> pieces{{{frame.data, frame.len}}};
-  size_t count = 1;
-  for (const runtime::Frame* piece : more) pieces[count++] = {piece->data, piece->len};
   IpFlow plain = flow;
   plain.options = {};
-  return IpFragmentOutput(context, {}, {pieces.data(), count}, plain, now_ns);
+  return IpFragmentOutput(context, {}, PacketPieces(frame, more), plain, now_ns);
 }
 
 }  // namespace

@@ -7,9 +7,7 @@ namespace weir::netstack {
 
 std::optional<std::span<runtime::Frame* const>> TrimFrames(runtime::Frame& frame, std::span<runtime::Frame* const> more,
                                                            uint32_t n) {
-  uint32_t there = frame.len;
-  for (const runtime::Frame* piece : more) there += piece->len;
-  if (there < n) return std::nullopt;
+  if (frame.len + BytesIn(more) < n) return std::nullopt;
   frame.Trim(n);
   n -= frame.len;
   size_t used = 0;

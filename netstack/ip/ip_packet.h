@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "netstack/ip/tx_frame.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/buffer/frame.h"
 
@@ -39,11 +40,7 @@ struct IpPacket {
 
   bool is_v4() const { return source.is_v4(); }
   // Of transport header and payload.
-  uint32_t length() const {
-    uint32_t sum = frame.len;
-    for (const runtime::Frame* piece : more) [[unlikely]] sum += piece->len;
-    return sum;
-  }
+  uint32_t length() const { return frame.len + BytesIn(more); }
   // The same packet with other frames.
   IpPacket With(runtime::Frame& first, std::span<runtime::Frame* const> rest) const {
     return {.frame = first,

@@ -3,6 +3,9 @@
 #ifndef NETSTACK_IP_TX_FRAME_H_
 #define NETSTACK_IP_TX_FRAME_H_
 
+#include <sys/uio.h>
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -30,6 +33,27 @@ class TxFrame {
  private:
   static constexpr uintptr_t kContinued = 1;  // 0 in a Frame*
   uintptr_t bits_ = 0;
+};
+
+inline uint32_t BytesIn(std::span<runtime::Frame* const> frames) {
+  uint32_t bytes = 0;
+  for (const runtime::Frame* frame : frames) [[unlikely]] bytes += frame->len;
+  return bytes;
+}
+
+// The bytes of a packet in several frames, in order.
+class PacketPieces {
+ public:
+  // From byte `skip` of the first frame on.
+  PacketPieces(const runtime::Frame& first, std::span<runtime::Frame* const> more, uint32_t skip = 0) {
+    pieces_[count_++] = {first.data + skip, first.len - skip};
+    for (const runtime::Frame* piece : more) pieces_[count_++] = {piece->data, piece->len};
+  }
+  operator std::span<const iovec>() const { return {pieces_.data(), count_}; }  // NOLINT: implicit on purpose
+
+ private:
+  std::array<iovec, kMaxPacketFrames> pieces_;
+  size_t count_ = 0;
 };
 
 // Gives back one reference on each frame of a packet.
