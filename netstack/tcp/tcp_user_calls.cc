@@ -128,26 +128,28 @@ int ChooseAddress(TcpContext& context, const Endpoint& remote, const Endpoint& b
   return 0;
 }
 
-// Whether no connection goes from `local` to `remote`, or one that makes way (__inet_check_established).
-bool EndpointsFree(TcpContext& context, const Endpoint& local, const Endpoint& remote, bool by_name, Nanos now_ns) {
-  const uint32_t hash = context.demux.Hash(local, remote);
+// Whether no connection goes from `local` to `remote`, or one that makes way (__inet_check_established). `hash` is theirs.
+bool EndpointsFree(TcpContext& context, uint32_t hash, const Endpoint& local, const Endpoint& remote, bool by_name,
+                   Nanos now_ns) {
   if (context.demux.Find(hash, local, remote) != nullptr) return false;
   const TcpTimeWait* old = context.time_wait.Find(hash, local, remote);
   return old == nullptr || TcpTimeWaitReusable(context, *old, by_name, now_ns);
 }
 
-// The port: `bound`, or when that is 0 one that no connection from local->ip to `remote` has. 0 or an errno.
-int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nanos now_ns, Endpoint* local) {
-  if (bound != 0) {
-    local->port = bound;
-    if (context.demux.ListenerOverlaps(*local)) return EADDRINUSE;
-    return EndpointsFree(context, *local, remote, /*by_name=*/true, now_ns) ? 0 : EADDRINUSE;
-  }
+// The port: `bound`, or when that is 0 one that no connection from local->ip to `remote` has; and the hash of both
+// endpoints. 0 or an errno.
+int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nanos now_ns, Endpoint* local,
+               uint32_t* hash) {
+  const auto try_port = [&](uint16_t port) {
+    local->port = port;
+    *hash = context.demux.Hash(*local, remote);
+    return EndpointsFree(context, *hash, *local, remote, /*by_name=*/bound != 0, now_ns);
+  };
+  if (bound != 0) return try_port(bound) && !context.demux.ListenerOverlaps(*local) ? 0 : EADDRINUSE;
   // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
   const uint32_t start = context.demux.Hash(*local, remote) + static_cast<uint32_t>(context.port_draws++);
   for (uint32_t tries = 0; tries < kPorts; ++tries) {
-    local->port = static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts);
-    if (EndpointsFree(context, *local, remote, /*by_name=*/false, now_ns)) return 0;
+    if (try_port(static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts))) return 0;
   }
   return EADDRNOTAVAIL;
 }
@@ -200,14 +202,14 @@ TcpSock* TcpAccept(TcpListenSock& listener) {
 TcpSock* TcpConnect(TcpContext& context, const Endpoint& remote, Nanos now_ns, int* error,
                     const TcpConnectOptions& options, TcpSock* sock) {
   Endpoint local;
+  uint32_t hash = 0;
   *error = ChooseAddress(context, remote, options.local, &local.ip);
-  if (*error == 0) *error = ChoosePort(context, remote, options.local.port, now_ns, &local);
+  if (*error == 0) *error = ChoosePort(context, remote, options.local.port, now_ns, &local, &hash);
   if (*error != 0) return nullptr;
   *error = ENOBUFS;
   const bool given = sock != nullptr;
   if (!given) sock = context.Alloc();
   if (sock == nullptr) return nullptr;
-  const uint32_t hash = context.demux.Hash(local, remote);
   TcpTimeWait* old = context.time_wait.Find(hash, local, remote);  // unless it made room for this one
   sock->local = local;
   sock->remote = remote;
