@@ -240,8 +240,8 @@ absl::StatusOr<TcpMemInfo> InetTcp::MemInfo() const { return TcpGetMemInfo(sock_
 // What this side did itself stays what it is.
 absl::Status InetTcp::TakeError() {
   if (sock_.error == ECONNABORTED) return Error();
-  int error = std::exchange(sock_.error, int16_t{0});
-  if (error == 0) error = std::exchange(sock_.soft_error, int16_t{0});
+  int error = std::exchange(sock_.error, uint8_t{0});
+  if (error == 0) error = std::exchange(sock_.soft_error, uint8_t{0});
   if (error == 0) return absl::OkStatus();
   return runtime::ErrnoStatus(error, absl::StrCat("connection with ", peer().ToString()));
 }

@@ -36,7 +36,7 @@ DropReason TcpErr(TcpContext& context, const TransportError& error, Nanos now_ns
   if (sock->state == TcpState::kSynSent && error.hard) {
     TcpDone(*sock, error.error);
   } else {
-    sock->soft_error = static_cast<int16_t>(error.error);
+    sock->soft_error = static_cast<uint8_t>(error.error);
   }
   return DropReason::kConsumed;
 }

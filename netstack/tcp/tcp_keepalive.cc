@@ -12,7 +12,7 @@
 namespace weir::netstack {
 namespace {
 
-// Whether so many probes, or so long a extra, are enough.
+// Whether so many probes, or so long a silence, are enough.
 bool Dead(const TcpExtra& extra, Nanos silent_ns) {
   if (extra.user_timeout_ns == 0) return extra.probes >= extra.count;
   return silent_ns >= extra.user_timeout_ns && extra.probes > 0;

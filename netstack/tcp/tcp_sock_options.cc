@@ -146,7 +146,7 @@ int TcpSetOption(TcpSock& sock, TcpSockOption option, uint64_t value) {
 }
 
 uint64_t TcpGetOption(const TcpSock& sock, TcpSockOption option) {
-  const TcpExtra* rare = sock.extra;
+  const TcpExtra* extra = sock.extra;
   switch (option) {
     case TcpSockOption::kNoDelay:
       return sock.nodelay;
@@ -155,7 +155,7 @@ uint64_t TcpGetOption(const TcpSock& sock, TcpSockOption option) {
     case TcpSockOption::kQuickAck:
       return sock.quick_acks != 0;
     case TcpSockOption::kUserTimeout:
-      return rare == nullptr ? 0 : static_cast<uint64_t>(rare->user_timeout_ns / kMillisecond);
+      return extra == nullptr ? 0 : static_cast<uint64_t>(extra->user_timeout_ns / kMillisecond);
     case TcpSockOption::kResetOnClose:
       return sock.reset_on_close;
     case TcpSockOption::kReceiveBuffer:
@@ -167,13 +167,13 @@ uint64_t TcpGetOption(const TcpSock& sock, TcpSockOption option) {
     case TcpSockOption::kFinTimeout:
       return static_cast<uint64_t>(TcpFinTimeout(sock) / kSecond);
     case TcpSockOption::kNotSentLowat:
-      return rare == nullptr ? 0 : rare->notsent_lowat;
+      return extra == nullptr ? 0 : extra->notsent_lowat;
     case TcpSockOption::kSynCount:
-      return rare == nullptr || rare->syn_count == 0 ? kTcpSynRetries : rare->syn_count;
+      return extra == nullptr || extra->syn_count == 0 ? kTcpSynRetries : extra->syn_count;
     case TcpSockOption::kMaxSegment:
       return sock.snd.mss;
     case TcpSockOption::kWindowClamp:
-      return sock.rcv.clamped ? rare->window_clamp : 65535u << sock.rcv.wscale;
+      return sock.rcv.clamped ? extra->window_clamp : 65535u << sock.rcv.wscale;
     case TcpSockOption::kTos:
       return uint64_t{sock.dscp} << 2;
     case TcpSockOption::kTtl:
@@ -183,7 +183,7 @@ uint64_t TcpGetOption(const TcpSock& sock, TcpSockOption option) {
     case TcpSockOption::kMtuDiscover:
       return static_cast<uint64_t>(sock.mtu_discover);
     case TcpSockOption::kMinTtl:
-      return sock.rcv.guarded ? rare->min_ttl : 0;
+      return sock.rcv.guarded ? extra->min_ttl : 0;
     case TcpSockOption::kDeferAccept:
       return 0;
   }
@@ -226,6 +226,7 @@ void TcpInheritForSyn(TcpSock& sock, const TcpInherited& inherited) {
 }
 
 TcpInfo TcpGetInfo(const TcpSock& sock) {
+  const TcpExtra* extra = sock.extra;
   const uint32_t mss = std::max<uint32_t>(sock.snd.mss, 1);
   const uint32_t ssthresh = sock.congestion.ssthresh();
   return {.state = sock.state,
@@ -237,7 +238,7 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .snd_wscale = sock.snd.wscale,
           .rcv_wscale = sock.rcv.wscale,
           .retransmits = sock.retries,
-          .probes = std::max(sock.probes, sock.extra != nullptr ? sock.extra->probes : uint8_t{0}),
+          .probes = std::max(sock.probes, extra != nullptr ? extra->probes : uint8_t{0}),
           .backoff = sock.backoff,
           .rto_ns = sock.rtt.rto_ns,
           .rtt_ns = sock.rtt.srtt_ns,
@@ -255,13 +256,13 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .unread_bytes = sock.rcv.queued,
           .unacked_bytes = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una),
           .bytes_sent = sock.stats.bytes_sent,
-          .bytes_retrans = sock.extra != nullptr ? sock.extra->bytes_retrans : 0,
+          .bytes_retrans = extra != nullptr ? extra->bytes_retrans : 0,
           .bytes_acked = sock.stats.bytes_acked,
           .bytes_received = sock.stats.bytes_received,
           .segs_out = sock.stats.segs_out,
           .segs_in = sock.stats.segs_in,
-          .total_retrans = sock.extra != nullptr ? sock.extra->total_retrans : 0,
-          .copied_bytes = sock.extra != nullptr ? sock.extra->copied_bytes : 0};
+          .total_retrans = extra != nullptr ? extra->total_retrans : 0,
+          .copied_bytes = extra != nullptr ? extra->copied_bytes : 0};
 }
 
 TcpMemInfo TcpGetMemInfo(const TcpSock& sock) {

@@ -70,7 +70,6 @@ void FramePool::ForgetHolders() {
 
 // What is retired, or came back when the pool had been given up.
 void FramePool::FreeUnusual(Frame* frame) {
-  if (frame->charged()) DischargeCharged(frame);
   bool last = false;
   {
     std::lock_guard lock(mutex_);
