@@ -2,29 +2,32 @@
 """Bulk TCP over a veth pair, one connection: weir on its own stack and the kernel, each receiving and sending, next to
 what the device allows for frames of that size (xsk_reflector: no stack at all), in one interleaved run.
 
-    compare_bulk.py BIN_DIR [--rounds=5] [--seconds=2] [--mtu=1500,3400] [--client=same|xdp|kernel] [--quick]     as root
+    compare_bulk.py BIN_DIR [--rounds=5] [--seconds=2] [--mtu=1500,3400] [--client=same|xdp|kernel] [--quick]    as root
 
-Two namespaces for each MTU, made for the run and removed after it. The server is on processor 0, the client on processor
-1. Each round runs all in turn (A B C D E A B C D E ...). Segmentation offloads (tso, gso, gro) are off at both ends. The
-client is loadgen, on the stack of the server it drives (--client=same), or always on weir's or always on the kernel's. The
-reflector's client is udp_blast, which costs what the reflector does.
+Two namespaces for each MTU, made for the run and removed after it. The server is on processor 0, the client on
+processor 1. Each round runs all in turn (A B C D E A B C D E ...). Segmentation offloads (tso, gso, gro) are off at both
+ends. The client is loadgen, on the stack of the server it drives (--client=same), or always on weir's or always on the
+kernel's. The reflector's client is udp_blast, which costs what the reflector does.
 
-Prints frames per second with data (a full segment each; the reflector's: that it takes and sends back), median, least and
-most; their ratio to the reflector's, and weir's to the kernel's; frames for a second of the processor of the busier side,
-which is the rate that there is where nobody else uses the processors; the processor seconds for a GB of payload, of the
-server and of both; and how much of its processor the server used. A frame over a veth is received by NAPI in the context of who
-sends it, on that one's processor: a server's time has the receiving of what it sends in it (up to the client's ring, or
-through the client's TCP up to its socket), and not that of what it gets. So the time of both is what a transfer costs, and the
-sender is the busy one. Where others use the same processors, the rates move with them.
+Prints frames per second with data (full segments; the reflector's: that it takes and sends back), median, least and
+most; their ratio to the reflector's, and weir's to the kernel's; frames for a second of the processor of the busier
+side, which is the rate that there is where nobody else uses the processors; the processor seconds for a GB of payload,
+of the server and of both; and how much of its processor the server used, spinning included.
+
+What is counted: user and system time of the processes, and of ksoftirqd on their processors. A frame over a veth is
+received by NAPI in the context of who sends it, on that one's processor: a server's time has the receiving of what it
+sends in it (up to the client's ring, or through the client's TCP to its socket), and not that of what it gets. So the
+time of both is what a transfer costs, and the sender is the busy one, whoever of the two is the server. Where others use
+the same processors, the rates move with them.
 """
 import argparse
 import contextlib
 import json
+import os
 import resource
 import statistics
 import subprocess
 import tempfile
-import os
 import time
 
 from veth_link import CLIENT_CPU, SERVER_CPU, Link, check_machine, run, server
@@ -69,7 +72,8 @@ def measured(process):
 
 def reflect(link, options):
     peers, size = f"{options.bin_dir}/bench/peers", link.mtu - UDP_HEADERS
-    with server(link, [f"{peers}/xsk_reflector", f"--interface={link.server_device}", f"--address={WEIR_IP}"]) as process:
+    reflector = [f"{peers}/xsk_reflector", f"--interface={link.server_device}", f"--address={WEIR_IP}"]
+    with server(link, reflector) as process:
         with measured(process) as used:
             result = json.loads(run(*link.in_client(
                 f"{peers}/udp_blast", f"--interface={link.client_device}", f"--address={WEIR_CLIENT_IP}",
@@ -94,8 +98,10 @@ def stream(link, stack, direction, options):
         client += ["--stack=xdp", f"--interface={link.client_device}", f"--address={WEIR_CLIENT_IP}/24"]
     with server(link, command) as process, tempfile.NamedTemporaryFile(suffix=".json") as result:
         with measured(process) as used:
-            subprocess.run(link.in_client(*client, f"--json={result.name}"), check=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
+            done = subprocess.run(link.in_client(*client, f"--json={result.name}"), check=False, capture_output=True,
+                                  text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"compare_bulk: loadgen: {done.stderr.strip().splitlines()[-1]}")
         bytes_per_s = json.load(result)["bytes_per_s"]
     # The warm-up counts as if it had gone as fast.
     return used | {"rate": bytes_per_s / segment, "bytes": bytes_per_s * (options.seconds + WARMUP_S)}

@@ -3,8 +3,8 @@
 //
 //   bulk_server --port=7803 --stack=xdp --interface=veth0 --address=10.0.0.2/24        discards on 7803, writes on 7804
 //
-// It reads as weir's programs do, frames as they lie, and writes from memory that is not the stack's, which is copied once, as
-// a server with its content in a mapped file does.
+// It reads as weir's programs do, frames as they lie, and writes from memory that is not the stack's, which is copied
+// once, as a server with its content in a mapped file does.
 #include <string>
 #include <utility>
 #include <vector>

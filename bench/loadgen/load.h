@@ -53,13 +53,13 @@ inline constexpr size_t kUdpLargest = 65535 - 20 - 8;
 // place taken by the next; it is no error unless nothing at all is answered.
 Task<LoadResult> RunUdpRequestResponse(Shard& shard, const LoadOptions& options);
 
-// The same over a new TCP connection for each request. The latency of one is from before the connect until the ends of both
-// sides have come; as many are under way as `connections` says.
+// The same over a new TCP connection for each request. The latency of one is from before the connect until the ends of
+// both sides have come; as many are under way as `connections` says.
 Task<LoadResult> RunConnectRequestResponse(Shard& shard, const LoadOptions& options);
 
-// As many bytes as go, over kept TCP connections: up to a server that reads (discard, RFC 863), down from one that writes
-// (chargen, RFC 864), or both at once to and from one that sends back what it receives. Up counts what our stack took, and it
-// is an error when the server does not acknowledge all of that in the end.
+// As many bytes as go, over kept TCP connections: up to a server that reads (discard, RFC 863), down from one that
+// writes (chargen, RFC 864), or both at once to and from one that sends back what it receives. Up counts what our stack
+// took, and it is an error when the server does not acknowledge all of that in the end.
 Task<LoadResult> RunStream(Shard& shard, const LoadOptions& options);
 
 }  // namespace weir::bench

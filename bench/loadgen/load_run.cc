@@ -40,12 +40,11 @@ Task<LoadResult> DriveLoad(const LoadOptions& options, std::function<Task<void>(
   for (int i = 0; i < options.connections; ++i) connections.Spawn(connection(run, i));
   progress.Spawn(Progress(run));
   // A server that stops answering: its requests are errors, and the run ends all the same.
-  const Nanos grace_ns = kSecond;
-  while (connections.live() > 0 && MonotonicNow() < run.end_ns + grace_ns) {
+  while (connections.live() > 0 && MonotonicNow() < run.end_ns + kGrace) {
     absl::Status slept = co_await Sleep(std::chrono::milliseconds(10));
     if (!slept.ok()) break;
   }
-  if (connections.live() > 0 && MonotonicNow() >= run.end_ns + grace_ns) {
+  if (connections.live() > 0 && MonotonicNow() >= run.end_ns + kGrace) {
     run.result.errors += connections.live();
     run.result.first_error = "the server stopped answering";
   }

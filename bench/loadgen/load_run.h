@@ -9,6 +9,10 @@
 
 namespace weir::bench {
 
+// How long after its time a run waits for connections to end. One that has a limit of its own ends earlier, and says what
+// is missing.
+inline constexpr Nanos kGrace = 2 * kSecond;
+
 struct Run {
   const LoadOptions& options;
   LoadResult result;

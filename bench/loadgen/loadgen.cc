@@ -24,8 +24,8 @@
 #include "netstack/host/host_flags.h"
 
 ABSL_FLAG(std::string, target, "", "the server, as ADDRESS:PORT");
-ABSL_FLAG(std::string, mode, "rr", "rr (request and response over TCP), udp_rr (over UDP), crr (rr with a connection for "
-                                   "each) or stream (bulk)");
+ABSL_FLAG(std::string, mode, "rr", "rr (request and response over TCP), udp_rr (over UDP), crr (a TCP connection for "
+                                   "each) or stream (bulk over TCP)");
 ABSL_FLAG(std::string, direction, "up", "of a stream: up (the server reads), down (it writes) or both (it echoes)");
 ABSL_FLAG(int, connections, 1, "connections, opened at the start and kept; UDP: sockets; crr: under way at once");
 ABSL_FLAG(int, size, 64, "bytes of a request and of its response; of a write to a stream");
@@ -91,8 +91,8 @@ absl::StatusOr<LoadOptions> OptionsFromFlags() {
   if (options.warmup_ns < 0 || options.duration_ns <= 0 || options.rate < 0) {
     return absl::InvalidArgumentError("--duration is above 0, --warmup and --rate are not below it");
   }
-  const bool stream = options.mode == LoadMode::kStream;
-  if ((stream && options.rate > 0) || (options.pipeline > 1 && (stream || options.mode == LoadMode::kConnectRequestResponse))) {
+  const bool stream = options.mode == LoadMode::kStream, crr = options.mode == LoadMode::kConnectRequestResponse;
+  if ((stream && options.rate > 0) || ((stream || crr) && options.pipeline > 1)) {
     return absl::InvalidArgumentError("a stream has no --rate, and neither it nor crr a --pipeline");
   }
   return options;
@@ -105,7 +105,8 @@ std::string Json(const Shard& shard, const LoadOptions& options, const LoadResul
       "\"duration_s\": %.3f, \"requests\": %d, \"lost\": %d, \"errors\": %d, \"rps\": %.1f, \"bytes_per_s\": %.1f, "
       "\"latency_us\": {\"p50\": %.2f, \"p90\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f}}\n",
       absl::GetFlag(FLAGS_mode), options.mode == LoadMode::kStream ? absl::GetFlag(FLAGS_direction) : "both",
-      shard.options().stack == StackKind::kXdp ? "xdp" : "kernel", options.connections, options.size, result.seconds, result.requests, result.lost, result.errors,
+      shard.options().stack == StackKind::kXdp ? "xdp" : "kernel", options.connections, options.size,
+      result.seconds, result.requests, result.lost, result.errors,
       static_cast<double>(result.requests) / result.seconds, static_cast<double>(result.bytes) / result.seconds,
       us(0.5), us(0.9), us(0.99), us(0.999), static_cast<double>(result.latency_ns.max()) / 1e3);
 }
@@ -162,5 +163,6 @@ Task<absl::Status> Main(Shard& shard) {
 }  // namespace weir::bench
 
 int main(int argc, char** argv) {
-  return weir::RunWithFlags(argc, argv, "Measures a server that echoes over TCP or UDP, or only reads or writes.", weir::bench::Main);
+  return weir::RunWithFlags(argc, argv, "Measures a server that echoes over TCP or UDP, or only reads or writes.",
+                            weir::bench::Main);
 }

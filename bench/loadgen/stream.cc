@@ -9,8 +9,8 @@
 namespace weir::bench {
 namespace {
 
-// For what is still under way when the time is up: the largest send buffer (4 MiB) at 10 Mbyte/s.
-constexpr auto kDrain = std::chrono::milliseconds(500);
+// For what is still under way when the time is up.
+constexpr auto kDrain = std::chrono::nanoseconds(kGrace / 2);
 
 // Writes until the time is up; returns how much.
 Task<absl::StatusOr<uint64_t>> Send(Run& run, TcpStream& stream) {
@@ -62,9 +62,9 @@ Task<absl::StatusOr<uint64_t>> SendAndShutdown(Run& run, TcpStream& stream) {
 }
 
 Task<absl::Status> Both(Run& run, TcpStream stream) {
-  auto [sent, received] =
-      co_await WhenAll(SendAndShutdown(run, stream), WithTimeout(Receive(run, stream, /*to_end=*/true),
-                                                                 std::chrono::nanoseconds(run.end_ns - MonotonicNow()) + kDrain));
+  const auto until_drained = std::chrono::nanoseconds(run.end_ns - MonotonicNow()) + kDrain;
+  auto [sent, received] = co_await WhenAll(
+      SendAndShutdown(run, stream), WithTimeout(Receive(run, stream, /*to_end=*/true), until_drained));
   if (!sent.ok()) co_return sent.status();
   if (!received.ok()) co_return received.status();
   if (*sent == *received) co_return absl::OkStatus();
@@ -94,8 +94,7 @@ Task<void> Connection(Shard& shard, Run& run) {
 }  // namespace
 
 Task<LoadResult> RunStream(Shard& shard, const LoadOptions& options) {
-  LoadResult result =
-      co_await DriveLoad(options, [&shard](Run& run, int) { return Connection(shard, run); });
+  LoadResult result = co_await DriveLoad(options, [&shard](Run& run, int) { return Connection(shard, run); });
   if (result.bytes == 0 && result.errors == 0) {
     ++result.errors;
     result.first_error = absl::StrCat("no byte moved to or from ", options.target.ToString());

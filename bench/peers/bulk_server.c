@@ -1,5 +1,5 @@
-/* bulk_server: the plainest kernel server for bulk: a thread for each connection, which on one port reads and drops all it
- * gets (discard, RFC 863) and on the next writes as long as the peer takes it (chargen, RFC 864). Blocking calls: one
+/* bulk_server: the plainest kernel server for bulk: a thread for each connection, which on one port reads and drops all
+ * it gets (discard, RFC 863) and on the next writes as long as the peer takes it (chargen, RFC 864). Blocking calls: one
  * connection costs no epoll.
  *
  *   bulk_server PORT

@@ -43,6 +43,7 @@ constexpr Setting kSettings[] = {
     {"moderate_rcvbuf", &TcpSettings::moderate_rcvbuf},
     {"mtu_probe_floor", &TcpSettings::mtu_probe_floor, 48, 65535},
     {"mtu_probing", &TcpSettings::mtu_probing, 0, 2},
+    {"notsent_lowat", &TcpSettings::notsent_lowat, 1, UINT32_MAX},
     {"probe_interval", &TcpSettings::probe_interval_s, 1, 1 << 24},
     {"probe_threshold", &TcpSettings::probe_threshold, 1, 65535},
     {"retrans_collapse", &TcpSettings::retrans_collapse},

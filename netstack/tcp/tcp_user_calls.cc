@@ -40,14 +40,18 @@ runtime::Frame* AllocToSend(TcpSock& sock) {
   return TcpAllocFrame(sock.context, &sock, sock.send_queue.empty() ? TcpReceiveReserve(pool) : TcpSendReserve(pool));
 }
 
+uint32_t Unsent(const TcpSock& sock) { return static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt); }
+
 size_t SendRoom(const TcpSock& sock) {
   const auto queued = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una);
   const uint32_t limit = sock.snd.buffer;
   if (queued >= limit || sock.send_queue.count() >= MaxSendFrames(sock)) return 0;
-  const auto unsent = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt);
-  const uint32_t lowat = TcpNotSentLowat(sock);
+  const uint32_t unsent = Unsent(sock), lowat = TcpNotSentLowat(sock);
   return unsent < lowat ? std::min(limit - queued, lowat - unsent) : 0;
 }
+
+// The program has more than there is room for: notes whether sending will make some, not only an acknowledgment.
+void WaitForRoom(TcpSock& sock) { sock.snd.notsent_full = Unsent(sock) >= TcpNotSentLowat(sock); }
 
 void AppendToSendQueue(TcpSock& sock, runtime::Frame* frame, std::span<const std::byte> bytes) {
   frame->Cb<TcpTxCb>() = {.sent_ns = 0,
@@ -255,7 +259,10 @@ bool TcpSendmsg(TcpSock& sock, std::span<const iovec> from, size_t* sent) {
     const size_t done = CopyToSendQueue(sock, bytes.first(n));
     *sent += done;
     if (done < n) WaitForFrames(sock);
-    if (done < bytes.size()) return false;
+    if (done < bytes.size()) {
+      WaitForRoom(sock);
+      return false;
+    }
   }
   return true;
 }
@@ -263,7 +270,10 @@ bool TcpSendmsg(TcpSock& sock, std::span<const iovec> from, size_t* sent) {
 bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
   while (!chain.empty()) {
     const size_t room = SendRoom(sock);
-    if (room == 0) return false;
+    if (room == 0) {
+      WaitForRoom(sock);
+      return false;
+    }
     const iovec& slice = chain.buffers().front();
     const std::span<const std::byte> bytes(static_cast<const std::byte*>(slice.iov_base), slice.iov_len);
     // With many frames queued or few free, small pieces share frames rather than keep one each.
