@@ -15,6 +15,11 @@ Task<void> Progress(Run& run) {
   for (;;) {
     absl::Status slept = co_await Sleep(std::chrono::seconds(1));
     if (!slept.ok()) co_return;
+    if (run.options.mode == LoadMode::kStream) {
+      std::fprintf(stderr, "%9.1f MB/s  %lu errors\n", static_cast<double>(run.second_bytes) / 1e6, run.result.errors);
+      run.second_bytes = 0;
+      continue;
+    }
     std::fprintf(stderr, "%9lu/s  p50 %7.1f us  p99 %7.1f us  %lu errors\n", run.second_ns.count(),
                  run.second_ns.Quantile(0.5) / 1e3, run.second_ns.Quantile(0.99) / 1e3, run.result.errors);
     run.second_ns = Histogram();

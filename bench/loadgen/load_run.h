@@ -13,6 +13,7 @@ struct Run {
   const LoadOptions& options;
   LoadResult result;
   Histogram second_ns;  // of the present second, for the progress line
+  uint64_t second_bytes = 0;  // the same, of streams
   iovec request{};
   Nanos start_ns = 0;    // of the measured time
   Nanos end_ns = 0;
@@ -29,6 +30,10 @@ struct Run {
     result.latency_ns.Add(static_cast<uint64_t>(now_ns - due_ns));
     ++result.requests;
     result.bytes += 2 * options.size;
+  }
+  void Moved(uint64_t bytes, Nanos now_ns) {
+    second_bytes += bytes;
+    if (now_ns >= start_ns && now_ns < end_ns) result.bytes += bytes;
   }
   void Lost(Nanos now_ns) { result.lost += now_ns >= start_ns && now_ns < end_ns; }
 };
