@@ -2,6 +2,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import subprocess
 import tempfile
 
@@ -30,10 +31,17 @@ class Failed(Exception):
     """The load generator met an error: no figure."""
 
 
-def processor_ns(pids):
-    """What they have run on a processor so far."""
+def processor_ns(pid):
+    """What it has run on a processor so far, with threads of it that have ended."""
+    with open(f"/proc/{pid}/stat") as stat:
+        user, system = stat.read().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) * (10**9 // os.sysconf("SC_CLK_TCK"))
+
+
+def napi_ns(end):
+    """The same of its device's NAPI, whose threads come and go with programs on the device."""
     total = 0
-    for pid in pids:
+    for pid in end.napi_threads():
         with contextlib.suppress(OSError):
             with open(f"/proc/{pid}/schedstat") as schedstat:
                 total += int(schedstat.read().split()[0])
@@ -51,18 +59,16 @@ def measure(link, bin_dir, case, server, seconds, rate=0):
             command.append(f"--rate={rate:.0f}")
         napi = link.client.napi_threads()
         counted = counts.read(link.server) if server.counted else {}
-        busy = [process.pid, *link.server.napi_threads()]
-        before = processor_ns(busy)
+        before = processor_ns(process.pid) + napi_ns(link.server)
         load = subprocess.Popen(link.client.command(*command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                 preexec_fn=servers.die_with_parent)
         link.client.wait_and_pin_napi(napi)
         _, errors = load.communicate()
-        cpu_ns = processor_ns(busy) - before
+        cpu_ns = processor_ns(process.pid) + napi_ns(link.server) - before
         if load.returncode != 0:
             raise Failed(errors.strip().splitlines()[-1] if errors.strip() else f"loadgen: exit code {load.returncode}")
         figures = json.load(result)
-        done = figures["bytes_per_s"] * seconds / 1e3 if case.unit == MB_PER_S else figures["requests"]
-        done = max(1, done * (seconds + WARMUP_S) / seconds)
+        done = max(1, figures["all_bytes"] / 1e3 if case.unit == MB_PER_S else figures["all_requests"])
         figures["cpu_ns"] = cpu_ns / done
         figures["counts"] = counts.each(counted, counts.read(link.server), done) if server.counted else {}
         return figures

@@ -2,6 +2,9 @@
 import statistics
 
 
+QUANTILES = ("p50", "p99", "p999")
+
+
 def median(rounds, key):
     return statistics.median(figures[key] for figures in rounds)
 
@@ -54,7 +57,7 @@ def table(case, results):
         lines.append(
             f"| {name} | {rate:,.0f} | {min(rates):,.0f} | {max(rates):,.0f} | {ratio(rate, best)} | {ratio(rate, device)} "
             f"| {median(rounds, 'cpu_ns'):,.0f} "
-            f"| {latency(rounds, 'p50'):,.0f} | {latency(rounds, 'p99'):,.0f} | {latency(rounds, 'p999'):,.0f} |")
+            "| " + " | ".join(f"{latency(rounds, key):,.0f}" if rounds[0]["requests"] else "" for key in QUANTILES) + " |")
     return "\n".join(lines) + "\n" + counts_table(case, results)
 
 
