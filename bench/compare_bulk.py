@@ -102,9 +102,8 @@ def stream(link, stack, direction, options):
                                   text=True)
         if done.returncode != 0:
             raise SystemExit(f"compare_bulk: loadgen: {done.stderr.strip().splitlines()[-1]}")
-        bytes_per_s = json.load(result)["bytes_per_s"]
-    # The warm-up counts as if it had gone as fast.
-    return used | {"rate": bytes_per_s / segment, "bytes": bytes_per_s * (options.seconds + WARMUP_S)}
+        moved = json.load(result)
+    return used | {"rate": moved["bytes_per_s"] / segment, "bytes": moved["all_bytes"]}
 
 
 CASES = {

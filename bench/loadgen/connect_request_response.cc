@@ -33,7 +33,8 @@ Task<void> Connections(Shard& shard, Run& run, int index) {
   Pace pace(run.options, index);
   for (Nanos due_ns = MonotonicNow(); due_ns < run.end_ns; due_ns = MonotonicNow()) {
     if (pace.interval_ns > 0) {
-      if (pace.next_ns > due_ns) {
+      // Sleep counts from when this turn began.
+      for (; pace.next_ns > due_ns; due_ns = MonotonicNow()) {
         absl::Status slept = co_await Sleep(std::chrono::nanoseconds(pace.next_ns - due_ns));
         if (!slept.ok()) co_return;
       }

@@ -35,6 +35,8 @@ struct LoadOptions {
 struct LoadResult {
   Histogram latency_ns;
   uint64_t requests = 0;  // answered within the measured time; a stream has none
+  uint64_t all_requests = 0;  // those of the warm-up, too
+  uint64_t all_bytes = 0;
   uint64_t bytes = 0;     // both ways
   uint64_t lost = 0;      // datagrams without an answer in time; other protocols lose none
   uint64_t errors = 0;

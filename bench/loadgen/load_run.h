@@ -30,6 +30,8 @@ struct Run {
   }
   void Answered(Nanos due_ns, Nanos now_ns) {
     second_ns.Add(static_cast<uint64_t>(now_ns - due_ns));
+    ++result.all_requests;
+    result.all_bytes += 2 * options.size;
     if (now_ns < start_ns || now_ns >= end_ns) return;
     result.latency_ns.Add(static_cast<uint64_t>(now_ns - due_ns));
     ++result.requests;
@@ -37,6 +39,7 @@ struct Run {
   }
   void Moved(uint64_t bytes, Nanos now_ns) {
     second_bytes += bytes;
+    result.all_bytes += bytes;
     if (now_ns >= start_ns && now_ns < end_ns) result.bytes += bytes;
   }
   void Lost(Nanos now_ns) { result.lost += now_ns >= start_ns && now_ns < end_ns; }

@@ -102,11 +102,12 @@ std::string Json(const Shard& shard, const LoadOptions& options, const LoadResul
   const auto us = [&](double quantile) { return static_cast<double>(result.latency_ns.Quantile(quantile)) / 1e3; };
   return absl::StrFormat(
       "{\"mode\": \"%s\", \"direction\": \"%s\", \"stack\": \"%s\", \"connections\": %d, \"size\": %d, "
-      "\"duration_s\": %.3f, \"requests\": %d, \"lost\": %d, \"errors\": %d, \"rps\": %.1f, \"bytes_per_s\": %.1f, "
+      "\"duration_s\": %.3f, \"requests\": %d, \"all_requests\": %d, \"all_bytes\": %d, \"lost\": %d, \"errors\": %d, "
+      "\"rps\": %.1f, \"bytes_per_s\": %.1f, "
       "\"latency_us\": {\"p50\": %.2f, \"p90\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f}}\n",
       absl::GetFlag(FLAGS_mode), options.mode == LoadMode::kStream ? absl::GetFlag(FLAGS_direction) : "both",
-      shard.options().stack == StackKind::kXdp ? "xdp" : "kernel", options.connections, options.size,
-      result.seconds, result.requests, result.lost, result.errors,
+      shard.options().stack == StackKind::kXdp ? "xdp" : "kernel", options.connections, options.size, result.seconds,
+      result.requests, result.all_requests, result.all_bytes, result.lost, result.errors,
       static_cast<double>(result.requests) / result.seconds, static_cast<double>(result.bytes) / result.seconds,
       us(0.5), us(0.9), us(0.99), us(0.999), static_cast<double>(result.latency_ns.max()) / 1e3);
 }

@@ -23,9 +23,6 @@ namespace {
 
 using QueueNode = runtime::ListNode<TcpQueueTag>;
 
-constexpr uint32_t kFirstPort = 32768;  // ip_local_port_range of Linux
-constexpr uint32_t kPorts = 61000 - kFirstPort;
-
 // Frames that a connection may keep in its send queue; see MaxQueuedFrames of the receive queue.
 uint32_t MaxSendFrames(const TcpSock& sock) { return std::max<uint32_t>(768, sock.snd.buffer / 682); }
 
@@ -152,8 +149,9 @@ int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nano
   if (bound != 0) return try_port(bound) && !context.demux.ListenerOverlaps(*local) ? 0 : EADDRINUSE;
   // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
   const uint32_t start = context.demux.Hash(*local, remote) + static_cast<uint32_t>(context.port_draws++);
-  for (uint32_t tries = 0; tries < kPorts; ++tries) {
-    if (try_port(static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts))) return 0;
+  const TcpPortRange& ports = context.settings.local_ports;
+  for (uint32_t tries = 0; tries < ports.count(); ++tries) {
+    if (try_port(ports.At(start + tries))) return 0;
   }
   return EADDRNOTAVAIL;
 }
@@ -163,9 +161,10 @@ int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nano
 int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int backlog) {
   if (!local.ip.is_any() && !context.ip.IsLocal(local.ip)) return EADDRNOTAVAIL;
   if (local.port == 0) {
-    for (uint32_t tries = 0; tries < kPorts && local.port == 0; ++tries) {
+    const TcpPortRange& ports = context.settings.local_ports;
+    for (uint32_t tries = 0; tries < ports.count() && local.port == 0; ++tries) {
       const uint64_t draw[] = {++context.port_draws};
-      const auto port = static_cast<uint16_t>(kFirstPort + runtime::SipHash(context.ip.secret, draw) % kPorts);
+      const uint16_t port = ports.At(runtime::SipHash(context.ip.secret, draw));
       if (!context.demux.ListenerOverlaps({local.ip, port})) local.port = port;
     }
     if (local.port == 0) return EADDRINUSE;
