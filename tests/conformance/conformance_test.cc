@@ -58,6 +58,8 @@ void Register(const std::string& name, const std::string& text) {
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   const std::string folder = argc > 1 ? argv[1] : "tests/conformance/scripts";
-  for (const auto& [name, text] : weir::conformance::ReadScripts(folder)) weir::conformance::Register(name, text);
-  return RUN_ALL_TESTS();
+  const auto scripts = weir::conformance::ReadScripts(folder);
+  for (const auto& [name, text] : scripts) weir::conformance::Register(name, text);
+  if (scripts.empty()) std::fprintf(stderr, "no scripts in %s\n", folder.c_str());
+  return scripts.empty() ? 1 : RUN_ALL_TESTS();
 }

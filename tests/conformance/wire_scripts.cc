@@ -168,7 +168,8 @@ int Main() {
     }
     if (job.script.real_time && (absl::GetFlag(FLAGS_ipv6) ? job.script.v6 : job.script.v4)) jobs.push_back(std::move(job));
   }
-  return Runner().Run(std::move(jobs));
+  if (jobs.empty()) std::fprintf(stderr, "no such scripts\n");
+  return jobs.empty() ? 1 : Runner().Run(std::move(jobs));
 }
 
 }  // namespace
