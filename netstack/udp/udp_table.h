@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "netstack/ip/ip_context.h"
+#include "netstack/ip/ip_output.h"
 #include "netstack/udp/udp_options.h"
 #include "netstack/udp/udp_receive_queue.h"
 #include "netstack/wire/ipv4.h"
@@ -39,6 +40,10 @@ struct UdpSock : ReadySock {
   uint64_t dropped = 0;  // datagrams for which the queue had no room
   bool reuse_port;
   bool reuse_address;
+  bool v6only = false;          // IPV6_V6ONLY: "::" stands for no IPv4 address
+  bool recverr = false;         // IP_RECVERR: every ICMP error is told, connected or not
+  bool connected_ping = false;  // of ping.h
+  PmtuDiscovery pmtu_discovery = PmtuDiscovery::kWant;  // IP_MTU_DISCOVER
 
   // See UdpOption. ttl 0: the interface's.
   uint8_t ttl = 0;
@@ -79,7 +84,7 @@ class UdpTable {
     const uint16_t port = runtime::LoadBe16(ip + Ipv4Header::kMinSize + UdpHeader::kDestinationPortOffset);
     UdpSock* sock = buckets_[port % kBuckets];
     const bool usual = sock != nullptr && sock->hash_next == nullptr && sock->remote.port == 0 &&
-                       sock->local.port == port && sock->local.ip == IpAddress();
+                       sock->local.port == port && sock->local.ip == IpAddress() && !sock->v6only;
     return usual ? sock : LookupPacket(ip);
   }
   // Calls fn(UdpSock&) on each that a datagram from `remote` to `local` may be for, whatever it says of groups.
