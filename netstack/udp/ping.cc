@@ -74,20 +74,20 @@ DropReason PingRcv(UdpTable& pings, const IpPacket& packet, Nanos now_ns) {
   const Endpoint remote{packet.source, 0, ScopeOf(packet.source, packet.in)};
   UdpSock* sock = pings.Lookup(local, remote);
   if (sock == nullptr) return DropReason::kIcmpNoSocket;
-  Datagram datagram{.peer = remote,
-                    .local = local,
-                    .interface = packet.in.index,
-                    .ttl = packet.ttl,
-                    .tos = packet.tos,
-                    .received_ns = now_ns};
   runtime::Ref(&frame);
-  datagram.data.Append(&frame, frame.bytes());
+  Datagram datagram{{.peer = remote,
+                     .local = local,
+                     .interface = packet.in.index,
+                     .ttl = packet.ttl,
+                     .tos = packet.tos,
+                     .received_ns = now_ns},
+                    RecvBuffer(&frame, frame.bytes())};
   for (runtime::Frame* piece : packet.more) {
     if (piece->len == 0) continue;
     runtime::Ref(piece);
     datagram.data.Append(piece, piece->bytes());
   }
-  return UdpQueueRcv(pings, *sock, std::move(datagram)) ? DropReason::kConsumed : DropReason::kUdpQueueFull;
+  return UdpQueueRcv(pings, *sock, *frame.pool, std::move(datagram)) ? DropReason::kConsumed : DropReason::kUdpQueueFull;
 }
 
 DropReason PingErr(UdpTable& pings, const TransportError& error, Nanos now_ns) {

@@ -156,5 +156,10 @@ Task<absl::Status> Main(Shard& shard) {
 }  // namespace weir::interop
 
 int main(int argc, char** argv) {
-  return weir::RunWithFlags(argc, argv, "Lends weir's sockets to a test client.", weir::interop::Main);
+  const auto as_linux = [](weir::HostOptions& options) {
+    // There a program may give as much as the send buffer takes.
+    uint32_t& lowat = options.tcp.notsent_lowat;
+    if (lowat == weir::netstack::TcpSettings().notsent_lowat) lowat = UINT32_MAX;
+  };
+  return weir::RunWithFlags(argc, argv, "Lends weir's sockets to a test client.", weir::interop::Main, as_linux);
 }

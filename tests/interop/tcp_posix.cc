@@ -8,7 +8,6 @@
 #include "netstack/tcp/tcp_keepalive.h"
 #include "netstack/tcp/tcp_output.h"
 #include "netstack/tcp/tcp_user_calls.h"
-#include "runtime/base/siphash.h"
 
 namespace weir::interop {
 
@@ -100,9 +99,9 @@ bool TcpPosix::PortLingers(const Endpoint& local) const {
 
 int TcpPosix::TakePort(Endpoint local) {
   if (local.port == 0) {
-    constexpr uint32_t kFirst = 32768, kCount = 61000 - kFirst;  // ip_local_port_range of Linux
-    for (uint32_t tries = 0; tries < kCount && local.port == 0; ++tries) {
-      const auto port = static_cast<uint16_t>(kFirst + context().Draw() % kCount);
+    const netstack::TcpPortRange& ports = stack_.inet.tcp.settings.local_ports;
+    for (uint32_t tries = 0; tries < ports.count() && local.port == 0; ++tries) {
+      const uint16_t port = ports.At(context().Draw());
       if (!PortTaken({local.ip, port}) && !PortInUse(stack_.inet.tcp, {local.ip, port})) local.port = port;
     }
     if (local.port == 0) return -EADDRINUSE;
