@@ -177,7 +177,8 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
       // CLOSE-WAIT, CLOSING, LAST-ACK: after the peer's FIN there is no text.
       return DropReason::kConsumed;
   }
-  if (sock.orphan && segment.payload > 0 && segment.seq + segment.payload > sock.rcv.nxt) {
+  const bool unread = sock.orphan || (sock.send_shut && sock.recv_shut);
+  if (unread && segment.payload > 0 && segment.seq + segment.payload > sock.rcv.nxt) {
     // RFC 9293 §3.6.1, RFC 2525 §2.16: new data that nobody will read resets the connection.
     TcpSendReset(sock, now_ns);
     TcpDone(sock, ECONNRESET);
