@@ -6,7 +6,6 @@
 #include "netstack/ip/ip_forward.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/udp/udp_input.h"
-#include "netstack/udp/udp_plain.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/igmp.h"
 #include "netstack/wire/ipv4.h"
@@ -82,8 +81,47 @@ inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& he
   return IpLocalDeliver(inet, packet, now_ns);
 }
 
-[[gnu::noinline]] DropReason IpRcvAny(Inet& inet, Interface& in, runtime::Frame& frame,
-                                      std::span<runtime::Frame* const> more, Nanos now_ns, bool link_multicast) {
+}  // namespace
+
+IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAddress& destination) {
+  if (context.FindLocal(destination) != nullptr) return IpDestination::kLocal;
+  if (in.IsBroadcast(destination)) return IpDestination::kBroadcast;
+  if (!destination.is_multicast()) return IpDestination::kOther;
+  const bool member = destination == kAllHosts || destination == kAllNodes || in.groups.Contains(destination);
+  return member ? IpDestination::kMulticast : IpDestination::kOther;
+}
+
+// Linux: ip_local_deliver, ip_protocol_deliver_rcu; ip6_protocol_deliver_rcu.
+DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
+  if (inet.ip.hooks.any(Hook::kLocalIn)) [[unlikely]] {
+    const DropReason verdict = LocalInHooks(inet.ip, packet, now_ns);
+    if (verdict != DropReason::kConsumed) return verdict;
+  }
+  if (packet.protocol == kProtocolTcp) [[likely]] return TcpRcv(inet.tcp, packet, now_ns);
+  if (packet.protocol == kProtocolUdp) [[likely]] return UdpRcv(inet.udp, packet, now_ns);
+  switch (packet.protocol) {
+    case kProtocolIcmp:
+      if (packet.is_v4()) return IcmpRcv(inet, packet, now_ns);
+      break;
+    case kProtocolIgmp:
+      if (packet.is_v4()) return IgmpRcv(packet, now_ns);
+      break;
+    case kProtocolIcmp6:
+      if (!packet.is_v4()) return Icmp6Rcv(inet, packet, now_ns);
+      break;
+    case kNextHeaderNone:
+      if (!packet.is_v4()) return DropReason::kIpProtocol;
+      break;
+    default:
+      break;
+  }
+  // RFC 1122 §3.2.2.1, RFC 8200 §4: a host says that it does not know the protocol.
+  IcmpSend(inet.ip, packet, IcmpError::kProtocolUnreachable, packet.next_header_offset, now_ns);
+  return DropReason::kIpProtocol;
+}
+
+DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, std::span<runtime::Frame* const> more, Nanos now_ns,
+                 bool link_multicast) {
   if (frame.len < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpTruncated;
   Ipv4Header header;
   header.Parse(frame.data);
@@ -128,60 +166,6 @@ inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& he
     if (const DropReason bad = CheckOptions(inet, packet, now_ns); bad != DropReason::kConsumed) return bad;
   }
   return IpRcvFinish(inet, packet, header, now_ns);
-}
-
-}  // namespace
-
-IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAddress& destination) {
-  if (context.FindLocal(destination) != nullptr) return IpDestination::kLocal;
-  if (in.IsBroadcast(destination)) return IpDestination::kBroadcast;
-  if (!destination.is_multicast()) return IpDestination::kOther;
-  const bool member = destination == kAllHosts || destination == kAllNodes || in.groups.Contains(destination);
-  return member ? IpDestination::kMulticast : IpDestination::kOther;
-}
-
-// Linux: ip_local_deliver, ip_protocol_deliver_rcu; ip6_protocol_deliver_rcu.
-DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
-  if (inet.ip.hooks.any(Hook::kLocalIn)) [[unlikely]] {
-    const DropReason verdict = LocalInHooks(inet.ip, packet, now_ns);
-    if (verdict != DropReason::kConsumed) return verdict;
-  }
-  if (packet.protocol == kProtocolTcp) [[likely]] return TcpRcv(inet.tcp, packet, now_ns);
-  if (packet.protocol == kProtocolUdp) [[likely]] return UdpRcv(inet.udp, packet, now_ns);
-  switch (packet.protocol) {
-    case kProtocolIcmp:
-      if (packet.is_v4()) return IcmpRcv(inet, packet, now_ns);
-      break;
-    case kProtocolIgmp:
-      if (packet.is_v4()) return IgmpRcv(packet, now_ns);
-      break;
-    case kProtocolIcmp6:
-      if (!packet.is_v4()) return Icmp6Rcv(inet, packet, now_ns);
-      break;
-    case kNextHeaderNone:
-      if (!packet.is_v4()) return DropReason::kIpProtocol;
-      break;
-    default:
-      break;
-  }
-  // RFC 1122 §3.2.2.1, RFC 8200 §4: a host says that it does not know the protocol.
-  IcmpSend(inet.ip, packet, IcmpError::kProtocolUnreachable, packet.next_header_offset, now_ns);
-  return DropReason::kIpProtocol;
-}
-
-DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
-  std::optional<DropReason> outcome;
-  if (frame.len > Ipv4Header::kMinSize && runtime::LoadU8(frame.data + Ipv4Header::kProtocolOffset) == kProtocolTcp) {
-    if (!link_multicast) outcome = TcpRcvPlain(inet.tcp, in, frame, now_ns);
-  } else {
-    outcome = UdpRcvPlain(inet.udp, in, frame, now_ns);
-  }
-  return outcome.has_value() ? *outcome : IpRcvAny(inet, in, frame, {}, now_ns, link_multicast);
-}
-
-DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, std::span<runtime::Frame* const> more, Nanos now_ns,
-                 bool link_multicast) {
-  return IpRcvAny(inet, in, frame, more, now_ns, link_multicast);
 }
 
 }  // namespace weir::netstack
