@@ -149,7 +149,11 @@ int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nano
   // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
   const uint32_t start = context.demux.Hash(*local, remote) + static_cast<uint32_t>(context.port_draws++);
   for (uint32_t tries = 0; tries < kPorts; ++tries) {
-    if (try_port(static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts))) return 0;
+    const auto port = static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts);
+    // What the peer sends is to come back to this shard.
+    const PeerShards* peers = context.ip.peers;
+    if (peers != nullptr && !peers->IsHome({local->ip, port}, remote)) continue;
+    if (try_port(port)) return 0;
   }
   return EADDRNOTAVAIL;
 }
@@ -158,11 +162,14 @@ int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nano
 
 int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int backlog) {
   if (!local.ip.is_any() && !context.ip.IsLocal(local.ip)) return EADDRNOTAVAIL;
-  if (local.port == 0) {
+  PeerShards* peers = context.ip.peers;
+  const bool drawn = local.port == 0;
+  if (drawn) {
     for (uint32_t tries = 0; tries < kPorts && local.port == 0; ++tries) {
       const uint64_t draw[] = {++context.port_draws};
       const auto port = static_cast<uint16_t>(kFirstPort + runtime::SipHash(context.ip.secret, draw) % kPorts);
-      if (!context.demux.ListenerOverlaps({local.ip, port})) local.port = port;
+      if (context.demux.ListenerOverlaps({local.ip, port})) continue;
+      if (peers == nullptr || peers->UsePortAlone(PortSpace::kTcp, port)) local.port = port;
     }
     if (local.port == 0) return EADDRINUSE;
   } else if (context.demux.ListenerOverlaps(local)) {
@@ -171,6 +178,7 @@ int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int 
   listener.local = local;
   listener.backlog = static_cast<uint32_t>(std::clamp(backlog, 1, 65535));
   context.demux.InsertListener(listener);
+  if (drawn && peers != nullptr) peers->LeavePort(PortSpace::kTcp, local.port);  // the listener uses it
   return 0;
 }
 
