@@ -13,7 +13,7 @@ packages=(
   # C++ libraries.
   libabsl-dev libc-ares-dev libhttp-parser-dev
   # Tests and benchmarks.
-  libgtest-dev libgmock-dev libbenchmark-dev python3
+  libgtest-dev libgmock-dev libbenchmark-dev python3 gnuplot-nox
   # What benchmarks compare with.
   libboost-dev liblwip-dev
   # The demo and the tests with real peers: unmodified clients, namespaces, load, captures.

@@ -13,11 +13,17 @@
 
 namespace weir::bench {
 
+enum class LoadMode { kRequestResponse, kUdpRequestResponse, kConnectRequestResponse, kStream };
+
+// Which way a stream goes, as the client sees it.
+enum class Direction { kUp, kDown, kBoth };
+
 struct LoadOptions {
-  bool udp = false;
+  LoadMode mode = LoadMode::kRequestResponse;
+  Direction direction = Direction::kUp;
   Endpoint target;
   int connections = 1;
-  size_t size = 64;  // bytes of a request, and of its response
+  size_t size = 64;  // bytes of a request, and of its response; of a write to a stream
   int pipeline = 1;  // requests of a connection that are under way at once
   Nanos warmup_ns = 0;
   Nanos duration_ns = 0;
@@ -28,7 +34,9 @@ struct LoadOptions {
 
 struct LoadResult {
   Histogram latency_ns;
-  uint64_t requests = 0;  // answered within the measured time
+  uint64_t requests = 0;  // answered within the measured time; a stream has none
+  uint64_t all_requests = 0;  // those of the warm-up, too
+  uint64_t all_bytes = 0;
   uint64_t bytes = 0;     // both ways
   uint64_t lost = 0;      // datagrams without an answer in time; other protocols lose none
   uint64_t errors = 0;
@@ -46,6 +54,15 @@ inline constexpr size_t kUdpLargest = 65535 - 20 - 8;
 // The same over UDP, a socket for each connection. A datagram that is not answered in time is counted as lost and its
 // place taken by the next; it is no error unless nothing at all is answered.
 Task<LoadResult> RunUdpRequestResponse(Shard& shard, const LoadOptions& options);
+
+// The same over a new TCP connection for each request. The latency of one is from before the connect until the ends of
+// both sides have come; as many are under way as `connections` says.
+Task<LoadResult> RunConnectRequestResponse(Shard& shard, const LoadOptions& options);
+
+// As many bytes as go, over kept TCP connections: up to a server that reads (discard, RFC 863), down from one that
+// writes (chargen, RFC 864), or both at once to and from one that sends back what it receives. Up counts what our stack
+// took, and it is an error when the server does not acknowledge all of that in the end.
+Task<LoadResult> RunStream(Shard& shard, const LoadOptions& options);
 
 }  // namespace weir::bench
 

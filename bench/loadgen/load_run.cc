@@ -15,6 +15,11 @@ Task<void> Progress(Run& run) {
   for (;;) {
     absl::Status slept = co_await Sleep(std::chrono::seconds(1));
     if (!slept.ok()) co_return;
+    if (run.options.mode == LoadMode::kStream) {
+      std::fprintf(stderr, "%9.1f MB/s  %lu errors\n", static_cast<double>(run.second_bytes) / 1e6, run.result.errors);
+      run.second_bytes = 0;
+      continue;
+    }
     std::fprintf(stderr, "%9lu/s  p50 %7.1f us  p99 %7.1f us  %lu errors\n", run.second_ns.count(),
                  run.second_ns.Quantile(0.5) / 1e3, run.second_ns.Quantile(0.99) / 1e3, run.result.errors);
     run.second_ns = Histogram();
@@ -35,12 +40,11 @@ Task<LoadResult> DriveLoad(const LoadOptions& options, std::function<Task<void>(
   for (int i = 0; i < options.connections; ++i) connections.Spawn(connection(run, i));
   progress.Spawn(Progress(run));
   // A server that stops answering: its requests are errors, and the run ends all the same.
-  const Nanos grace_ns = kSecond;
-  while (connections.live() > 0 && MonotonicNow() < run.end_ns + grace_ns) {
+  while (connections.live() > 0 && MonotonicNow() < run.end_ns + kGrace) {
     absl::Status slept = co_await Sleep(std::chrono::milliseconds(10));
     if (!slept.ok()) break;
   }
-  if (connections.live() > 0 && MonotonicNow() >= run.end_ns + grace_ns) {
+  if (connections.live() > 0 && MonotonicNow() >= run.end_ns + kGrace) {
     run.result.errors += connections.live();
     run.result.first_error = "the server stopped answering";
   }

@@ -9,10 +9,15 @@
 
 namespace weir::bench {
 
+// How long after its time a run waits for connections to end. One that has a limit of its own ends earlier, and says what
+// is missing.
+inline constexpr Nanos kGrace = 2 * kSecond;
+
 struct Run {
   const LoadOptions& options;
   LoadResult result;
   Histogram second_ns;  // of the present second, for the progress line
+  uint64_t second_bytes = 0;  // the same, of streams
   iovec request{};
   Nanos start_ns = 0;    // of the measured time
   Nanos end_ns = 0;
@@ -25,10 +30,17 @@ struct Run {
   }
   void Answered(Nanos due_ns, Nanos now_ns) {
     second_ns.Add(static_cast<uint64_t>(now_ns - due_ns));
+    ++result.all_requests;
+    result.all_bytes += 2 * options.size;
     if (now_ns < start_ns || now_ns >= end_ns) return;
     result.latency_ns.Add(static_cast<uint64_t>(now_ns - due_ns));
     ++result.requests;
     result.bytes += 2 * options.size;
+  }
+  void Moved(uint64_t bytes, Nanos now_ns) {
+    second_bytes += bytes;
+    result.all_bytes += bytes;
+    if (now_ns >= start_ns && now_ns < end_ns) result.bytes += bytes;
   }
   void Lost(Nanos now_ns) { result.lost += now_ns >= start_ns && now_ns < end_ns; }
 };

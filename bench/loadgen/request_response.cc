@@ -19,10 +19,11 @@ Task<absl::Status> Serve(Run& run, TcpStream stream, int index) {
       // When the last answer came, so that what the client itself takes to send the next request counts as latency.
       Nanos due_ns = now_ns;
       if (pace.interval_ns > 0) {
-        due_ns = MonotonicNow();
-        if (pace.next_ns > due_ns) {
-          if (!due.empty()) break;  // an answer is waited for meanwhile
-          absl::Status slept = co_await Sleep(std::chrono::nanoseconds(pace.next_ns - due_ns));
+        Nanos early_ns = pace.next_ns - MonotonicNow();
+        if (early_ns > 0 && !due.empty()) break;  // an answer is waited for meanwhile
+        // Sleep counts from when this turn began.
+        for (; early_ns > 0; early_ns = pace.next_ns - MonotonicNow()) {
+          absl::Status slept = co_await Sleep(std::chrono::nanoseconds(early_ns));
           if (!slept.ok()) co_return slept;
         }
         due_ns = std::exchange(pace.next_ns, pace.next_ns + pace.interval_ns);

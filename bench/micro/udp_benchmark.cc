@@ -81,7 +81,7 @@ class WeirSide {
         scope_(TaskContext{&scheduler_, {}}) {
     // A freed frame is the next one to be taken, so a burst lies in the same 64 frames each time; more senders than
     // that have their frames here.
-    for (size_t i = 0; traffic.senders > 1 && i < traffic.senders; ++i) kept_.push_back(pool_->Alloc(kRingHeadroom));
+    for (size_t i = 0; traffic.senders > 1 && i < traffic.senders; ++i) row_.push_back(pool_->Alloc(kRingHeadroom));
     for (size_t i = 0; i < traffic.sockets; ++i) {
       sockets_.push_back(*UdpSocket::Bind(stack_, {.port = static_cast<uint16_t>(kPort + i)}));
     }
@@ -91,20 +91,24 @@ class WeirSide {
   ~WeirSide() {
     scope_.RequestStop();
     while (scope_.live() > 0) scheduler_.RunReady();
-    for (runtime::Frame* frame : kept_) runtime::Unref(frame);
+    for (runtime::Frame* frame : row_) runtime::Unref(frame);
   }
 
   void Turn() {
     runtime::Frame* burst[kBurst];
-    if (kept_.empty()) {
+    const size_t first = at_;
+    if (row_.empty()) {
       for (runtime::Frame*& frame : burst) frame = pool_->Alloc(kRingHeadroom);
     } else {
-      for (runtime::Frame*& frame : burst) frame = NextKept();
+      for (runtime::Frame*& frame : burst) frame = row_[Next(at_)];
     }
     for (runtime::Frame* frame : burst) frame->len = size_;
     netstack::ReceiveBurst(inet_, *inet_.ip.interfaces.front(), burst, scheduler_.now_ns());
     stack_.RunWakeups();
     scheduler_.RunReady();
+    // The same frames, which are free again, in the same places.
+    if (row_.empty()) return;
+    for (size_t at = first; at != at_;) row_[Next(at)] = pool_->Alloc(kRingHeadroom);
   }
   uint64_t datagrams() const { return datagrams_; }
   uint64_t bytes() const { return bytes_; }
@@ -118,13 +122,8 @@ class WeirSide {
     interface.device.mac.bytes = packets::kHostMac;
     return {.interfaces = {interface}, .secret = {17, 42}};
   }
-  runtime::Frame* NextKept() {
-    runtime::Frame* frame = kept_[next_kept_];
-    next_kept_ = next_kept_ + 1 == kept_.size() ? 0 : next_kept_ + 1;
-    runtime::Ref(frame);
-    frame->data = frame->base + kRingHeadroom;
-    return frame;
-  }
+  // `at`, which moves on.
+  size_t Next(size_t& at) const { return std::exchange(at, at + 1 == row_.size() ? 0 : at + 1); }
   Task<void> Reader(UdpSocket& socket) {
     for (;;) {
       absl::StatusOr<Datagram> got = co_await socket.Recvmsg();
@@ -142,8 +141,8 @@ class WeirSide {
   netstack::Inet inet_;
   netstack::InetStack stack_;
   std::vector<UdpSocket> sockets_;
-  std::vector<runtime::Frame*> kept_;
-  size_t next_kept_ = 0;
+  std::vector<runtime::Frame*> row_;  // those of many senders; a burst takes the next ones
+  size_t at_ = 0;
   AsyncScope scope_;
 };
 

@@ -16,21 +16,20 @@
 namespace weir::bench {
 namespace {
 
-constexpr size_t kMemory = size_t{RawXsk::kFrames} * RawXsk::kFrameSize;
-
 // As XdpLink: the queue of a socket that was just closed is free within a second.
 constexpr int kBindAttempts = 100;
 constexpr useconds_t kBindRetryUs = 10000;
 
 }  // namespace
 
-void RawXsk::FreeMemory::operator()(std::byte* memory) const { munmap(memory, kMemory); }
+void RawXsk::FreeMemory::operator()(std::byte* memory) const { munmap(memory, bytes); }
 
 absl::StatusOr<std::unique_ptr<RawXsk>> RawXsk::Create(xdp::SteerProgram& program, bool busy_poll) {
-  std::unique_ptr<RawXsk> xsk(new RawXsk(busy_poll));
-  void* memory = mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  std::unique_ptr<RawXsk> xsk(new RawXsk(FrameSize(program.interface().mtu), busy_poll));
+  const size_t bytes = size_t{kFrames} * xsk->frame_size_;
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (memory == MAP_FAILED) return runtime::ErrnoStatus(errno, "no memory for frames");
-  xsk->memory_.reset(static_cast<std::byte*>(memory));
+  xsk->memory_ = {static_cast<std::byte*>(memory), {bytes}};
   int error = EBUSY;
   for (int i = 0; i < kBindAttempts && error == EBUSY; ++i) {
     if (i > 0) usleep(kBindRetryUs);
@@ -48,12 +47,12 @@ absl::StatusOr<std::unique_ptr<RawXsk>> RawXsk::Create(xdp::SteerProgram& progra
 // 0 or an errno value. The kernel takes zero-copy where the driver has it.
 int RawXsk::Bind(const char* interface) {
   const xsk_umem_config umem_config = {
-      .fill_size = kRxSize, .comp_size = kFrames, .frame_size = kFrameSize, .frame_headroom = 0, .flags = 0};
-  int error = -xsk_umem__create(&umem_, memory_.get(), kMemory, &fill_, &completion_, &umem_config);
+      .fill_size = kRxSize, .comp_size = kFrames, .frame_size = frame_size_, .frame_headroom = 0, .flags = 0};
+  int error = -xsk_umem__create(&umem_, memory_.get(), memory_.get_deleter().bytes, &fill_, &completion_, &umem_config);
   if (error != 0) return error;
   free_.clear();
   free_.reserve(kFrames);
-  for (uint32_t i = 0; i < kFrames; ++i) free_.push_back(uint64_t{i} * kFrameSize);
+  for (uint32_t i = 0; i < kFrames; ++i) free_.push_back(uint64_t{i} * frame_size_);
   Refill();
   const xsk_socket_config config = {.rx_size = kRxSize,
                                     .tx_size = kFrames,
@@ -104,7 +103,7 @@ void RawXsk::Send(std::span<const xdp_desc> frames) {
 
 std::optional<xdp_desc> RawXsk::Take() {
   if (free_.empty()) return std::nullopt;
-  const uint64_t address = free_.back() & ~uint64_t{kFrameSize - 1};
+  const uint64_t address = free_.back() & ~uint64_t{frame_size_ - 1};
   free_.pop_back();
   return xdp_desc{.addr = address, .len = 0, .options = 0};
 }

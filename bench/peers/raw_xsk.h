@@ -24,10 +24,14 @@ namespace weir::bench {
 class RawXsk {
  public:
   static constexpr uint32_t kBurst = 64;
-  static constexpr uint32_t kFrameSize = 2048;
   // Half of them wait to receive, as many as the Rx ring holds; the other half is under way or to send from.
   static constexpr uint32_t kFrames = 4096;
   static constexpr uint32_t kRxSize = kFrames / 2;  // of the Fill ring too
+
+  // Bytes of a frame, as XdpLink's are: what an MTU of 1500 needs, or twice as much.
+  static constexpr uint32_t FrameSize(uint32_t mtu) { return mtu <= 1500 ? 2048 : 4096; }
+  // The largest packet that a frame of the second size holds, behind the kernel's headroom and the link's header.
+  static constexpr uint32_t kMaxMtu = 4096 - 256 - 14;
 
   // `busy_poll`: Wait runs the device's NAPI instead of sleeping. `program` outlives the socket.
   static absl::StatusOr<std::unique_ptr<RawXsk>> Create(xdp::SteerProgram& program, bool busy_poll);
@@ -50,16 +54,18 @@ class RawXsk {
 
  private:
   struct FreeMemory {
+    size_t bytes;
     void operator()(std::byte* memory) const;
   };
 
-  explicit RawXsk(bool busy_poll) : busy_poll_(busy_poll) {}
+  RawXsk(uint32_t frame_size, bool busy_poll) : frame_size_(frame_size), busy_poll_(busy_poll) {}
   int Bind(const char* interface);
   void Close();
   void ConfigureSocket();
   void Refill();
   uint32_t unsent() const { return *tx_.producer - __atomic_load_n(tx_.consumer, __ATOMIC_ACQUIRE); }
 
+  const uint32_t frame_size_;
   const bool busy_poll_;
   std::unique_ptr<std::byte, FreeMemory> memory_;
   xsk_umem* umem_ = nullptr;

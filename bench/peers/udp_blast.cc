@@ -30,9 +30,9 @@ ABSL_FLAG(double, warmup, 0.5, "seconds before the measurement");
 namespace weir::bench {
 namespace {
 
-// The number of a datagram, and a frame of the MTU that every Ethernet has.
+// The number of a datagram, and what lies in one frame.
 constexpr int kMinSize = sizeof(uint16_t);
-constexpr int kMaxSize = 1500 - 28;
+constexpr int kMaxSize = RawXsk::kMaxMtu - 28;
 // The window's datagrams are told apart by source port; as many as may wait on the server's ring and ours.
 constexpr uint16_t kFirstPort = 40000;
 constexpr int kMaxWindow = RawXsk::kRxSize / 2;
@@ -185,6 +185,9 @@ absl::Status Run() {
   }
   auto program = xdp::SteerProgram::Attach({.interface = absl::GetFlag(FLAGS_interface)});
   if (!program.ok()) return program.status();
+  if (const uint32_t mtu = (*program)->interface().mtu; static_cast<uint32_t>(size) + 28 > mtu) {
+    return absl::InvalidArgumentError(absl::StrCat("--size: the interface's MTU is ", mtu));
+  }
   auto xsk = RawXsk::Create(**program, /*busy_poll=*/false);
   if (!xsk.ok()) return xsk.status();
   absl::Status status = (*program)->AddAddress4(__builtin_bswap32(ip->v4()));

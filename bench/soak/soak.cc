@@ -108,6 +108,7 @@ bool Soak::RunUntil(const std::function<bool()>& done, Nanos at_most_ns) {
 }
 
 bool Soak::Round() {
+  ++counts_.rounds;
   const Nanos end_ns = scheduler_.now_ns() + kSecond;
   RunUntil([&] { return scheduler_.now_ns() >= end_ns || !trouble_.empty(); }, kStuckNs);
   return trouble_.empty();
@@ -120,8 +121,10 @@ bool Soak::Finish() {
   RunUntil([this] { return scope_->live() == 0; }, kStuckNs);
   udp_server_ = UdpSocket();
   udp_client_ = UdpSocket();
+  // TIME-WAIT, and datagrams of which a fragment was lost, end by their timers.
   const auto over = [](Host& host) {
-    return host.inet.tcp.sockets == 0 && host.inet.ip.interfaces.front()->device.tx_empty();
+    const netstack::IpContext& ip = host.inet.ip;
+    return host.inet.tcp.connections() == 0 && ip.reassembly.datagrams() == 0 && ip.interfaces.front()->device.tx_empty();
   };
   if (!RunUntil([&] { return over(server_) && over(client_); }, kStuckNs)) Fail("connections were left");
   for (Host* host : {&server_, &client_}) {

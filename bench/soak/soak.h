@@ -28,6 +28,7 @@ namespace weir::bench {
 class Soak {
  public:
   struct Counts {
+    uint64_t rounds = 0;
     uint64_t connections = 0;
     uint64_t whole = 0;   // both streams arrived to their ends
     uint64_t broken = 0;  // by an abort or a reset, as it was meant

@@ -43,6 +43,7 @@ constexpr Setting kSettings[] = {
     {"moderate_rcvbuf", &TcpSettings::moderate_rcvbuf},
     {"mtu_probe_floor", &TcpSettings::mtu_probe_floor, 48, 65535},
     {"mtu_probing", &TcpSettings::mtu_probing, 0, 2},
+    {"notsent_lowat", &TcpSettings::notsent_lowat, 1, UINT32_MAX},
     {"probe_interval", &TcpSettings::probe_interval_s, 1, 1 << 24},
     {"probe_threshold", &TcpSettings::probe_threshold, 1, 65535},
     {"retrans_collapse", &TcpSettings::retrans_collapse},
@@ -59,7 +60,7 @@ absl::Status Wrong(absl::string_view part, absl::string_view what) {
 }
 
 absl::Status Unknown(absl::string_view part) {
-  std::string names = "congestion_control, rmem, wmem";
+  std::string names = "congestion_control, ip_local_port_range, rmem, wmem";
   for (const Setting& setting : kSettings) absl::StrAppend(&names, ", ", setting.name);
   return Wrong(part, absl::StrCat("no such setting; there are ", names));
 }
@@ -91,6 +92,18 @@ absl::Status SetThree(absl::string_view part, absl::string_view text, uint32_t* 
   return absl::OkStatus();
 }
 
+// "32768 60999": the first and the last.
+absl::Status SetPortRange(absl::string_view part, absl::string_view text, netstack::TcpPortRange* ports) {
+  const std::vector<absl::string_view> words = absl::StrSplit(text, ' ', absl::SkipWhitespace());
+  uint32_t first = 0, last = 0;
+  if (words.size() != 2 || !absl::SimpleAtoi(words[0], &first) || !absl::SimpleAtoi(words[1], &last) || first < 1 ||
+      last < first || last > 65535) {
+    return Wrong(part, "two ports from 1 to 65535, the first and the last, with a space between");
+  }
+  *ports = {static_cast<uint16_t>(first), static_cast<uint16_t>(last)};
+  return absl::OkStatus();
+}
+
 absl::Status SetCongestionControl(absl::string_view part, absl::string_view text, TcpSettings* settings) {
   const std::optional<netstack::TcpCongestionControl> control =
       netstack::TcpCongestionControlByName({text.data(), text.size()});
@@ -113,6 +126,7 @@ absl::Status SetOne(absl::string_view part, TcpSettings* settings) {
     return SetThree(part, words.second, &settings->send_buffer_min, &settings->send_buffer,
                     &settings->send_buffer_max);
   }
+  if (name == "ip_local_port_range") return SetPortRange(part, words.second, &settings->local_ports);
   if (name == "congestion_control") return SetCongestionControl(part, words.second, settings);
   return Unknown(part);
 }

@@ -108,10 +108,6 @@ DropReason Ip6RcvFragment(Inet& inet, IpPacket& packet, const Extensions& found,
 
 }  // namespace
 
-DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
-  return Ip6Rcv(inet, in, frame, {}, now_ns, link_multicast);
-}
-
 DropReason Ip6Rcv(Inet& inet, Interface& in, runtime::Frame& frame, std::span<runtime::Frame* const> more, Nanos now_ns,
                   bool link_multicast) {
   if (frame.len < Ipv6Header::kSize) return DropReason::kIpTruncated;

@@ -44,7 +44,7 @@ runtime::Frame* IpContext::AllocHeapFrame() {
     no_heap_ = !heap.ok();
     if (no_heap_) return nullptr;
     heap_ = *std::move(heap);
-    for (const auto kind : {runtime::FramePool::HolderKind::kTcp, runtime::FramePool::HolderKind::kUdp}) {
+    for (const auto kind : {runtime::FrameHolder::Kind::kTcp, runtime::FrameHolder::Kind::kUdp}) {
       heap_->SetOnReturn(kind, pool.on_return(kind));
     }
   }

@@ -42,6 +42,8 @@ struct ReadySock : runtime::ListNode<ReadySock>, ReadyOwner, runtime::FrameHolde
   static constexpr uint8_t kConnected = 4;  // or failed to
   static constexpr uint8_t kError = 8;
 
+  explicit ReadySock(Kind kind = Kind::kTcp) : FrameHolder(kind) {}
+
   uint8_t events = 0;
 };
 static_assert(sizeof(ReadySock) == 40);  // with three bytes behind `events` for who derives from it

@@ -6,7 +6,6 @@
 #include "netstack/ip/ip_forward.h"
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/udp/udp_input.h"
-#include "netstack/udp/udp_plain.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/igmp.h"
 #include "netstack/wire/ipv4.h"
@@ -82,54 +81,6 @@ inline DropReason IpRcvFinish(Inet& inet, IpPacket& packet, const Ipv4Header& he
   return IpLocalDeliver(inet, packet, now_ns);
 }
 
-[[gnu::noinline]] DropReason IpRcvAny(Inet& inet, Interface& in, runtime::Frame& frame,
-                                      std::span<runtime::Frame* const> more, Nanos now_ns, bool link_multicast) {
-  if (frame.len < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpTruncated;
-  Ipv4Header header;
-  header.Parse(frame.data);
-  if (header.version != 4) [[unlikely]] return DropReason::kIpVersion;
-  if (header.header_size < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpHeaderLength;
-  if (frame.len < header.header_size) [[unlikely]] return DropReason::kIpTruncated;
-  if (FoldSum(header.SumHeader(frame.data)) != 0xffff) [[unlikely]] return DropReason::kIpChecksum;
-  if (header.total_length < header.header_size) [[unlikely]] return DropReason::kIpHeaderLength;
-  if (!more.empty()) [[unlikely]] {
-    const auto pieces = TrimFrames(frame, more, header.total_length);
-    if (!pieces.has_value()) return DropReason::kIpTruncated;
-    more = *pieces;
-  } else if (frame.len < header.total_length) [[unlikely]] {
-    return DropReason::kIpTruncated;
-  }
-  // IGMP comes from 0.0.0.0 where a host or a switch has no address yet (RFC 3376 §4.2.13, RFC 4541 §2.1.1).
-  if (inet.ip.local4.IsMartianSource(header.source)) [[unlikely]] {
-    if (header.source != 0 || header.protocol != kProtocolIgmp) return DropReason::kIpMartianSource;
-  }
-  frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
-  if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
-    const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});
-    if (verdict != DropReason::kConsumed) return verdict;
-    Ipv4Header changed;
-    changed.Parse(frame.data);
-    header = changed;
-  }
-  const std::span<const std::byte> bytes(frame.data, header.header_size);
-  frame.Pull(header.header_size);
-  if (!more.empty()) [[unlikely]] AlignFrames(frame, more);
-  IpPacket packet{.frame = frame,
-                  .in = in,
-                  .source = IpAddress::V4(header.source),
-                  .destination = IpAddress::V4(header.destination),
-                  .protocol = header.protocol,
-                  .tos = header.tos,
-                  .ttl = header.ttl,
-                  .link_multicast = link_multicast,
-                  .header = bytes,
-                  .more = more};
-  if (bytes.size() > Ipv4Header::kMinSize) [[unlikely]] {
-    if (const DropReason bad = CheckOptions(inet, packet, now_ns); bad != DropReason::kConsumed) return bad;
-  }
-  return IpRcvFinish(inet, packet, header, now_ns);
-}
-
 }  // namespace
 
 IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAddress& destination) {
@@ -183,19 +134,52 @@ DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
   return DropReason::kIpProtocol;
 }
 
-DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos now_ns, bool link_multicast) {
-  std::optional<DropReason> outcome;
-  if (frame.len > Ipv4Header::kMinSize && runtime::LoadU8(frame.data + Ipv4Header::kProtocolOffset) == kProtocolTcp) {
-    if (!link_multicast) outcome = TcpRcvPlain(inet.tcp, in, frame, now_ns);
-  } else {
-    outcome = UdpRcvPlain(inet.udp, in, frame, now_ns);
-  }
-  return outcome.has_value() ? *outcome : IpRcvAny(inet, in, frame, {}, now_ns, link_multicast);
-}
-
 DropReason IpRcv(Inet& inet, Interface& in, runtime::Frame& frame, std::span<runtime::Frame* const> more, Nanos now_ns,
                  bool link_multicast) {
-  return IpRcvAny(inet, in, frame, more, now_ns, link_multicast);
+  if (frame.len < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpTruncated;
+  Ipv4Header header;
+  header.Parse(frame.data);
+  if (header.version != 4) [[unlikely]] return DropReason::kIpVersion;
+  if (header.header_size < Ipv4Header::kMinSize) [[unlikely]] return DropReason::kIpHeaderLength;
+  if (frame.len < header.header_size) [[unlikely]] return DropReason::kIpTruncated;
+  if (FoldSum(header.SumHeader(frame.data)) != 0xffff) [[unlikely]] return DropReason::kIpChecksum;
+  if (header.total_length < header.header_size) [[unlikely]] return DropReason::kIpHeaderLength;
+  if (!more.empty()) [[unlikely]] {
+    const auto pieces = TrimFrames(frame, more, header.total_length);
+    if (!pieces.has_value()) return DropReason::kIpTruncated;
+    more = *pieces;
+  } else if (frame.len < header.total_length) [[unlikely]] {
+    return DropReason::kIpTruncated;
+  }
+  // IGMP comes from 0.0.0.0 where a host or a switch has no address yet (RFC 3376 §4.2.13, RFC 4541 §2.1.1).
+  if (inet.ip.local4.IsMartianSource(header.source)) [[unlikely]] {
+    if (header.source != 0 || header.protocol != kProtocolIgmp) return DropReason::kIpMartianSource;
+  }
+  frame.Trim(header.total_length);  // Ethernet pads to 60 bytes
+  if (inet.ip.hooks.any(Hook::kPreRouting)) [[unlikely]] {
+    const DropReason verdict = inet.ip.hooks.Run(Hook::kPreRouting, {.frame = frame, .in = &in, .now_ns = now_ns});
+    if (verdict != DropReason::kConsumed) return verdict;
+    Ipv4Header changed;
+    changed.Parse(frame.data);
+    header = changed;
+  }
+  const std::span<const std::byte> bytes(frame.data, header.header_size);
+  frame.Pull(header.header_size);
+  if (!more.empty()) [[unlikely]] AlignFrames(frame, more);
+  IpPacket packet{.frame = frame,
+                  .in = in,
+                  .source = IpAddress::V4(header.source),
+                  .destination = IpAddress::V4(header.destination),
+                  .protocol = header.protocol,
+                  .tos = header.tos,
+                  .ttl = header.ttl,
+                  .link_multicast = link_multicast,
+                  .header = bytes,
+                  .more = more};
+  if (bytes.size() > Ipv4Header::kMinSize) [[unlikely]] {
+    if (const DropReason bad = CheckOptions(inet, packet, now_ns); bad != DropReason::kConsumed) return bad;
+  }
+  return IpRcvFinish(inet, packet, header, now_ns);
 }
 
 }  // namespace weir::netstack

@@ -14,14 +14,13 @@
 
 namespace weir::netstack {
 
-// Of `frame`, at its IP header: how many bytes follow a header without options that is right and agrees with the frame; 0:
-// it is not so, or a fragment, or they are fewer than `least`.
-[[gnu::always_inline]] inline uint32_t PlainPayload(const runtime::Frame& frame, uint32_t least) {
+// Of the `size` bytes at `ip`: how many follow an IP header without options that is right and agrees with them; 0: it is
+// not so, or a fragment, or they are fewer than `least`.
+[[gnu::always_inline]] inline uint32_t PlainPayload(const std::byte* ip, uint32_t size, uint32_t least) {
   constexpr uint32_t kIp = Ipv4Header::kMinSize;
-  const std::byte* ip = frame.data;
-  if (frame.len < kIp + least || runtime::LoadU8(ip) != 0x45 || Ipv4Header::IsFragment(ip)) [[unlikely]] return 0;
+  if (size < kIp + least || runtime::LoadU8(ip) != 0x45 || Ipv4Header::IsFragment(ip)) [[unlikely]] return 0;
   const uint32_t total = runtime::LoadBe16(ip + Ipv4Header::kTotalLengthOffset);
-  if (total > frame.len || total < kIp + least || !IsAllOnes(SumOf<kIp>(ip))) [[unlikely]] return 0;
+  if (total > size || total < kIp + least || !IsAllOnes(SumOf<kIp>(ip))) [[unlikely]] return 0;
   return total - kIp;
 }
 
@@ -29,14 +28,11 @@ namespace weir::netstack {
 // pseudo-header included; or, with `partial_ok`, is what a device was to finish.
 [[gnu::always_inline]] inline bool PlainChecksumOk(const std::byte* ip, uint32_t length, uint8_t protocol,
                                                    size_t field_offset, bool partial_ok) {
-  // The addresses of the pseudo-header lie in front of the transport header, so that one sum is over both.
-  const std::byte* addresses = ip + Ipv4Header::kSourceOffset;
+  const std::byte* transport = ip + Ipv4Header::kMinSize;
   const ChecksumSum rest = ChecksumSum{__builtin_bswap32(length)} + __builtin_bswap32(protocol);
-  if (partial_ok) {
-    const uint16_t checksum = LoadChecksum(ip + Ipv4Header::kMinSize + field_offset);
-    if (checksum == FoldSum(AddWide(SumOf<8>(addresses), rest))) return true;
-  }
-  return IsAllOnes(SumWide(addresses, 8 + length, rest));
+  const WideSum pseudo = AddWide(SumOf<8>(ip + Ipv4Header::kSourceOffset), rest);
+  if (partial_ok && LoadChecksum(transport + field_offset) == FoldSum(pseudo)) return true;
+  return IsAllOnes(SumWide(transport, length, pseudo));
 }
 
 // Whether the packet with the header at `ip` is for this host, from another, and has no hook on its way.
@@ -44,7 +40,7 @@ namespace weir::netstack {
   const LocalTable& local = context.local4;
   if (local.IsMartianSource(runtime::LoadBe32(ip + Ipv4Header::kSourceOffset))) [[unlikely]] return false;
   if (!local.IsLocal(runtime::LoadBe32(ip + Ipv4Header::kDestinationOffset))) [[unlikely]] return false;
-  return !context.hooks.any(Hook::kPreRouting) && !context.hooks.any(Hook::kLocalIn);
+  return !context.hooks.any(Hook::kPreRouting, Hook::kLocalIn);
 }
 
 }  // namespace weir::netstack

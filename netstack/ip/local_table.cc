@@ -16,6 +16,7 @@ void LocalTable::Update(std::span<const std::unique_ptr<Interface>> interfaces) 
       }
     }
   }
+  first_ = entries_.empty() ? 0 : entries_.front().ip;
 }
 
 }  // namespace weir::netstack

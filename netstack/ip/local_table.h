@@ -36,6 +36,7 @@ class LocalTable {
   }
   // Whether packets to `ip` are for this host alone.
   bool IsLocal(uint32_t ip) const {
+    if (ip == first_ && ip != 0) [[likely]] return true;
     const Entry* entry = Find(ip);
     return entry != nullptr && !entry->broadcast;
   }
@@ -47,6 +48,7 @@ class LocalTable {
 
  private:
   std::vector<Entry> entries_;
+  uint32_t first_ = 0;      // the first own address, for most hosts the only one; 0: there is none
   uint64_t last_bits_ = 0;  // bit n: the last six bits of an entry's address are n. Most sources are told apart by it.
 };
 

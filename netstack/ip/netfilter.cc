@@ -12,6 +12,7 @@ bool HookTable::Register(Hook hook, int priority, Function function, void* arg) 
   std::move_backward(at, end, end + 1);
   *at = {function, arg, priority};
   ++chain.count;
+  used_ |= BitOf(hook);
   return true;
 }
 
@@ -21,6 +22,7 @@ void HookTable::Unregister(Hook hook, Function function, void* arg) {
   Entry* rest = std::remove_if(chain.entries.data(), end,
                                [&](const Entry& entry) { return entry.function == function && entry.arg == arg; });
   chain.count = static_cast<size_t>(rest - chain.entries.data());
+  if (chain.count == 0) used_ &= ~BitOf(hook);
 }
 
 DropReason HookTable::Run(Hook hook, HookPacket packet) const {

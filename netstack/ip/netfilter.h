@@ -1,5 +1,5 @@
 // Hooks of the network layer, where Linux's netfilter has them: functions that see every packet at one of five places and
-// say what becomes of it. Without one, a place costs a look at a counter.
+// say what becomes of it. Without one, a place costs a look at a bit.
 //
 //   Verdict CountSyns(void* arg, HookPacket& packet) { ...; return Verdict::kAccept; }
 //   context.hooks.Register(Hook::kPreRouting, /*priority=*/-100, &CountSyns, &counter);
@@ -56,7 +56,8 @@ class HookTable {
   bool Register(Hook hook, int priority, Function function, void* arg);
   void Unregister(Hook hook, Function function, void* arg);
 
-  bool any(Hook hook) const { return chains_[static_cast<size_t>(hook)].count != 0; }
+  bool any(Hook hook) const { return (used_ & BitOf(hook)) != 0; }
+  bool any(Hook hook, Hook other) const { return (used_ & (BitOf(hook) | BitOf(other))) != 0; }
 
   // kConsumed: accepted by all. Linux: nf_hook_slow.
   DropReason Run(Hook hook, HookPacket packet) const;
@@ -71,7 +72,9 @@ class HookTable {
     std::array<Entry, kMaxFunctions> entries;
     size_t count = 0;
   };
+  static constexpr uint32_t BitOf(Hook hook) { return 1u << static_cast<uint32_t>(hook); }
   std::array<Chain, kHooks> chains_{};
+  uint32_t used_ = 0;  // places with functions, as bits
 };
 
 }  // namespace weir::netstack

@@ -350,9 +350,9 @@ class UdpBackend {
   bool datagram_waits() const { return queue_ != nullptr && queue_->ready(); }
   // Not inline: it would be once more in each coroutine that receives.
   [[gnu::noinline]] absl::StatusOr<Datagram> TakeWaiting() {
-    absl::StatusOr<Datagram> got(absl::in_place);
-    queue_->PopTo(*got);
-    return got;
+    runtime::Frame* frame = queue_->PopUsual();
+    if (frame == nullptr) [[unlikely]] return TakeUnusual();
+    return absl::StatusOr<Datagram>(absl::in_place, WaitingDatagram<true>{*frame});
   }
   // The same into `into`, as many as fit; returns how many.
   size_t TakeWaiting(std::span<Datagram> into) {
@@ -380,6 +380,9 @@ class UdpBackend {
 
  protected:
   ~UdpBackend() = default;
+
+  // A call of its own, so that TakeWaiting has nothing to save and to restore.
+  [[gnu::noinline]] absl::StatusOr<Datagram> TakeUnusual() { return queue_->PopUnusual(); }
 
   UdpReceiveQueue* queue_ = nullptr;  // where the backend's datagrams wait; nullptr: elsewhere
 };

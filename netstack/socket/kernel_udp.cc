@@ -166,9 +166,10 @@ bool KernelUdp::Take(UdpRecvOp& op) {
   while (op.count < op.into.size()) {
     Datagram& datagram = op.into[op.count];
     const auto parse = [&](io_uring_recvmsg_out* header, msghdr& layout) {
-      datagram = {.peer = SourceOf(header),
-                  .local = {{}, local_.port},
-                  .missing = static_cast<uint16_t>(header->flags)};
+      datagram = {{.peer = SourceOf(header),
+                   .local = {{}, local_.port},
+                   .missing = static_cast<uint16_t>(header->flags)},
+                  {}};
       for (cmsghdr* c = io_uring_recvmsg_cmsg_firsthdr(header, &layout); c != nullptr;
            c = io_uring_recvmsg_cmsg_nexthdr(header, &layout, c)) {
         ReadControl(c, datagram);

@@ -65,8 +65,9 @@ class TcpOptions {
   // How long a connection that was closed waits for the peer's end, at most 120 s; 0: what the stack says. TCP_LINGER2.
   absl::Status SetFinTimeout(uint32_t seconds) { return Set(Option::kFinTimeout, seconds); }
   absl::StatusOr<uint32_t> FinTimeout() const { return Get<uint32_t>(Option::kFinTimeout); }
-  // Sendmsg waits while so many bytes were not sent yet, so that what is given last is not old when it leaves; 0: only the
-  // buffer counts. TCP_NOTSENT_LOWAT. Frames are given as wholes, so a SendBuffer may go beyond by one.
+  // Sendmsg waits while so many bytes were not sent yet, so that what is given last is not old when it leaves; 0: as
+  // many as tcp_notsent_lowat says, or, once the program has set that, as the send buffer has. TCP_NOTSENT_LOWAT. Frames
+  // are given as wholes, so a SendBuffer may go beyond by one.
   absl::Status SetNotSentLowat(uint32_t bytes) { return Set(Option::kNotSentLowat, bytes); }
   absl::StatusOr<uint32_t> NotSentLowat() const { return Get<uint32_t>(Option::kNotSentLowat); }
   // How often a SYN goes again without an answer before connecting ends with kDeadlineExceeded, and a listener's SYN

@@ -82,13 +82,7 @@ struct UdpRecvIntoTraits {
   static absl::StatusOr<DatagramInfo> Take(Op& op) {
     if (!op.status.ok()) return std::move(op.status);
     const Datagram& from = op.datagram;
-    DatagramInfo info = {.length = from.length(),
-                         .peer = from.peer,
-                         .local = from.local,
-                         .interface = from.interface,
-                         .ttl = from.ttl,
-                         .tos = from.tos,
-                         .received_ns = from.received_ns};
+    DatagramInfo info = {from, /*copied=*/0, from.length()};
     for (const iovec& piece : op.memory) {
       if (info.copied == from.data.size()) break;
       info.copied += from.data.CopyTo({static_cast<std::byte*>(piece.iov_base), piece.iov_len}, info.copied);

@@ -40,7 +40,7 @@ TcpContext::TcpContext(IpContext& ip, const TcpSettings& settings)
       demux(ip.secret, settings.max_sockets),
       time_wait(ip.timers, std::clamp(settings.max_tw_buckets, 1u, settings.max_sockets)),
       fast_open_cache(ip.secret, (settings.fastopen & kTcpFastOpenClient) != 0) {
-  ip.pool.SetOnReturn(runtime::FramePool::HolderKind::kTcp, &TcpFrameBack);
+  ip.pool.SetOnReturn(runtime::FrameHolder::Kind::kTcp, &TcpFrameBack);
 }
 
 TcpContext::~TcpContext() {

@@ -33,9 +33,16 @@ void TcpSetNotSentLowat(TcpSock& sock, uint32_t bytes) {
   if (bytes != 0 || sock.extra != nullptr) TcpGetExtra(sock).notsent_lowat = bytes;
 }
 
+uint32_t TcpNotSentLowat(const TcpSock& sock) {
+  if (sock.extra != nullptr && sock.extra->notsent_lowat != 0) return sock.extra->notsent_lowat;
+  return sock.snd.buffer_locked ? UINT32_MAX : sock.context.settings.notsent_lowat;
+}
+
 void TcpNotSentWake(TcpSock& sock) {
   const auto unsent = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt);
-  if (sock.extra->notsent_lowat > unsent) sock.context.ip.Ready(sock, ReadySock::kWritable);
+  if (unsent >= TcpNotSentLowat(sock)) return;
+  sock.snd.notsent_full = false;
+  sock.context.ip.Ready(sock, ReadySock::kWritable);
 }
 
 void TcpSetSynCount(TcpSock& sock, uint8_t count) { TcpGetExtra(sock).syn_count = count; }

@@ -30,7 +30,7 @@ struct TcpExtra : runtime::Recycled {
   uint8_t fin_timeout_s = 0;   // TCP_LINGER2; 0: tcp_fin_timeout
   uint8_t syn_count = 0;       // TCP_SYNCNT; 0: not set
   uint8_t min_ttl = 0;         // IP_MINTTL, when rcv.guarded
-  uint32_t notsent_lowat = 0;  // TCP_NOTSENT_LOWAT; 0: none
+  uint32_t notsent_lowat = 0;  // TCP_NOTSENT_LOWAT; 0: tcp_notsent_lowat
   uint32_t window_clamp = 0;   // TCP_WINDOW_CLAMP, when rcv.clamped
   TcpPacer* pacer = nullptr;   // tcp_pacing.h; nullptr: not paced
   // The urgent byte that is still to come: tcp_urgent.h.
@@ -58,12 +58,11 @@ inline constexpr uint8_t kTcpMaxFinTimeoutS = 120;  // TCP_FIN_TIMEOUT_MAX
 void TcpSetFinTimeout(TcpSock& sock, uint8_t seconds);
 Nanos TcpFinTimeout(const TcpSock& sock);
 
-// TCP_NOTSENT_LOWAT: the program gives no more while so much was not sent yet; 0: no bound.
+// TCP_NOTSENT_LOWAT: the program gives no more while so much was not sent yet; 0: tcp_notsent_lowat, or no bound when
+// the program set the size of the send buffer. And how much that is.
 void TcpSetNotSentLowat(TcpSock& sock, uint32_t bytes);
-inline uint32_t TcpNotSentLowat(const TcpSock& sock) {
-  return sock.extra == nullptr || sock.extra->notsent_lowat == 0 ? UINT32_MAX : sock.extra->notsent_lowat;
-}
-// Something was sent: who waits for that may go on.
+uint32_t TcpNotSentLowat(const TcpSock& sock);
+// Something was sent: who waits for that (snd.notsent_full) may go on.
 void TcpNotSentWake(TcpSock& sock);
 
 // TCP_SYNCNT: how often a SYN, or a SYN and ACK, goes again.

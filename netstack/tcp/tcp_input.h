@@ -25,7 +25,8 @@ DropReason TcpRcv(TcpContext& context, IpPacket& packet, Nanos now_ns);
 // The way of nearly every segment, from its IP header on: one that came whole and without IP options, to this host's link
 // address and for this host alone, has no hook on its way, and is right in everything. It is only a shortcut: what it takes,
 // IpRcv, IpLocalDeliver and TcpRcv would have taken in the same way; nothing: it is not taken, and as it was.
-std::optional<DropReason> TcpRcvPlain(TcpContext& context, const Interface& in, runtime::Frame& frame, Nanos now_ns);
+std::optional<DropReason> TcpRcvPlain(TcpContext& context, const Interface& in, runtime::Frame& frame, uint32_t at,
+                                      Nanos now_ns);
 
 // An ICMP error about a segment of ours.
 DropReason TcpErr(TcpContext& context, const TransportError& error, Nanos now_ns);

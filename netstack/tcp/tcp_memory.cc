@@ -136,7 +136,7 @@ void TcpReclaim(TcpContext& context) {
 void TcpBeforeHandOver(TcpSock& sock) {
   const runtime::FramePool& pool = sock.context.ip.pool;
   if (pool.charged() < pool.size() / 2) [[likely]] return;
-  const bool trusted = sock.gives_back() && sock.held() == 0;
+  const bool trusted = sock.has_held() && sock.held() == 0;
   if (!trusted || pool.free_count() <= TcpSendReserve(pool)) TcpCopyOut(sock);
 }
 

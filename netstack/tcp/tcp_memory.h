@@ -53,7 +53,8 @@ inline uint64_t TcpHeldBytes(const TcpSock& sock) { return uint64_t{sock.held()}
 void TcpBeforeHandOver(TcpSock& sock);
 // Notes that `frame` is in the program's hands.
 inline void TcpHandOver(TcpSock& sock, runtime::Frame* frame) {
-  frame->pool->Charge(frame, runtime::FramePool::HolderKind::kTcp, sock);
+  sock.NoteHolds();
+  frame->pool->Charge(frame, sock);
 }
 // FramePool::OnReturn: opens the window of the connection that `holder` is, or frees what nobody else holds any more.
 void TcpFrameBack(runtime::FrameHolder& holder);

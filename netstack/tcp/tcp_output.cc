@@ -442,7 +442,7 @@ void TcpWriteXmit(TcpSock& sock, Nanos now_ns, bool override_timeout) {
   }
   if (sent || TcpWantsToSend(sock)) TcpCwndValidate(sock, now_ns);
   if (sent) {
-    if (sock.extra != nullptr) [[unlikely]] TcpNotSentWake(sock);
+    if (snd.notsent_full) TcpNotSentWake(sock);
     sock.usage.last_sent_ms = static_cast<uint32_t>(now_ns / kMillisecond);
     if (idle || sock.timer_kind == TcpTimerKind::kLossProbe) TcpRearmRetransmit(sock, now_ns);
     (void)TcpScheduleLossProbe(sock, /*restart=*/false, now_ns);

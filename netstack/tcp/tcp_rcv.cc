@@ -98,10 +98,11 @@ inline void Read(TcpSegment& segment, const std::byte* tcp, uint8_t tos, uint8_t
 
 }  // namespace
 
-std::optional<DropReason> TcpRcvPlain(TcpContext& context, const Interface& in, runtime::Frame& frame, Nanos now_ns) {
-  const std::byte* ip = frame.data;
-  const std::byte* tcp = ip + Ipv4Header::kMinSize;
-  const uint32_t length = PlainPayload(frame, TcpHeader::kMinSize);
+std::optional<DropReason> TcpRcvPlain(TcpContext& context, const Interface& in, runtime::Frame& frame, uint32_t at,
+                                      Nanos now_ns) {
+  std::byte* ip = frame.data + at;
+  std::byte* tcp = ip + Ipv4Header::kMinSize;
+  const uint32_t length = PlainPayload(ip, frame.len - at, TcpHeader::kMinSize);
   if (length == 0 || !PlainChecksumOk(ip, length, kProtocolTcp, TcpHeader::kChecksumOffset,
                                       in.device.partial_checksums())) {
     return std::nullopt;
@@ -115,7 +116,7 @@ std::optional<DropReason> TcpRcvPlain(TcpContext& context, const Interface& in, 
   segment.source = {IpAddress::V4(runtime::LoadBe32(ip + Ipv4Header::kSourceOffset)), segment.header.source_port};
   segment.destination = {IpAddress::V4(runtime::LoadBe32(ip + Ipv4Header::kDestinationOffset)),
                          segment.header.destination_port};
-  frame.data += Ipv4Header::kMinSize + header_size;
+  frame.data = tcp + header_size;
   frame.len = length - header_size;
   segment.payload = frame.len;
   return Demultiplex(context, segment, now_ns);

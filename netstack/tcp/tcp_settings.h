@@ -14,6 +14,16 @@ inline constexpr uint8_t kTcpWindowScale = 7;
 // What a window with it can say, and so what buffers can be of use.
 inline constexpr uint32_t kTcpMaxBuffer = 65535u << kTcpWindowScale;
 
+// Ports that connections without one, and listeners, get.
+struct TcpPortRange {
+  uint16_t first = 32768, last = 60999;  // Linux's
+
+  uint32_t count() const { return last - first + 1u; }
+  // Any number is one of them.
+  uint16_t At(uint64_t number) const { return static_cast<uint16_t>(first + number % count()); }
+  friend bool operator==(const TcpPortRange&, const TcpPortRange&) = default;
+};
+
 struct TcpSettings {
   // Control blocks on this shard, TIME-WAIT included. At the bound the oldest in TIME-WAIT makes room.
   uint32_t max_sockets = 65536;
@@ -28,6 +38,11 @@ struct TcpSettings {
   uint32_t send_buffer_min = 2304;
   uint32_t send_buffer = 512 << 10;
   uint32_t send_buffer_max = 4 << 20;
+  // Of these, unsent bytes beyond which a program gives no more (tcp_notsent_lowat); Linux has no bound. Here a program
+  // that waits is asked in the turn in which an acknowledgment came, before anything is sent, and again afterwards: a
+  // longer queue sends no more, but is copied earlier and has left the caches when it is sent. While a program fetches
+  // its next piece elsewhere, 128 KiB last for a millisecond at 1 Gbit/s.
+  uint32_t notsent_lowat = 128 << 10;
   // Options to offer and to take, by their Linux names: tcp_timestamps (0: off, 1: on, 2: on without a secret offset),
   // tcp_sack, tcp_dsack, tcp_window_scaling.
   uint8_t timestamps = 1;
@@ -64,6 +79,9 @@ struct TcpSettings {
   // connection to the same peer: 0 not, 1 yes, 2 with ourselves (tcp_tw_reuse).
   uint32_t max_tw_buckets = 65536;
   uint8_t tw_reuse = 2;
+  // ip_local_port_range. A client that opens and ends connections to one server faster than TIME-WAIT ends needs more of
+  // them, or tw_reuse=1, or both.
+  TcpPortRange local_ports;
   // Connections that their program has closed and that still have something to send, or wait for the peer's FIN; more
   // are reset (tcp_max_orphans). A quarter of the control blocks, for each of which a send buffer may be full.
   uint32_t max_orphans = 16384;

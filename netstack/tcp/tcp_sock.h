@@ -162,7 +162,8 @@ struct TcpSockFront : ReadySock, TcpSockBits, runtime::ListNode<TcpOutputTag> {
     uint8_t wscale = 0;
     bool fin = false;  // a FIN is the last thing before write_seq
     bool held = false;  // the end of the queue waits for more: tcp_nagle.h
-    bool buffer_locked = false;  // the program set `buffer`
+    bool buffer_locked : 1 = false;  // the program set `buffer`
+    bool notsent_full : 1 = false;   // it waits because so much was not sent yet (TcpNotSentLowat)
     Seq iss;
     Seq sml;            // end of the last small segment that was sent
     uint32_t buffer = 0;  // unacknowledged and unsent bytes that it may hold

@@ -27,7 +27,7 @@ enum class TcpSockOption : uint8_t {
   kSendBuffer,     // SO_SNDBUF: bytes
   kMaxPacingRate,  // SO_MAX_PACING_RATE: bytes a second; 0: not paced
   kFinTimeout,     // TCP_LINGER2: s, at most 120; 0: tcp_fin_timeout
-  kNotSentLowat,   // TCP_NOTSENT_LOWAT: bytes; 0: no bound but the buffer's
+  kNotSentLowat,   // TCP_NOTSENT_LOWAT: bytes; 0: tcp_notsent_lowat
   kSynCount,       // TCP_SYNCNT: 1 to 127
   kMaxSegment,     // TCP_MAXSEG: bytes, 88 to 32767; 0: no bound but the path's and the peer's
   kWindowClamp,    // TCP_WINDOW_CLAMP: bytes, from 1152; 0 is refused

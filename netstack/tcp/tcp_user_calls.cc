@@ -23,9 +23,6 @@ namespace {
 
 using QueueNode = runtime::ListNode<TcpQueueTag>;
 
-constexpr uint32_t kFirstPort = 32768;  // ip_local_port_range of Linux
-constexpr uint32_t kPorts = 61000 - kFirstPort;
-
 // Frames that a connection may keep in its send queue; see MaxQueuedFrames of the receive queue.
 uint32_t MaxSendFrames(const TcpSock& sock) { return std::max<uint32_t>(768, sock.snd.buffer / 682); }
 
@@ -40,14 +37,18 @@ runtime::Frame* AllocToSend(TcpSock& sock) {
   return TcpAllocFrame(sock.context, &sock, sock.send_queue.empty() ? TcpReceiveReserve(pool) : TcpSendReserve(pool));
 }
 
+uint32_t Unsent(const TcpSock& sock) { return static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt); }
+
 size_t SendRoom(const TcpSock& sock) {
   const auto queued = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.una);
   const uint32_t limit = sock.snd.buffer;
   if (queued >= limit || sock.send_queue.count() >= MaxSendFrames(sock)) return 0;
-  const auto unsent = static_cast<uint32_t>(sock.snd.write_seq - sock.snd.nxt);
-  const uint32_t lowat = TcpNotSentLowat(sock);
+  const uint32_t unsent = Unsent(sock), lowat = TcpNotSentLowat(sock);
   return unsent < lowat ? std::min(limit - queued, lowat - unsent) : 0;
 }
+
+// The program has more than there is room for: notes whether sending will make some, not only an acknowledgment.
+void WaitForRoom(TcpSock& sock) { sock.snd.notsent_full = Unsent(sock) >= TcpNotSentLowat(sock); }
 
 void AppendToSendQueue(TcpSock& sock, runtime::Frame* frame, std::span<const std::byte> bytes) {
   frame->Cb<TcpTxCb>() = {.sent_ns = 0,
@@ -148,8 +149,9 @@ int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nano
   if (bound != 0) return try_port(bound) && !context.demux.ListenerOverlaps(*local) ? 0 : EADDRINUSE;
   // RFC 6056 §3.3.3: the first try depends on the peer and on a secret, the following ones go up from there.
   const uint32_t start = context.demux.Hash(*local, remote) + static_cast<uint32_t>(context.port_draws++);
-  for (uint32_t tries = 0; tries < kPorts; ++tries) {
-    const auto port = static_cast<uint16_t>(kFirstPort + (start + tries) % kPorts);
+  const TcpPortRange& ports = context.settings.local_ports;
+  for (uint32_t tries = 0; tries < ports.count(); ++tries) {
+    const uint16_t port = ports.At(start + tries);
     // What the peer sends is to come back to this shard.
     const PeerShards* peers = context.ip.peers;
     if (peers != nullptr && !peers->IsHome({local->ip, port}, remote)) continue;
@@ -165,9 +167,10 @@ int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int 
   PeerShards* peers = context.ip.peers;
   const bool drawn = local.port == 0;
   if (drawn) {
-    for (uint32_t tries = 0; tries < kPorts && local.port == 0; ++tries) {
+    const TcpPortRange& ports = context.settings.local_ports;
+    for (uint32_t tries = 0; tries < ports.count() && local.port == 0; ++tries) {
       const uint64_t draw[] = {++context.port_draws};
-      const auto port = static_cast<uint16_t>(kFirstPort + runtime::SipHash(context.ip.secret, draw) % kPorts);
+      const uint16_t port = ports.At(runtime::SipHash(context.ip.secret, draw));
       if (context.demux.ListenerOverlaps({local.ip, port})) continue;
       if (peers == nullptr || peers->UsePortAlone(PortSpace::kTcp, port)) local.port = port;
     }
@@ -263,7 +266,10 @@ bool TcpSendmsg(TcpSock& sock, std::span<const iovec> from, size_t* sent) {
     const size_t done = CopyToSendQueue(sock, bytes.first(n));
     *sent += done;
     if (done < n) WaitForFrames(sock);
-    if (done < bytes.size()) return false;
+    if (done < bytes.size()) {
+      WaitForRoom(sock);
+      return false;
+    }
   }
   return true;
 }
@@ -271,7 +277,10 @@ bool TcpSendmsg(TcpSock& sock, std::span<const iovec> from, size_t* sent) {
 bool TcpSendFrames(TcpSock& sock, runtime::FrameChain& chain) {
   while (!chain.empty()) {
     const size_t room = SendRoom(sock);
-    if (room == 0) return false;
+    if (room == 0) {
+      WaitForRoom(sock);
+      return false;
+    }
     const iovec& slice = chain.buffers().front();
     const std::span<const std::byte> bytes(static_cast<const std::byte*>(slice.iov_base), slice.iov_len);
     // With many frames queued or few free, small pieces share frames rather than keep one each.

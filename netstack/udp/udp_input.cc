@@ -41,14 +41,14 @@ inline runtime::Frame& WaitInFrame(const IpPacket& packet, Nanos now_ns) {
 // One that was put together, in its frames: its record, with a reference on each. The first slice is there even when it
 // is empty.
 Datagram RecordOf(const IpPacket& packet, const Endpoint& local, const Endpoint& remote, Nanos now_ns) {
-  Datagram datagram{.peer = remote,
-                    .local = local,
-                    .interface = packet.in.index,
-                    .ttl = packet.ttl,
-                    .tos = packet.tos,
-                    .received_ns = now_ns};
   runtime::Ref(&packet.frame);
-  datagram.data.Append(&packet.frame, packet.frame.bytes().subspan(UdpHeader::kSize));
+  Datagram datagram{{.peer = remote,
+                     .local = local,
+                     .interface = packet.in.index,
+                     .ttl = packet.ttl,
+                     .tos = packet.tos,
+                     .received_ns = now_ns},
+                    RecvBuffer(&packet.frame, packet.frame.bytes().subspan(UdpHeader::kSize))};
   for (runtime::Frame* piece : packet.more) {
     if (piece->len == 0) continue;
     runtime::Ref(piece);
@@ -63,22 +63,16 @@ Datagram RecordOf(const IpPacket& packet, const Endpoint& local, const Endpoint&
   if (!packet.more.empty()) return UdpDeliverToMembers(table, packet.in, RecordOf(packet, local, remote, now_ns));
   runtime::Frame& frame = WaitInFrame(packet, now_ns);
   return ForEachMember(table, packet.in, local, remote,
-                       [&](UdpSock& sock) { return UdpQueueRcv(table, sock, frame); });
+                       [&, shared = UdpReceiveQueue::SharedFrame{frame}](UdpSock& sock) {
+                         return UdpQueueRcv(table, sock, *frame.pool, shared);
+                       });
 }
 
 }  // namespace
 
 DropReason UdpDeliverToMembers(UdpTable& table, const Interface& in, const Datagram& datagram) {
-  return ForEachMember(table, in, datagram.local, datagram.peer, [&](UdpSock& sock) {
-    return UdpQueueRcv(table, sock,
-                       Datagram{.data = RecvBuffer(datagram.data.Share()),
-                                .peer = datagram.peer,
-                                .local = datagram.local,
-                                .interface = datagram.interface,
-                                .ttl = datagram.ttl,
-                                .tos = datagram.tos,
-                                .received_ns = datagram.received_ns});
-  });
+  return ForEachMember(table, in, datagram.local, datagram.peer,
+                       [&](UdpSock& sock) { return UdpQueueRcv(table, sock, table.ip().pool, datagram.Share()); });
 }
 
 DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns) {
@@ -103,8 +97,9 @@ DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns) {
     IcmpSend(table.ip(), packet, IcmpError::kPortUnreachable, 0, now_ns);  // RFC 1122 §4.1.3.1
     return DropReason::kUdpNoSocket;
   }
-  const bool queued = packet.more.empty() ? UdpQueueRcv(table, *sock, WaitInFrame(packet, now_ns))
-                                          : UdpQueueRcv(table, *sock, RecordOf(packet, local, remote, now_ns));
+  const bool queued = packet.more.empty()
+                          ? UdpQueueRcv(table, *sock, *frame.pool, WaitInFrame(packet, now_ns))
+                          : UdpQueueRcv(table, *sock, *frame.pool, RecordOf(packet, local, remote, now_ns));
   return queued ? DropReason::kConsumed : DropReason::kUdpQueueFull;
 }
 

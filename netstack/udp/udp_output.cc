@@ -120,13 +120,13 @@ bool PassHooks(UdpTable& table, const UdpSock& sock, const UdpRoute& route, Data
 void DeliverHere(UdpTable& table, const UdpSock& sock, runtime::FrameChain&& data, const UdpRoute& route,
                  Nanos now_ns) {
   const IpFlow& flow = route.flow;
-  Datagram datagram{.data = RecvBuffer(std::move(data)),
-                    .peer = {flow.source, sock.local.port, ScopeOf(flow.source, *flow.out)},
-                    .local = {flow.destination, route.port},
-                    .interface = flow.out->index,
-                    .ttl = flow.ttl,
-                    .tos = flow.tos,
-                    .received_ns = now_ns};
+  Datagram datagram{{.peer = {flow.source, sock.local.port, ScopeOf(flow.source, *flow.out)},
+                     .local = {flow.destination, route.port},
+                     .interface = flow.out->index,
+                     .ttl = flow.ttl,
+                     .tos = flow.tos,
+                     .received_ns = now_ns},
+                    RecvBuffer(std::move(data))};
   if (HasLoopbackHooks(table.ip().hooks) && !PassHooks(table, sock, route, &datagram)) [[unlikely]] return;
   // That nobody here wants it is no drop: it goes to the link.
   static_cast<void>(UdpDeliverToMembers(table, *flow.out, datagram));

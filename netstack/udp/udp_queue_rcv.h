@@ -8,11 +8,12 @@
 
 namespace weir::netstack {
 
-// Queues the datagram, as UdpReceiveQueue takes it, and marks the socket ready. False, and counted: there is no room.
+// Queues the datagram, which lies in frames of `pool`, as UdpReceiveQueue takes it, and marks the socket ready. False,
+// and counted: there is no room.
 template <typename Waiting>
-inline bool UdpQueueRcv(UdpTable& table, UdpSock& sock, Waiting&& datagram) {
+inline bool UdpQueueRcv(UdpTable& table, UdpSock& sock, const runtime::FramePool& pool, Waiting&& datagram) {
   // The pool's last frames are for receiving and answering; sockets that nobody reads do not get them.
-  if (!table.ip().pool.short_of_frames() && sock.receive_queue.Push(std::forward<Waiting>(datagram))) [[likely]] {
+  if (!pool.short_of_frames() && sock.receive_queue.Push(std::forward<Waiting>(datagram))) [[likely]] {
     table.ip().Ready(sock, ReadySock::kReadable);
     return true;
   }

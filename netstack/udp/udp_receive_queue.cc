@@ -8,9 +8,9 @@
 namespace weir::netstack {
 
 bool UdpReceiveQueue::Push(Datagram&& datagram) {
-  const size_t frames = datagram.data.buffers().size();
-  if (frames_ + sock_.held() + frames > ring_.capacity()) return false;
-  frames_ += frames;
+  const auto frames = static_cast<uint32_t>(datagram.data.buffers().size());
+  if (sock_.held() + frames > room_) return false;
+  sock_.Take(frames);
   void* memory = runtime::Recycler::ThisThread().Alloc(sizeof(Datagram));
   *ring_.PushSlot() = reinterpret_cast<Slot>(new (memory) Datagram(std::move(datagram))) | kRecord;
   return true;
@@ -19,15 +19,19 @@ bool UdpReceiveQueue::Push(Datagram&& datagram) {
 Datagram UdpReceiveQueue::Peek() {
   const Slot slot = ring_.Front();
   if ((slot & kRecord) != 0) return reinterpret_cast<Datagram*>(slot - kRecord)->Share();
-  Datagram datagram;
   auto* frame = reinterpret_cast<runtime::Frame*>(slot);
   runtime::Ref(frame);
-  Read(*frame, datagram);
-  return datagram;
+  return Read(*frame);
 }
 
-void UdpReceiveQueue::Unpack(Datagram* record, Datagram& to) noexcept {
-  frames_ -= record->data.buffers().size() - 1;  // PopTo took one off
+Datagram UdpReceiveQueue::PopUnusual() {
+  const Slot slot = ring_.Pop();
+  if ((slot & kRecord) == 0) {
+    auto* frame = reinterpret_cast<runtime::Frame*>(slot);
+    if (!frame->charged()) HandOver(frame);
+    return Read(*frame);
+  }
+  auto* record = reinterpret_cast<Datagram*>(slot - kRecord);
   RecvBuffer data;
   for (size_t left = record->data.buffers().size(); left > 0; --left) {
     std::span<std::byte> bytes;
@@ -35,10 +39,18 @@ void UdpReceiveQueue::Unpack(Datagram* record, Datagram& to) noexcept {
     HandOver(frame);
     data.Append(frame, bytes);
   }
-  to = std::move(*record);
-  to.data = std::move(data);
+  Datagram datagram{*record, std::move(data)};
   record->~Datagram();
   runtime::Recycler::ThisThread().Free(record, sizeof(Datagram));
+  return datagram;
+}
+
+void UdpReceiveQueue::HandOver(runtime::Frame* frame) {
+  if (frame->refs == 1 && !frame->charged()) {
+    frame->pool->ChargeTaken(frame, sock_);
+  } else {
+    sock_.PutBack(1);
+  }
 }
 
 }  // namespace weir::netstack

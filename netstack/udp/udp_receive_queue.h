@@ -31,40 +31,78 @@ struct UdpRxCb {
   uint8_t tos;
 };
 
+// A datagram in `frame`, at its payload, behind its headers.
+template <bool kV4>
+struct WaitingDatagram {
+  const UdpRxCb& cb() const { return frame.Cb<UdpRxCb>(); }
+  const std::byte* ip() const { return frame.data - cb().headers; }
+  IpAddress source() const {
+    if constexpr (!kV4) return LoadIpv6Address(ip() + Ipv6Header::kSourceOffset);
+    return IpAddress::V4(runtime::LoadBe32(ip() + Ipv4Header::kSourceOffset));
+  }
+  IpAddress destination() const {
+    if constexpr (!kV4) return LoadIpv6Address(ip() + Ipv6Header::kSourceOffset + 16);
+    return IpAddress::V4(runtime::LoadBe32(ip() + Ipv4Header::kDestinationOffset));
+  }
+  uint32_t scope_id() const { return !kV4 && source().is_link_local() ? interface() : 0; }  // RFC 4007 §6
+  uint16_t source_port() const { return runtime::LoadBe16(frame.data - UdpHeader::kSize); }
+  uint16_t destination_port() const {
+    return runtime::LoadBe16(frame.data - UdpHeader::kSize + UdpHeader::kDestinationPortOffset);
+  }
+  uint32_t interface() const { return cb().interface; }
+  uint8_t ttl() const { return cb().ttl; }
+  uint8_t tos() const { return cb().tos; }
+  Nanos received_ns() const { return cb().received_ns; }
+
+  runtime::Frame& frame;
+};
+
 class UdpReceiveQueue {
  public:
+  // One that other sockets get too, and which says of none of them that it counts against it.
+  struct SharedFrame {
+    runtime::Frame& frame;
+  };
+
   // `datagrams`: at most so many, and as many frames, with those that the program keeps of what it got; one of 64 KiB
-  // lies in about 45. Rounded up to a power of two. `sock`: whom these count against.
-  UdpReceiveQueue(ReadySock& sock, size_t datagrams) : sock_(sock), ring_(datagrams) {}
+  // lies in about 45. Rounded up to a power of two. `sock`: whom these count against, from when they are queued until
+  // they come back (skb_set_owner_r).
+  UdpReceiveQueue(ReadySock& sock, size_t datagrams)
+      : sock_(sock), ring_(datagrams), room_(static_cast<uint32_t>(ring_.capacity())) {}
   ~UdpReceiveQueue() { Clear(); }
 
   // `frame` is at its payload, and its Cb is a UdpRxCb. The queue takes a reference. False: there is no room.
   bool Push(runtime::Frame& frame) {
-    if (frames_ + sock_.held() >= ring_.capacity()) [[unlikely]] return false;
-    ++frames_;
-    runtime::Ref(&frame);
-    *ring_.PushSlot() = reinterpret_cast<Slot>(&frame);
+    if (sock_.held() >= room_) [[unlikely]] return false;
+    frame.pool->Charge(&frame, sock_);
+    PushFrame(frame);
+    return true;
+  }
+  bool Push(SharedFrame shared) {
+    if (sock_.held() >= room_) [[unlikely]] return false;
+    sock_.Take(1);
+    PushFrame(shared.frame);
     return true;
   }
   // One with as many frames as it likes. False, and `datagram` is the caller's: there is no room.
   bool Push(Datagram&& datagram);
 
-  // Makes `fresh` the oldest, with its references. Only when there is one, and of a record that holds nothing yet.
-  [[gnu::always_inline]] void PopTo(Datagram& fresh) {
-    const Slot slot = ring_.Pop();
-    --frames_;
-    if ((slot & kRecord) != 0) [[unlikely]] return Unpack(reinterpret_cast<Datagram*>(slot - kRecord), fresh);
-    auto* frame = reinterpret_cast<runtime::Frame*>(slot);
-    Read(*frame, fresh);
-    HandOver(frame);
+  // The oldest, with its references; only when there is one.
+  Datagram Pop() {
+    runtime::Frame* frame = PopUsual();
+    return frame != nullptr ? Datagram(WaitingDatagram<true>{*frame}) : PopUnusual();
   }
+  // The same in two steps. The first gives its frame when it is as nearly all are: IPv4, in one frame, for this socket.
+  runtime::Frame* PopUsual() {
+    const Slot slot = ring_.Front();
+    auto* frame = reinterpret_cast<runtime::Frame*>(slot);
+    if ((slot & kRecord) != 0 || !frame->charged() || !IsV4(*frame)) [[unlikely]] return nullptr;
+    ring_.DropFront();
+    return frame;
+  }
+  Datagram PopUnusual();
   // The oldest, which stays; only when there is one.
   Datagram Peek();
-  Datagram Pop() {
-    Datagram datagram;
-    PopTo(datagram);
-    return datagram;
-  }
   void Clear() {
     while (!empty()) static_cast<void>(Pop());
   }
@@ -81,40 +119,24 @@ class UdpReceiveQueue {
   using Slot = uintptr_t;
   static constexpr Slot kRecord = 1;
 
-  static void Read(runtime::Frame& frame, Datagram& to);
-  void Unpack(Datagram* record, Datagram& to) noexcept;
-  // It is the program's from now on. What members of a group share counts against none of them, but while it waits: one
-  // that keeps it must not use up the room of the others.
-  void HandOver(runtime::Frame* frame) {
-    if (frame->refs != 1 || frame->charged()) [[unlikely]] return;
-    frame->pool->Charge(frame, runtime::FramePool::HolderKind::kUdp, sock_);
+  void PushFrame(runtime::Frame& frame) {
+    runtime::Ref(&frame);
+    *ring_.PushSlot() = reinterpret_cast<Slot>(&frame);
   }
+  static bool IsV4(runtime::Frame& frame) {
+    return runtime::LoadU8(frame.data - frame.Cb<UdpRxCb>().headers) >> 4 == 4;
+  }
+  static Datagram Read(runtime::Frame& frame) {
+    return IsV4(frame) ? Datagram(WaitingDatagram<true>{frame}) : Datagram(WaitingDatagram<false>{frame});
+  }
+  // Of a frame that does not say whom it counts against: it is the program's from now on. What members of a group share
+  // counts against none of them, but while it waits: one that keeps it must not use up the room of the others.
+  void HandOver(runtime::Frame* frame);
 
   ReadySock& sock_;
   runtime::FixedRing<Slot> ring_;  // a datagram has at least one frame
-  size_t frames_ = 0;
+  uint32_t room_;                  // frames
 };
-
-[[gnu::always_inline]] inline void UdpReceiveQueue::Read(runtime::Frame& frame, Datagram& to) {
-  const UdpRxCb& cb = frame.Cb<UdpRxCb>();
-  const std::byte* ip = frame.data - cb.headers;
-  const std::byte* udp = frame.data - UdpHeader::kSize;
-  to.data.Append(&frame, frame.bytes());
-  if (runtime::LoadU8(ip) >> 4 == 4) [[likely]] {
-    to.peer.ip = IpAddress::V4(runtime::LoadBe32(ip + Ipv4Header::kSourceOffset));
-    to.local.ip = IpAddress::V4(runtime::LoadBe32(ip + Ipv4Header::kDestinationOffset));
-  } else {
-    to.peer.ip = LoadIpv6Address(ip + Ipv6Header::kSourceOffset);
-    to.local.ip = LoadIpv6Address(ip + Ipv6Header::kSourceOffset + 16);
-    if (to.peer.ip.is_link_local()) to.peer.scope_id = cb.interface;  // RFC 4007 §6
-  }
-  to.peer.port = runtime::LoadBe16(udp);
-  to.local.port = runtime::LoadBe16(udp + 2);
-  to.interface = cb.interface;
-  to.ttl = cb.ttl;
-  to.tos = cb.tos;
-  to.received_ns = cb.received_ns;
-}
 
 }  // namespace weir::netstack
 

@@ -61,6 +61,7 @@ int UdpTable::Bind(UdpSock& sock, Endpoint local) {
   UdpSock*& head = buckets_[local.port % kBuckets];
   sock.hash_next = head;
   head = &sock;
+  NotePlain(local.port);
   return 0;
 }
 
@@ -71,12 +72,21 @@ int UdpTable::Connect(UdpSock& sock, const Endpoint& peer) {
   if (error != 0) return error;
   sock.remote = peer;
   if (sock.bound.is_any()) sock.local.ip = route.flow.source;
+  NotePlain(sock.local.port);
   return 0;
 }
 
 void UdpTable::Disconnect(UdpSock& sock) {
   sock.remote = {};
   sock.local.ip = sock.bound;
+  NotePlain(sock.local.port);
+}
+
+void UdpTable::NotePlain(uint16_t port) {
+  UdpSock* head = buckets_[port % kBuckets];
+  for (UdpSock* sock = head; sock != nullptr; sock = sock->hash_next) sock->plain_port = UdpSock::kNoPort;
+  if (head == nullptr || head->hash_next != nullptr || head->remote.port != 0) return;
+  if (head->local.ip == IpAddress()) head->plain_port = head->local.port;
 }
 
 int UdpTable::Score(const UdpSock& sock, const Endpoint& local, const Endpoint& remote) {
@@ -134,6 +144,7 @@ void UdpTable::Unbind(UdpSock& sock) {
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
   if (ip_.peers != nullptr) ip_.peers->LeavePort(PortSpace::kUdp, sock.local.port);
+  NotePlain(sock.local.port);
   sock.receive_queue.Clear();
   if (sock.linked()) sock.Unlink();
 }

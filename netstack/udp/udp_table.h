@@ -25,7 +25,8 @@ struct UdpSock : ReadySock {
   static constexpr size_t kMaxMemberships = 20;
 
   explicit UdpSock(const UdpBindOptions& options = {})
-      : receive_queue(*this, std::clamp<size_t>(options.receive_queue, 1, UdpBindOptions::kMaxReceiveQueue)),
+      : ReadySock(Kind::kUdp),
+        receive_queue(*this, std::clamp<size_t>(options.receive_queue, 1, UdpBindOptions::kMaxReceiveQueue)),
         reuse_port(options.reuse_port),
         reuse_address(options.reuse_address) {}
 
@@ -33,6 +34,9 @@ struct UdpSock : ReadySock {
   Endpoint remote;   // port 0: not connected
   IpAddress bound;   // the address that Bind was told
   UdpSock* hash_next = nullptr;
+  static constexpr uint32_t kNoPort = 1 << 16;
+  // `local`'s, while it gets all that is sent there to this host alone: UdpTable::LookupPlain.
+  uint32_t plain_port = kNoPort;
   UdpReceiveQueue receive_queue;
   std::vector<std::unique_ptr<MulticastMembership>> memberships;
   uint64_t id = 0;       // of this binding
@@ -52,7 +56,7 @@ struct UdpSock : ReadySock {
 class UdpTable {
  public:
   explicit UdpTable(IpContext& ip) : ip_(ip) {
-    ip.pool.SetOnReturn(runtime::FramePool::HolderKind::kUdp, &FrameBack);
+    ip.pool.SetOnReturn(runtime::FrameHolder::Kind::kUdp, &FrameBack);
   }
   ~UdpTable();
   UdpTable(const UdpTable&) = delete;
@@ -73,14 +77,12 @@ class UdpTable {
   // it; among those with reuse_port the one that the flow's hash names. nullptr without one. Linux: compute_score,
   // reuseport_select_sock.
   UdpSock* Lookup(const Endpoint& local, const Endpoint& remote = {}) const;
-  // The same for a packet at its IPv4 header, which has no options. Mostly there is one socket in the bucket, and it is
-  // not connected.
+  // The same for a packet at its IPv4 header, which has no options. Mostly there is one socket in the bucket, bound to
+  // any address and not connected: it says so in its plain_port.
   UdpSock* LookupPlain(const std::byte* ip) const {
     const uint16_t port = runtime::LoadBe16(ip + Ipv4Header::kMinSize + UdpHeader::kDestinationPortOffset);
     UdpSock* sock = buckets_[port % kBuckets];
-    const bool usual = sock != nullptr && sock->hash_next == nullptr && sock->remote.port == 0 &&
-                       sock->local.port == port && sock->local.ip == IpAddress();
-    return usual ? sock : LookupPacket(ip);
+    return sock != nullptr && sock->plain_port == port ? sock : LookupPacket(ip);
   }
   // Calls fn(UdpSock&) on each that a datagram from `remote` to `local` may be for, whatever it says of groups.
   template <typename Fn>
@@ -104,6 +106,8 @@ class UdpTable {
   // How much `sock` says about such a datagram; below 0: it is not for it.
   static int Score(const UdpSock& sock, const Endpoint& local, const Endpoint& remote);
   UdpSock* LookupPacket(const std::byte* ip) const;
+  // After a change of what is in the port's bucket, or of what a socket there says.
+  void NotePlain(uint16_t port);
   // Whether a socket is there that one bound to `local` would be in the way of; `sock` may allow it.
   bool Overlaps(const Endpoint& local, const UdpSock* sock = nullptr) const;
 

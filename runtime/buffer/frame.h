@@ -28,7 +28,7 @@ inline constexpr uint32_t kTxHeadroom = 128;
 
 // One cache line, so that a burst touches one line a frame besides the bytes themselves.
 struct alignas(64) Frame {
-  // Link of whichever single queue owns the frame. While a program keeps it, whom it counts against: FramePool::Charge.
+  // Link of whichever single queue owns the frame; or whom it counts against: FramePool::Charge.
   Frame* next = nullptr;
   std::byte* data = nullptr;
   uint32_t len = 0;
@@ -39,8 +39,8 @@ struct alignas(64) Frame {
   FramePool* pool = nullptr;
   std::byte* base = nullptr;  // start of the frame's memory; constant
 
-  // In `next`, which else has no such bits: it says whom the frame counts against, and of which kind that is.
-  static constexpr uintptr_t kCharged = 1, kOtherKind = 2;
+  // In `next`, which else has no such bit: it says whom the frame counts against.
+  static constexpr uintptr_t kCharged = 1;
 
   // Scratch of the layer that owns the frame, as skb->cb is; read and written through Cb<T>.
   alignas(8) std::byte cb[24] = {};
@@ -55,6 +55,8 @@ struct alignas(64) Frame {
   uint32_t headroom() const { return static_cast<uint32_t>(data - base); }
   uint32_t tailroom() const;
   bool charged() const { return (reinterpret_cast<uintptr_t>(next) & kCharged) != 0; }
+  // One holds it, and no device reads it. (One comparison, of both counts.)
+  bool alone() const { return (refs | uint32_t{tx_pending} << 16) == 1; }
 
   // Takes `n` bytes off the front (skb_pull).
   void Pull(uint32_t n) {

@@ -10,10 +10,13 @@ namespace weir::runtime {
 
 void FrameChain::FreeBlock() {
   Recycler::ThisThread().Free(block_, sizeof(Block));
-  head_.spilled = false;
+  head_.spilled = 0;
 }
 
-void FrameChain::DropElsewhere(Frame* frame) { frame->pool->GiveBack({&frame, 1}, nullptr, 0); }
+void FrameChain::DropUnusual(Frame* frame) {
+  if (frame->pool->here()) return Unref(frame);
+  frame->pool->GiveBack({&frame, 1}, nullptr, 0);
+}
 
 void FrameChain::ReleaseMany() {
   std::span<Frame* const> all(frames() + head_.first, head_.count);
@@ -25,13 +28,13 @@ void FrameChain::ReleaseMany() {
       while (n < all.size() && all[n]->pool == &pool) ++n;
       const std::span<Frame* const> same = all.first(n);
       all = all.subspan(n);
-      pool.GiveBack(same, all.empty() && head_.spilled ? block_ : nullptr, sizeof(Block));
+      pool.GiveBack(same, all.empty() && head_.spilled != 0 ? block_ : nullptr, sizeof(Block));
     }
-    head_.spilled = false;
+    head_.spilled = 0;
     return;
   }
   for (Frame* frame : all) Unref(frame);
-  if (head_.spilled) FreeBlock();
+  if (head_.spilled != 0) FreeBlock();
 }
 
 void FrameChain::Spill() {
@@ -41,7 +44,7 @@ void FrameChain::Spill() {
     block->frames[i] = inline_.frames[head_.first + i];
   }
   head_.first = 0;
-  head_.spilled = true;
+  head_.spilled = 1;
   block_ = block;
 }
 
@@ -54,7 +57,7 @@ void FrameChain::Compact() {
 // For one more slice at the end.
 void FrameChain::MakeRoom() {
   WEIR_DCHECK(!full());
-  const uint32_t capacity = head_.spilled ? kMaxSlices : kInlineSlices;
+  const uint32_t capacity = head_.spilled != 0 ? kMaxSlices : kInlineSlices;
   if (head_.first + head_.count < capacity) return;
   if (head_.count == capacity) {
     Spill();

@@ -28,6 +28,12 @@ class FrameChain {
   static constexpr size_t kMaxSlices = 64;
 
   FrameChain() {}
+  // Of one slice, as Append makes it.
+  FrameChain(Frame* frame, std::span<const std::byte> bytes)
+      : head_{.size = static_cast<uint32_t>(bytes.size()), .count = 1} {
+    inline_.iov[0] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+    inline_.frames[0] = frame;
+  }
   FrameChain(FrameChain&& other) noexcept { MoveFrom(other); }
   FrameChain& operator=(FrameChain&& other) noexcept {
     if (this != &other) {
@@ -46,7 +52,7 @@ class FrameChain {
 
   // Appends `bytes`, which lie in `frame`; the chain takes over one reference. Not to be called when full().
   void Append(Frame* frame, std::span<const std::byte> bytes) {
-    if (head_.spilled || head_.first + head_.count == kInlineSlices) [[unlikely]] MakeRoom();
+    if (head_.spilled != 0 || head_.first + head_.count == kInlineSlices) [[unlikely]] MakeRoom();
     const uint32_t at = head_.first + head_.count++;
     iov()[at] = {const_cast<std::byte*>(bytes.data()), bytes.size()};
     frames()[at] = frame;
@@ -80,10 +86,10 @@ class FrameChain {
     Frame* frames[kMaxSlices];
   };
 
-  const iovec* iov() const { return head_.spilled ? block_->iov : inline_.iov; }
-  iovec* iov() { return head_.spilled ? block_->iov : inline_.iov; }
-  Frame* const* frames() const { return head_.spilled ? block_->frames : inline_.frames; }
-  Frame** frames() { return head_.spilled ? block_->frames : inline_.frames; }
+  const iovec* iov() const { return head_.spilled != 0 ? block_->iov : inline_.iov; }
+  iovec* iov() { return head_.spilled != 0 ? block_->iov : inline_.iov; }
+  Frame* const* frames() const { return head_.spilled != 0 ? block_->frames : inline_.frames; }
+  Frame** frames() { return head_.spilled != 0 ? block_->frames : inline_.frames; }
   void MoveFrom(FrameChain& other) noexcept {
     head_ = std::exchange(other.head_, Head());
     // All of them, used or not: less work than to see which.
@@ -91,14 +97,16 @@ class FrameChain {
   }
   // Gives the frames back. Most chains have one slice, or none.
   void Release() {
-    if (head_.spilled || head_.count > 1) [[unlikely]] return ReleaseMany();
-    if (head_.count == 1) Drop(inline_.frames[head_.first]);
+    if (head_.one()) [[likely]] return Drop(inline_.frames[0]);
+    if (head_.any()) [[unlikely]] ReleaseMany();
   }
-  static void Drop(Frame* frame) {
-    if (frame->pool->here()) [[likely]] return Unref(frame);
-    DropElsewhere(frame);
+  // A call, with nothing to save and to restore on the way of nearly all: of this thread, and nobody else's.
+  [[gnu::noinline]] static void Drop(Frame* frame) {
+    FramePool& pool = *frame->pool;
+    if (pool.here() && frame->alone()) [[likely]] return pool.FreeAlone(frame);
+    DropUnusual(frame);
   }
-  static void DropElsewhere(Frame* frame);
+  [[gnu::noinline]] static void DropUnusual(Frame* frame);
   void ReleaseMany();
   void MakeRoom();
   void Spill();
@@ -110,7 +118,13 @@ class FrameChain {
     uint32_t size = 0;  // of kMaxSlices frames at most
     uint8_t first = 0;  // slices before it are consumed
     uint8_t count = 0;
-    bool spilled = false;  // the slices lie in block_
+    uint16_t spilled = 0;  // 1: the slices lie in block_
+
+    // Of the three, as one number.
+    uint32_t slices() const { return first | uint32_t{count} << 8 | uint32_t{spilled} << 16; }
+    // The first slice, and no other, lies in the object.
+    bool one() const { return slices() == 1 << 8; }
+    bool any() const { return slices() >= 1 << 8; }
   };
   struct Inline {
     iovec iov[kInlineSlices];

@@ -21,6 +21,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,13 +35,18 @@
 
 namespace weir::runtime {
 
-// Whom frames count against that a program keeps: a socket (sk_rmem_alloc).
+// Whom frames count against that a program keeps, or that wait for it: a socket (sk_rmem_alloc).
 class FrameHolder {
  public:
+  enum class Kind : uint8_t { kTcp, kUdp };
+
+  explicit FrameHolder(Kind kind) : word_(kind == Kind::kUdp ? kIsUdp : 0) {}
+
   // Frames.
   uint32_t held() const { return word_ / kOne; }
-  // It has held some, and all came back.
-  bool gives_back() const { return (word_ & kGivesBack) != 0; }
+  // Ever.
+  bool has_held() const { return (word_ & kHasHeld) != 0; }
+  void NoteHolds() { word_ |= kHasHeld; }
   // It is told of each that comes back.
   bool tell() const { return (word_ & kTell) != 0; }
   void set_tell(bool on) { word_ = (word_ & ~kTell) | (on ? kTell : 0); }
@@ -50,20 +56,19 @@ class FrameHolder {
   // The frames no longer say whom they belong to.
   void ForgetHeld() { word_ %= kOne; }
 
+  // Frames that count against it without saying so.
+  void Take(uint32_t frames) { word_ += frames * kOne; }
+  void PutBack(uint32_t frames) { word_ -= frames * kOne; }
+
  private:
   friend class FramePool;
   static constexpr uint32_t kTell = 1;
-  static constexpr uint32_t kGivesBack = 2;
+  static constexpr uint32_t kHasHeld = 2;
   static constexpr uint32_t kLeftover = 4;
-  static constexpr uint32_t kOne = 8;
+  static constexpr uint32_t kIsUdp = 8;
+  static constexpr uint32_t kOne = 16;
 
-  void Take() { word_ += kOne; }
-  void GiveBack() {
-    word_ -= kOne;
-    if (word_ < kOne) word_ |= kGivesBack;
-  }
-
-  uint32_t word_ = 0;  // the number and three bits: what derives from it has no room for more
+  uint32_t word_;  // the number and four bits: what derives from it has no room for more
 };
 
 class FramePool {
@@ -74,7 +79,6 @@ class FramePool {
     // The memory is there from the start, in huge pages if there are any; else when it is first used.
     bool populate = true;
   };
-  enum class HolderKind : uint8_t { kTcp, kUdp };
   using OnReturn = void (*)(FrameHolder& holder);
   struct Deleter {
     void operator()(FramePool* pool) const { pool->Release(); }
@@ -112,22 +116,30 @@ class FramePool {
   void Free(Frame* frame) {
     WEIR_DCHECK(frame->pool == this && frame->refs == 0);
     if ((frame->tx_pending | released_) != 0) [[unlikely]] return FreeUnusual(frame);
-    if (frame->charged()) DischargeCharged(frame);
-    PutBack(frame);
+    FreeUsual(frame);
+  }
+  // The same, with its last reference, of one that is alone(), on the owner's thread.
+  void FreeAlone(Frame* frame) {
+    WEIR_DCHECK(frame->pool == this && frame->alone() && here());
+    frame->refs = 0;
+    FreeUsual(frame);
   }
 
-  // From now on `frame`, which is in no queue, counts against `holder`, until it comes back to the pool or is discharged
-  // (skb->destructor, sock_rfree). `on_return` of its kind is then called, if the holder wants that; it must take no frame
-  // and give none back.
-  void Charge(Frame* frame, HolderKind kind, FrameHolder& holder) {
-    WEIR_DCHECK(!frame->charged());
-    const uintptr_t bits = Frame::kCharged | (kind == HolderKind::kTcp ? 0 : Frame::kOtherKind);
-    frame->next = reinterpret_cast<Frame*>(reinterpret_cast<uintptr_t>(&holder) | bits);
-    ++charged_;
-    holder.Take();
+  // From now on `frame`, which is in no queue that is linked by `next`, counts against `holder`, until it comes back to
+  // the pool or is discharged (skb->destructor, sock_rfree). `on_return` of its kind is then called, if the holder
+  // wants that; it must take no frame and give none back.
+  void Charge(Frame* frame, FrameHolder& holder) {
+    holder.Take(1);
+    ChargeTaken(frame, holder);
   }
-  void SetOnReturn(HolderKind kind, OnReturn on_return) { on_return_[static_cast<size_t>(kind)] = on_return; }
-  OnReturn on_return(HolderKind kind) const { return on_return_[static_cast<size_t>(kind)]; }
+  // The same of a frame that counts already, without saying so.
+  void ChargeTaken(Frame* frame, FrameHolder& holder) {
+    WEIR_DCHECK(frame->next == nullptr);
+    frame->next = reinterpret_cast<Frame*>(reinterpret_cast<uintptr_t>(&holder) + Frame::kCharged);
+    ++charged_;
+  }
+  void SetOnReturn(FrameHolder::Kind kind, OnReturn on_return) { on_return_[static_cast<size_t>(kind)] = on_return; }
+  OnReturn on_return(FrameHolder::Kind kind) const { return on_return_[static_cast<size_t>(kind)]; }
   // Whoever frames counted against is gone.
   void ForgetHolders();
   // Frames that count against somebody.
@@ -180,13 +192,19 @@ class FramePool {
     ++free_count_;
   }
   friend void Discharge(Frame* frame);
-  void DischargeCharged(Frame* frame) {
-    const auto bits = reinterpret_cast<uintptr_t>(frame->next);
-    frame->next = nullptr;
+  // What it counts against is asked first and told last, so that nothing is kept meanwhile but one pointer.
+  void FreeUsual(Frame* frame) {
+    Frame* const next = frame->next;
+    const bool charged = frame->charged();
+    PutBack(frame);
+    if (charged) Uncharge(next);
+  }
+  // `next`: of a charged frame.
+  void Uncharge(Frame* next) {
+    auto& holder = *reinterpret_cast<FrameHolder*>(reinterpret_cast<uintptr_t>(next) - Frame::kCharged);
     --charged_;
-    auto& holder = *reinterpret_cast<FrameHolder*>(bits & ~(Frame::kCharged | Frame::kOtherKind));
-    holder.GiveBack();
-    if (holder.tell()) [[unlikely]] on_return_[(bits & Frame::kOtherKind) != 0 ? 1 : 0](holder);
+    holder.PutBack(1);
+    if (holder.tell()) [[unlikely]] return on_return_[(holder.word_ & FrameHolder::kIsUdp) != 0 ? 1 : 0](holder);
   }
   void FreeUnusual(Frame* frame);
   void Release();
@@ -240,7 +258,7 @@ inline void Unref(Frame* frame) {
 
 // Before a frame that a program kept goes into a queue of the stack.
 inline void Discharge(Frame* frame) {
-  if (frame->charged()) frame->pool->DischargeCharged(frame);
+  if (frame->charged()) frame->pool->Uncharge(std::exchange(frame->next, nullptr));
 }
 
 inline uint32_t Frame::tailroom() const {

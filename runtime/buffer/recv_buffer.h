@@ -19,6 +19,8 @@ class RecvBuffer : public runtime::FrameChain {
  public:
   RecvBuffer() = default;
   explicit RecvBuffer(runtime::FrameChain&& chain) : FrameChain(std::move(chain)) {}
+  // Of `bytes`, which lie in `frame`; takes over one reference.
+  RecvBuffer(runtime::Frame* frame, std::span<const std::byte> bytes) : FrameChain(frame, bytes) {}
 
   RecvBuffer Split(size_t n) { return RecvBuffer(FrameChain::Split(n)); }
 };

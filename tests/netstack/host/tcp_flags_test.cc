@@ -54,6 +54,16 @@ TEST(TcpFlags, BuffersAsThreeNumbers) {
   }
 }
 
+TEST(TcpFlags, PortRangeAsTwoNumbers) {
+  const TcpSettings settings = Parsed("ip_local_port_range=1024 65535");
+  EXPECT_EQ(settings.local_ports.first, 1024);
+  EXPECT_EQ(settings.local_ports.last, 65535);
+  for (const char* range : {"1024", "0 100", "200 100", "1 65536", "1 2 3", "a b"}) {
+    const std::string text = std::string("ip_local_port_range=") + range;
+    EXPECT_NE(Error(text.c_str()).find("two ports from 1 to 65535"), std::string::npos) << text;
+  }
+}
+
 TEST(TcpFlags, UnknownNames) {
   EXPECT_EQ(Error("sack=1,sock=0").find("--tcp=sock=0: no such setting; there are "), 0u);
   EXPECT_NE(Error("tcp_=0").find("window_scaling"), std::string::npos);

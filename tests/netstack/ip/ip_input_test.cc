@@ -251,7 +251,7 @@ TEST(IpRcv, LinkLayerMulticastGetsNoErrors) {
     runtime::Frame* frame = host.pool().Alloc();
     std::copy(c.packet.begin(), c.packet.end(), frame->data);
     frame->len = static_cast<uint32_t>(c.packet.size());
-    EXPECT_EQ(c.reason, IpRcv(host.inet(), host.interface(), *frame, host.now(), /*link_multicast=*/true));
+    EXPECT_EQ(c.reason, IpRcv(host.inet(), host.interface(), *frame, /*more=*/{}, host.now(), /*link_multicast=*/true));
     runtime::Unref(frame);
     host.Turn();
     EXPECT_EQ("", host.Sent());

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <set>
 
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/tcp/tcp_user_calls.h"
@@ -66,6 +67,25 @@ TEST_F(Bind, OnePortForManyPeers) {
   EXPECT_EQ(nullptr, Connect({{}, 40000}));
   EXPECT_EQ(EADDRINUSE, error_);
   EndAll();
+}
+
+// ip_local_port_range: every one of them and no other.
+TEST_F(Bind, PortsOfTheRange) {
+  tcp().settings.local_ports = {1024, 1027};
+  std::set<uint16_t> ports;
+  for (int i = 0; i < 4; ++i) {
+    TcpSock* sock = Connect({});
+    ASSERT_NE(nullptr, sock);
+    ports.insert(sock->local.port);
+  }
+  EXPECT_EQ((std::set<uint16_t>{1024, 1025, 1026, 1027}), ports);
+  EXPECT_EQ(nullptr, Connect({}));
+  EXPECT_EQ(EADDRNOTAVAIL, error_);
+  EndAll();
+  TcpListenSock listener;
+  ASSERT_EQ(0, TcpListen(tcp(), listener, {}, 4));
+  EXPECT_EQ(1u, ports.count(listener.local.port));
+  TcpUnlisten(tcp(), listener, host_.now());
 }
 
 TEST_F(Bind, Refused) {

@@ -131,6 +131,7 @@ TEST(Sack, TheWorstBlocksCostOneWalk) {
   InetTestHost::Options options = Reno();
   options.frames = 8192;
   options.tcp.send_buffer = options.tcp.send_buffer_max = 4 << 20;
+  options.tcp.notsent_lowat = UINT32_MAX;
   TcpTrace t({.host = options});
   t.Establish({.wscale = 7, .rtt = 100, .sack = true});
   constexpr int kFrames = 2000;

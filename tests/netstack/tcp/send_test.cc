@@ -227,6 +227,32 @@ TEST(Send, WhatWasNotSentIsBound) {
   EXPECT_EQ(3000u + 1460u, sent);
 }
 
+// The same by tcp_notsent_lowat, for a program that has set neither that nor the size of its send buffer. Nobody is
+// woken who does not wait.
+TEST(Send, WhatWasNotSentIsBoundByDefault) {
+  InetTestHost::Options options;
+  options.tcp.notsent_lowat = 3000;
+  TcpTrace t({.host = options});
+  t.Establish({.window = 0});
+  const Bytes bytes = Pattern(0, 10'000);
+  const iovec from{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  const auto opened = [&](const char* segment) {
+    t.host().Turn();
+    t.TakeEvents();
+    t.In(1, segment);
+    t.Drain();
+    t.host().Turn();
+    return (t.TakeEvents() & ReadySock::kWritable) != 0;
+  };
+  size_t sent = 0;
+  EXPECT_FALSE(TcpSendmsg(t.sock(), {&from, 1}, &sent));
+  EXPECT_EQ(3000u, sent);
+  EXPECT_TRUE(opened("A 1:1 ack 1 win 2000"));
+  EXPECT_FALSE(opened("A 1:1 ack 1 win 3000"));
+  ASSERT_EQ(0, TcpSetOption(t.sock(), netstack::TcpSockOption::kSendBuffer, 1 << 20));
+  EXPECT_TRUE(TcpSendmsg(t.sock(), {&from, 1}, &sent));
+}
+
 TEST(Send, TheSendBufferIsBound) {
   InetTestHost::Options options;
   options.tcp.send_buffer = 4000;
