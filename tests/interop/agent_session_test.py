@@ -58,7 +58,7 @@ class AgentTest(harness.NetnsTest):
         if kernel and os.environ.get("WEIR_KERNEL_AGENT"):
             command = ["sh", "-c", 'echo "weir: ready"; exec "$0" "$1"', os.environ["WEIR_KERNEL_AGENT"], path]
         elif kernel:
-            command = [sys.executable, os.path.join(FOLDER, "kernel_reference.py"), path]
+            command = [sys.executable, "-B", os.path.join(FOLDER, "kernel_reference.py"), path]
         else:
             command = [AGENT, "--stack=xdp", f"--interface={DEVICE}", f"--address={AGENT4}/24,{AGENT6}/64",
                        f"--gateway={PEER4},{PEER6}", f"--control={path}"]
