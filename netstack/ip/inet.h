@@ -17,6 +17,13 @@ struct Inet {
        runtime::TimerWheel& timers)
       : ip(ip_options, pool, timers), udp(ip), ping(ip), tcp(ip, tcp_options) {}
 
+  // Before there are sockets; `others` stays longer than this.
+  void SetPeers(PeerShards* others) {
+    ip.peers = others;
+    tcp.demux.set_peers(others);
+    tcp.time_wait.set_peers(others);
+  }
+
   IpContext ip;
   UdpTable udp;
   UdpTable ping;  // netstack/udp/ping.h

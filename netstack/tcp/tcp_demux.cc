@@ -30,6 +30,7 @@ void TcpDemux::Insert(TcpSock& sock, uint32_t hash) {
   sock.hash_next = buckets_[sock.hash & mask_];
   buckets_[sock.hash & mask_] = &sock;
   sock.hashed = true;
+  if (peers_ != nullptr) [[unlikely]] peers_->UsePort(PortSpace::kTcp, sock.local.port);
 }
 
 void TcpDemux::Remove(TcpSock& sock) {
@@ -38,6 +39,7 @@ void TcpDemux::Remove(TcpSock& sock) {
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
   sock.hashed = false;
+  if (peers_ != nullptr) [[unlikely]] peers_->LeavePort(PortSpace::kTcp, sock.local.port);
   TcpSock*& recent = recent_[RecentSlot(sock.local, sock.remote)];
   if (recent == &sock) recent = nullptr;
 }
@@ -64,12 +66,14 @@ void TcpDemux::InsertListener(TcpListenSock& listener) {
   TcpListenSock*& head = listeners_[listener.local.port % kListenBuckets];
   listener.hash_next = head;
   head = &listener;
+  if (peers_ != nullptr) peers_->UsePort(PortSpace::kTcp, listener.local.port);
 }
 
 void TcpDemux::RemoveListener(TcpListenSock& listener) {
   TcpListenSock** link = &listeners_[listener.local.port % kListenBuckets];
   while (*link != &listener) link = &(*link)->hash_next;
   *link = listener.hash_next;
+  if (peers_ != nullptr) peers_->LeavePort(PortSpace::kTcp, listener.local.port);
 }
 
 }  // namespace weir::netstack

@@ -24,6 +24,9 @@
 namespace weir::netstack {
 namespace {
 
+// RFC 9293 §3.7.1: of a peer that says none.
+constexpr uint32_t kDefaultMss4 = 536, kDefaultMss6 = 1220;
+
 using QueueNode = runtime::ListNode<TcpQueueTag>;
 
 void FirstRtt(TcpSock& sock, Nanos rtt_ns, Nanos now_ns) {
@@ -189,7 +192,7 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
 
 void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const TcpOptions& options = segment.options;
-  const uint32_t peer_mss = options.has_mss ? options.mss : 536;
+  const uint32_t peer_mss = options.has_mss ? options.mss : sock.remote.ip.is_v4() ? kDefaultMss4 : kDefaultMss6;
   sock.snd.peer_mss = static_cast<uint16_t>(
       std::min<uint32_t>(std::max(peer_mss, sock.context.settings.min_snd_mss), sock.rcv.advmss));
   TcpTakeSynOptions(sock, options, now_ns);

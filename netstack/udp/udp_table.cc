@@ -49,11 +49,15 @@ int UdpTable::Bind(UdpSock& sock, Endpoint local) {
     for (uint32_t tries = 0; tries < kCount && local.port == 0; ++tries) {
       const uint64_t draw[] = {++port_draws_};
       const auto port = static_cast<uint16_t>(kFirst + runtime::SipHash(ip_.secret, draw) % kCount);
-      if (!Overlaps({local.ip, port})) local.port = port;
+      if (Overlaps({local.ip, port})) continue;
+      // Anybody may send to it, and is to find this socket.
+      if (ip_.peers == nullptr || ip_.peers->UsePortAlone(PortSpace::kUdp, port)) local.port = port;
     }
     if (local.port == 0) return EADDRINUSE;
   } else if (Overlaps(local, &sock)) {
     return EADDRINUSE;
+  } else if (ip_.peers != nullptr) {
+    ip_.peers->UsePort(PortSpace::kUdp, local.port);
   }
   sock.local = local;
   sock.bound = local.ip;
@@ -144,6 +148,7 @@ void UdpTable::Unbind(UdpSock& sock) {
   UdpSock** link = &buckets_[sock.local.port % kBuckets];
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
+  if (ip_.peers != nullptr) ip_.peers->LeavePort(PortSpace::kUdp, sock.local.port);
   NotePlain(sock.local.port);
   sock.receive_queue.Clear();
   if (sock.linked()) sock.Unlink();
