@@ -36,6 +36,7 @@ class AddressSetup {
   void Start();
   // Until every lease and every advertised address is there. One line says what is missing when that takes too long.
   Task<absl::Status> Wait();
+  bool Complete() const { return Missing().empty(); }
   // To be called when an interface has a new address, and to tell the user of one that another host has.
   void AddressAdded();
   void AddressDuplicate(const netstack::Interface& interface, const IpAddress& ip);

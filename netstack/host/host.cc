@@ -61,8 +61,9 @@ absl::Status Host::Check(const HostOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--frame_size=", options.frame_size, ": 2048, 4096, or 0 for what the MTU needs"));
   }
-  if (options.stack == StackKind::kXdp && options.shards != 1) {
-    return absl::InvalidArgumentError("--stack=xdp runs one shard so far: leave --shards at 1");
+  if (options.stack == StackKind::kXdp && options.shards > netstack::FlowShards::kMaxShards) {
+    return absl::InvalidArgumentError(absl::StrCat("--shards=", options.shards, ": --stack=xdp runs at most ",
+                                                   netstack::FlowShards::kMaxShards));
   }
   if (options.stack == StackKind::kKernel &&
       (!options.interfaces.empty() || !options.addresses.empty() || !options.pcap.empty() || !options.filter.empty() ||
@@ -93,6 +94,11 @@ absl::Status Host::Run(const HostOptions& options, const ShardMain& main) {
   absl::Status checked = Check(options);
   if (!checked.ok()) return checked;
   Host host(options);
+  if (options.stack == StackKind::kXdp) {
+    absl::StatusOr<std::unique_ptr<XdpShared>> shared = XdpShared::Create(options, &WakePeer, &host);
+    if (!shared.ok()) return shared.status();
+    host.xdp_shared_ = *std::move(shared);
+  }
   std::vector<std::thread> threads;
   for (int i = 1; i < options.shards; ++i) threads.emplace_back([&host, &main, i] { host.RunShard(i, main); });
   host.RunShard(0, main);
@@ -112,7 +118,8 @@ void Host::RunShard(int index, const ShardMain& main) {
     up = created.status();
     if (created.ok()) signals = *std::move(created);
   }
-  if (Arrive(up)) Arrive(shard->Run(main));  // the second time: nobody posts to a shard that is gone
+  // The last time, nobody posts to a shard that is gone, or looks at its frames.
+  if (Arrive(up) && Arrive(shard->Start())) Arrive(shard->Run(main));
   signals.reset();
   shard.reset();
 }
@@ -123,11 +130,12 @@ bool Host::Arrive(const absl::Status& status) {
   if (++waiting_ == options_.shards) {
     waiting_ = 0;
     ++phase_;
+    phase_ok_ = status_.ok();
     arrived_.notify_all();
   } else {
     arrived_.wait(lock, [this, phase = phase_] { return phase_ != phase; });
   }
-  return status_.ok();
+  return phase_ok_;
 }
 
 void Host::StopAll() {
@@ -139,6 +147,18 @@ void Host::StopAll() {
 void Host::ShardEnded() {
   if (running_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   for (const std::unique_ptr<Shard>& shard : shards_) shard->mailbox().PostFunction([] {});  // wakes it
+}
+
+void Host::ShardQuiet() {
+  if (lingering_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  for (const std::unique_ptr<Shard>& shard : shards_) shard->mailbox().PostFunction([] {});  // wakes it
+}
+
+// The exchanges order what was handed over before them: who runs the message looks at its rings after that.
+void Host::WakePeer(void* host, int from, int to) {
+  Host& self = *static_cast<Host*>(host);
+  PeerWake& wake = self.peer_wakes_[static_cast<size_t>(from * self.options_.shards + to)];
+  if (!wake.posted.exchange(true)) self.shards_[static_cast<size_t>(to)]->mailbox().Post(wake);
 }
 
 void Host::DumpAllTasks() {

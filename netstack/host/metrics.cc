@@ -101,8 +101,14 @@ void AddFilter(Page& page, const netstack::Filter& filter) {
   }
 }
 
-void AddLink(Page& page, const xdp::XdpLink& link) {
-  const xdp::XdpLink::Counters link_counters = link.counters();
+void AddHandOver(Page& page, const netstack::HandOver::Counters& counters) {
+  page.Add("handed_over_frames_total", counters.given);
+  page.Add("taken_over_frames_total", counters.taken);
+  page.Add("sent_for_others_total", counters.sent_for);
+  page.Add("peer_wakes_total", counters.wakes);
+}
+
+void AddLink(Page& page, const xdp::XdpLink::Counters& link_counters) {
   page.Add("link_rx_frames_total", link_counters.rx_frames);
   page.Add("link_tx_frames_total", link_counters.tx_frames);
   page.Add("link_tx_completed_total", link_counters.tx_completed);
@@ -123,6 +129,7 @@ void AddKernel(Page& page, const netstack::KernelStack::Stats& stats) {
   page.Add("kernel_accept_dropped_total", stats.accept_dropped);
   page.Add("kernel_out_of_buffers_total", stats.out_of_buffers);
   page.Add("kernel_recv_paused_total", stats.recv_paused);
+  page.Add("kernel_recv_stalled_total", stats.recv_stalled);
   page.Add("kernel_zero_copy_sends_total", stats.zero_copy_sends);
   page.Add("kernel_zero_copy_copied_total", stats.zero_copy_copied);
   page.Add("kernel_zero_copy_refused_total", stats.zero_copy_refused);
@@ -166,13 +173,15 @@ std::string RenderMetrics(Shard& shard) {
   if (XdpStack* stack = shard.xdp()) {
     AddStack(page, stack->inet());
     if (stack->filter() != nullptr) AddFilter(page, stack->filter()->filter());
+    if (stack->hand_over() != nullptr) AddHandOver(page, stack->hand_over()->counters());
     for (const std::unique_ptr<XdpPort>& port : stack->ports()) {
       page.set_interface(port->interface().device.name());
-      AddLink(page, port->link());
-      const netstack::PacketTap::Counters tap = port->tap().counters();
+      AddLink(page, port->LinkCounters());
+      if (shard.index() != 0) continue;  // the rest is of all shards
+      const netstack::PacketTap::Counters tap = port->shared().tap().counters();
       page.Add("tap_frames_total", tap.frames);
       page.Add("tap_dropped_total", tap.dropped);
-      for (const xdp::SteerProgram::Counter& counter : port->program().Counters()) {
+      for (const xdp::SteerProgram::Counter& counter : port->shared().program().Counters()) {
         page.Add("steer_frames_total", "action", counter.name, counter.value);
       }
     }

@@ -25,7 +25,9 @@ Shard::Shard(Host& host, int index)
 Shard::~Shard() {
   root_.reset();
   if (xdp_ != nullptr) {
-    for (const auto& port : xdp_->ports()) reactor_->Unwatch(port->tap().fd());
+    if (index_ == 0) {
+      for (const auto& port : xdp_->ports()) reactor_->Unwatch(port->shared().tap().fd());
+    }
   }
   xdp_.reset();
   kernel_.reset();
@@ -64,13 +66,14 @@ absl::Status Shard::BringUp() {
   mailbox_ = *std::move(mailbox);
   frame_returns_ = std::make_unique<runtime::FrameReturns>(*pool_, *mailbox_);
   if (xdp) {
-    absl::StatusOr<std::unique_ptr<XdpStack>> stack = XdpStack::Create(options, *pool_, scheduler_);
+    absl::StatusOr<std::unique_ptr<XdpStack>> stack = XdpStack::Create(options, *host_.xdp_shared_, index_, *pool_, scheduler_);
     if (!stack.ok()) return stack.status();
     xdp_ = *std::move(stack);
     for (const auto& port : xdp_->ports()) {
-      frames_arrived_.push_back(std::make_unique<FramesArrived>());
+      for (size_t i = 0; i < port->links().size(); ++i) frames_arrived_.push_back(std::make_unique<FramesArrived>());
+      if (index_ != 0) continue;
       const auto readable = [](void* tap) { static_cast<netstack::PacketTap*>(tap)->SetReadable(); };
-      reactor_->WatchReadable(port->tap().fd(), readable, &port->tap());
+      reactor_->WatchReadable(port->shared().tap().fd(), readable, &port->shared().tap());
     }
     pool = runtime::FramePool::Create({.frames = kUnixFrames});
     if (!pool.ok()) return pool.status();
@@ -92,7 +95,7 @@ void Shard::Ready(const std::string& what) {
 }
 
 Task<void> Shard::RunMain(const ShardMain& main) {
-  if (xdp_ != nullptr) result_ = co_await xdp_->addresses().Wait();
+  if (xdp_ != nullptr) result_ = co_await xdp_->Configured();
   if (result_.ok()) result_ = co_await main(*this);
   // A stop that came from outside is no error.
   if (result_.code() == absl::StatusCode::kCancelled && stop_.stop_requested()) result_ = absl::OkStatus();
@@ -158,9 +161,14 @@ void Shard::Idle(bool worked) {
 // Frames are looked for every turn, so the poll is there only to end a sleep: armed once a sleep, it costs nothing while
 // frames keep coming. It is level-triggered when armed, so a frame that came since the last look ends it at once.
 void Shard::Sleep(Nanos deadline_ns) {
-  for (size_t i = 0; i < frames_arrived_.size(); ++i) {
-    if (frames_arrived_[i]->in_flight()) continue;
-    io_uring_prep_poll_add(reactor_->Prepare(*frames_arrived_[i]), xdp_->ports()[i]->link().fd(), POLLIN);
+  if (xdp_ != nullptr) {
+    auto poll = frames_arrived_.begin();
+    for (const std::unique_ptr<XdpPort>& port : xdp_->ports()) {
+      for (const std::unique_ptr<xdp::XdpLink>& link : port->links()) {
+        FramesArrived& arrived = **poll++;
+        if (!arrived.in_flight()) io_uring_prep_poll_add(reactor_->Prepare(arrived), link->fd(), POLLIN);
+      }
+    }
   }
   reactor_->Wait(deadline_ns);
 }
@@ -177,18 +185,22 @@ void Shard::Linger() {
   LingerWhile([this] { return xdp_->inet().tcp.sockets > 0 || xdp_->ReportsDue(); });
   xdp_->addresses().Release();
   LingerWhile([this] { return xdp_->addresses().Releasing(); });
+  // What others still wait for may come to a queue of ours.
+  host_.ShardQuiet();
+  LingerWhile([this] { return !host_.all_quiet(); }, 3 * kSecond);  // longer than both of that take
 }
 
-void Shard::LingerWhile(const std::function<bool()>& busy) {
-  const Nanos deadline_ns = MonotonicNow() + kSecond;
+void Shard::LingerWhile(const std::function<bool()>& busy, Nanos limit_ns) {
+  const Nanos deadline_ns = MonotonicNow() + limit_ns;
   for (Nanos now_ns = MonotonicNow(); now_ns < deadline_ns; now_ns = MonotonicNow()) {
     scheduler_.set_now_ns(now_ns);
     xdp_->Receive(now_ns);
     scheduler_.timers().Advance(now_ns);
     xdp_->Transmit(now_ns);
     if (!busy() && xdp_->TxEmpty()) return;
-    Sleep(std::min(deadline_ns, scheduler_.timers().NextDeadline()));
+    if (xdp_->Quiet()) Sleep(std::min(deadline_ns, scheduler_.timers().NextDeadline()));
     reactor_->Poll();
+    mailbox_->Run();
   }
 }
 

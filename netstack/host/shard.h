@@ -116,8 +116,10 @@ class Shard {
 
   Shard(Host& host, int index);
 
-  // On the shard's own thread: builds everything, or says what is wrong.
+  // On the shard's own thread: builds everything, or says what is wrong; and, when all shards are up, gives the stack its
+  // addresses.
   absl::Status BringUp();
+  absl::Status Start() { return xdp_ != nullptr ? xdp_->Start() : absl::OkStatus(); }
   // Runs `main` and then the loop until it has returned and connections have said goodbye.
   absl::Status Run(const ShardMain& main);
   // Asks every task for its end; those that do not end within HostOptions::drain_seconds take the process with them.
@@ -129,7 +131,7 @@ class Shard {
   void Sleep(Nanos deadline_ns);
   // Lets connections finish what they have to send, for a moment, and gives back what addresses were leased.
   void Linger();
-  void LingerWhile(const std::function<bool()>& busy);
+  void LingerWhile(const std::function<bool()>& busy, Nanos limit_ns = kSecond);
 
   Host& host_;
   const int index_;
@@ -141,7 +143,7 @@ class Shard {
   std::unique_ptr<runtime::Mailbox> mailbox_;
   std::unique_ptr<runtime::FrameReturns> frame_returns_;
   std::unique_ptr<runtime::FrameReturns> unix_frame_returns_;
-  // One for each port of xdp_.
+  // One for each link of xdp_'s ports.
   std::vector<std::unique_ptr<FramesArrived>> frames_arrived_;
   std::unique_ptr<netstack::KernelStack> kernel_;
   std::unique_ptr<XdpStack> xdp_;

@@ -5,73 +5,75 @@
 
 #include "absl/strings/str_cat.h"
 #include "netstack/host/filter_file.h"
-#include "xdp/interface_info.h"
 
 namespace weir {
-namespace {
 
-absl::Status CheckOptions(const HostOptions& options) {
-  if (options.interfaces.empty()) {
-    return absl::InvalidArgumentError("--stack=xdp needs --interface=NAME: 'ip link' lists them");
-  }
-  if (options.addresses.empty()) {
-    return absl::InvalidArgumentError(
-        "--stack=xdp needs --address=A.B.C.D/LEN, dhcp or slaac: sharing the interface's own is not there yet");
-  }
-  for (size_t i = 0; i < options.interfaces.size(); ++i) {
-    const auto& all = options.interfaces;
-    if (std::count(all.begin(), all.end(), all[i]) > 1) {
-      return absl::InvalidArgumentError(absl::StrCat("--interface: ", all[i], " is there twice"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<XdpStack>> XdpStack::Create(const HostOptions& options, runtime::FramePool& pool,
-                                                           runtime::Scheduler& scheduler) {
-  absl::Status status = CheckOptions(options);
-  if (!status.ok()) return status;
-  std::unique_ptr<XdpStack> self(new XdpStack);
-  if (!options.pcap.empty()) {
-    absl::StatusOr<std::unique_ptr<netstack::PcapWriter>> capture = netstack::PcapWriter::Create(options.pcap);
-    if (!capture.ok()) return capture.status();
-    self->capture_ = *std::move(capture);
-  }
+absl::StatusOr<std::unique_ptr<XdpStack>> XdpStack::Create(const HostOptions& options, XdpShared& shared, int shard,
+                                                           runtime::FramePool& pool, runtime::Scheduler& scheduler) {
+  std::unique_ptr<XdpStack> self(new XdpStack(options, shared, shard));
+  self->hand_over_ = shared.MakeHandOver(shard);
   self->inet_ = std::make_unique<netstack::Inet>(
-      netstack::IpOptions{.secret = runtime::SipKey::Random(), .forwarding = options.ip_forward}, options.tcp, pool,
+      netstack::IpOptions{.secret = shared.secret(), .shard = shard, .forwarding = options.ip_forward}, options.tcp, pool,
       scheduler.timers());
+  if (self->hand_over_ != nullptr) {
+    self->hand_over_->Connect(*self->inet_);
+    self->inet_->SetPeers(self->hand_over_.get());
+  }
   if (!options.filter.empty()) {
     absl::StatusOr<netstack::Filter> filter = ReadFilterFile(options.filter);
     if (!filter.ok()) return absl::Status(filter.status().code(), absl::StrCat("--filter: ", filter.status().message()));
     self->filter_ = std::make_unique<netstack::FilterHook>(self->inet_->ip, *std::move(filter));
   }
   self->stack_ = std::make_unique<netstack::InetStack>(*self->inet_, scheduler);
-  for (const std::string& name : options.interfaces) {
-    absl::StatusOr<XdpPort::Place> place = XdpPort::Find(name);
-    if (!place.ok()) return place.status();
-    absl::StatusOr<std::unique_ptr<XdpPort>> port = XdpPort::Create(options, *place, pool);
+  for (const std::unique_ptr<XdpInterface>& interface : shared.interfaces()) {
+    absl::StatusOr<std::unique_ptr<XdpPort>> port = XdpPort::Create(options, *interface, shard, pool);
     if (!port.ok()) return port.status();
-    (*port)->Connect(*self->inet_, self->inet_->ip.AddInterface((*port)->device_options()), self->capture_.get());
+    (*port)->Connect(*self->inet_, self->inet_->ip.AddInterface(interface->device_options()), shared.capture(),
+                     self->hand_over_.get());
     self->ports_.push_back(*std::move(port));
   }
   self->addresses_ = std::make_unique<AddressSetup>(*self->inet_, scheduler);
-  // Only now: from here on the frames are ours, and somebody is there to answer.
   self->inet_->ip.address_listener = self.get();
-  status = self->AddAddresses(options);
-  status.Update(self->AddRoutes(options));
-  if (!status.ok()) return status;
   return self;
+}
+
+absl::Status XdpStack::Start() {
+  if (shard_ != 0) return absl::OkStatus();
+  absl::Status status = AddAddresses();
+  status.Update(AddRoutes());
+  return status;
+}
+
+Task<absl::Status> XdpStack::Configured() {
+  if (shard_ == 0) co_return co_await addresses_->Wait();
+  co_return co_await configured_.Wait();
+}
+
+size_t XdpStack::ReceiveFromPeers(Nanos now_ns) {
+  if (shard_ != 0 && shared_.config_version() != config_version_) Follow();
+  return hand_over_->Receive(now_ns);
+}
+
+void XdpStack::Publish() {
+  config_version_ = inet_->ip.config_version();
+  shared_.Publish(netstack::ReadIpConfig(inet_->ip), addresses_->Complete());
+}
+
+void XdpStack::Follow() {
+  netstack::IpConfig config;
+  bool complete;
+  config_version_ = shared_.Read(&config, &complete);
+  netstack::FollowIpConfig(inet_->ip, config);
+  if (complete) configured_.Set();
 }
 
 XdpStack::~XdpStack() {
   if (inet_ != nullptr) inet_->ip.address_listener = nullptr;
 }
 
-absl::Status XdpStack::AddAddresses(const HostOptions& options) {
-  for (const HostOptions::Address& wanted : options.addresses) {
-    const std::string& name = wanted.interface.empty() ? options.interfaces.front() : wanted.interface;
+absl::Status XdpStack::AddAddresses() {
+  for (const HostOptions::Address& wanted : options_.addresses) {
+    const std::string& name = wanted.interface.empty() ? options_.interfaces.front() : wanted.interface;
     netstack::Interface* interface = FindInterface(name);
     if (interface == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat("--address: @", name, ": --interface does not name ", name));
@@ -103,8 +105,8 @@ absl::StatusOr<netstack::Interface*> XdpStack::InterfaceOf(const HostOptions::Ro
   return wrong(" is in the network of none of our addresses");
 }
 
-absl::Status XdpStack::AddRoutes(const HostOptions& options) {
-  for (const HostOptions::Route& route : options.routes) {
+absl::Status XdpStack::AddRoutes() {
+  for (const HostOptions::Route& route : options_.routes) {
     absl::StatusOr<netstack::Interface*> out = InterfaceOf(route);
     if (!out.ok()) return out.status();
     if (!inet_->ip.routes.Add({.prefix = route.prefix, .out = *out, .gateway = route.gateway})) {
@@ -124,7 +126,7 @@ XdpPort& XdpStack::PortOf(const netstack::Interface& interface) {
 }
 
 void XdpStack::AddressAdded(netstack::Interface& interface, const IpAddress& ip) {
-  const absl::Status status = PortOf(interface).Steer(ip, /*ours=*/true);
+  const absl::Status status = PortOf(interface).shared().Steer(shard_, ip, /*ours=*/true);
   if (!status.ok()) std::fprintf(stderr, "weir: frames to %s: %s\n", ip.ToString().c_str(), status.ToString().c_str());
   addresses_->AddressAdded();
 }
@@ -134,8 +136,12 @@ void XdpStack::AddressDuplicate(netstack::Interface& interface, const IpAddress&
 }
 
 void XdpStack::AddressRemoved(netstack::Interface& interface, const IpAddress& ip) {
-  const absl::Status status = PortOf(interface).Steer(ip, /*ours=*/false);
+  const absl::Status status = PortOf(interface).shared().Steer(shard_, ip, /*ours=*/false);
   if (!status.ok()) std::fprintf(stderr, "weir: frames to %s: %s\n", ip.ToString().c_str(), status.ToString().c_str());
+}
+
+bool XdpStack::JoinedElsewhere(netstack::Interface& interface, const IpAddress& group) {
+  return hand_over_ != nullptr && PortOf(interface).shared().WantedElsewhere(shard_, group);
 }
 
 std::string XdpStack::Describe() const {

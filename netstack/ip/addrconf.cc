@@ -92,6 +92,7 @@ void Addrconf::PrefixRcv(const PrefixInformation& advertised, Nanos now_ns) {
     address.valid_until_ns = ValidUntil(address, advertised.valid_lifetime_s, now_ns);
     address.preferred_until_ns = Until(advertised.preferred_lifetime_s, now_ns);
     address.state = StateAt(address, now_ns);
+    ++interface_.context.config_changes;
   }
   if (known) return Arm();
   if (advertised.valid_lifetime_s == 0) return;
@@ -124,6 +125,7 @@ void Addrconf::OnTimer(runtime::Timer& timer, Nanos now_ns) {
       continue;
     }
     address.state = StateAt(address, now_ns);
+    ++interface.context.config_changes;
   }
   self.Arm();
 }

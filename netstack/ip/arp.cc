@@ -31,7 +31,7 @@ DropReason ArpReply(Interface& out, const ArpPacket& request) {
 // otherwise fill the link.
 DropReason Conflict(Interface& in, const IpAddress& ours, Nanos now_ns) {
   constexpr Nanos kDefendInterval = 10 * kSecond;
-  if (now_ns - in.defended_ns >= kDefendInterval) {
+  if (in.context.speaks() && now_ns - in.defended_ns >= kDefendInterval) {
     in.defended_ns = now_ns;
     in.context.CountFailure(ArpAnnounce(in, ours));
   }
@@ -79,7 +79,7 @@ DropReason ArpRcv(Interface& in, runtime::Frame& frame, Nanos now_ns) {
     Neighbour& neighbour = known != nullptr ? *known : in.neighbours.FindOrCreate(in, sender);
     NeighbourUpdate(in, neighbour, packet.sender_mac, /*confirmed=*/false, now_ns);
   }
-  return ArpReply(in, packet);
+  return in.context.speaks() ? ArpReply(in, packet) : DropReason::kConsumed;
 }
 
 DropReason ArpSolicit(Interface& out, const Neighbour& neighbour) {

@@ -15,7 +15,9 @@ namespace weir::netstack {
 // numbers do not repeat soon (RFC 6864 §4.3), and nobody else's packets tell what they are.
 class FragmentIds {
  public:
-  explicit FragmentIds(const runtime::SipKey& secret) : key_{secret.k0, ~secret.k1} {}
+  // Shards that share a secret begin at different places.
+  explicit FragmentIds(const runtime::SipKey& secret, int shard = 0)
+      : key_{secret.k0 + static_cast<uint64_t>(shard), ~secret.k1} {}
 
   // IPv4 uses the low 16 bits.
   uint32_t Next(const IpAddress& source, const IpAddress& destination, uint8_t protocol) {

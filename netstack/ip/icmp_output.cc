@@ -101,6 +101,9 @@ void Fill(runtime::Frame& frame, const IpPacket& about, TypeAndCode what, uint32
 }  // namespace
 
 void IcmpSend(IpContext& context, const IpPacket& about, IcmpError error, uint32_t info, Nanos now_ns) {
+  // Fragments come to all shards, and so each of them gives up what is incomplete.
+  const bool others_too = error == IcmpError::kReassemblyTime;
+  if (context.peers != nullptr && (context.peers->silent() || (others_too && !context.speaks()))) return;
   IpAddress source;
   if (!MayAnswer(about, error) || !SourceOf(about, &source)) return;
   if (!context.icmp_limit.Take(now_ns)) {

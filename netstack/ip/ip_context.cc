@@ -25,7 +25,8 @@ IpContext::IpContext(const IpOptions& options, runtime::FramePool& pool, runtime
       secret(options.secret),
       forwarding(options.forwarding),
       path_mtu(timers, options.secret),
-      fragment_ids(options.secret) {
+      fragment_ids(options.secret, options.shard),
+      draws(static_cast<uint64_t>(options.shard) << 32) {
   for (const InterfaceOptions& wanted : options.interfaces) {
     Interface& interface = AddInterface(wanted.device);
     for (const IpPrefix& prefix : wanted.addresses) AddAddress(interface, {prefix, AddressState::kPreferred});
@@ -77,10 +78,11 @@ bool IpContext::AddAddress(Interface& interface, const InterfaceAddress& address
   if (address.on_link && !AddConnectedRoute(interface, address.prefix)) return false;
   interface.addresses_[interface.address_count_++] = address;
   ++dst_changes;
+  ++config_changes;
   if (ip.is_v4()) local4.Update(interfaces);
   if (!ip.is_v4()) {
     if (ip.is_link_local()) interface.mld.ReportAgain();
-    JoinGroup(interface, SolicitedNodeGroup(ip));
+    if (speaks()) JoinGroup(interface, SolicitedNodeGroup(ip));
   }
   if (address_listener != nullptr) address_listener->AddressAdded(interface, ip);
   return true;
@@ -93,6 +95,7 @@ void IpContext::RemoveAddress(Interface& interface, const IpAddress& ip) {
   std::move(found + 1, interface.addresses_.data() + interface.address_count_, found);  // their order counts
   --interface.address_count_;
   ++dst_changes;
+  ++config_changes;
   if (removed.prefix.ip.is_v4()) local4.Update(interfaces);
   const IpAddress& address = removed.prefix.ip;  // `ip` may have been a part of what moved
   if (removed.on_link) DropConnectedRoute(interface, removed.prefix);
@@ -152,13 +155,11 @@ void IpContext::LeaveGroup(MulticastMembership& membership) {
 }
 
 void IpContext::GroupChanged(Interface& interface, MulticastGroup& group, bool was_joined) {
-  (group.group.is_v4() ? interface.igmp : interface.mld).FilterChanged(group, was_joined);
-  if (address_listener == nullptr || group.joined() == was_joined) return;
-  if (was_joined) {
-    address_listener->AddressRemoved(interface, group.group);
-  } else {
-    address_listener->AddressAdded(interface, group.group);
-  }
+  const bool changed = address_listener != nullptr && group.joined() != was_joined;
+  if (changed && was_joined) address_listener->AddressRemoved(interface, group.group);
+  const bool told = !changed || !was_joined || !address_listener->JoinedElsewhere(interface, group.group);
+  (group.group.is_v4() ? interface.igmp : interface.mld).FilterChanged(group, was_joined, told);
+  if (changed && !was_joined) address_listener->AddressAdded(interface, group.group);
 }
 
 Interface* IpContext::FindLocal(const IpAddress& ip) {

@@ -14,6 +14,7 @@
 #include "netstack/ip/local_table.h"
 #include "netstack/ip/netfilter.h"
 #include "netstack/ip/path_mtu.h"
+#include "netstack/ip/peer_shards.h"
 #include "netstack/ip/rate_limit.h"
 #include "netstack/ip/reassembly.h"
 #include "netstack/ip/route.h"
@@ -56,6 +57,7 @@ struct InterfaceOptions {
 struct IpOptions {
   std::vector<InterfaceOptions> interfaces;
   runtime::SipKey secret;
+  int shard = 0;  // of the host's, which share the secret
   // Pass on what is for other hosts (ip_forward and ipv6.conf.all.forwarding of Linux).
   bool forwarding = false;
 };
@@ -82,6 +84,8 @@ class AddressListener {
   // `ip` was removed, or not taken, because another host on the link has it (RFC 4862 §5.4.5, RFC 5227 §2.1.1), which
   // somebody ought to know.
   virtual void AddressDuplicate(Interface&, const IpAddress& /*ip*/) {}
+  // Another shard of this host still is a member of `group`, which one here left: routers hear nothing of it.
+  virtual bool JoinedElsewhere(Interface&, const IpAddress& /*group*/) { return false; }
 
  protected:
   ~AddressListener() = default;
@@ -102,6 +106,11 @@ struct IpContext {
   }
 
   Interface& AddInterface(const NetDeviceOptions& options);
+  // Whether this stack answers for the host: it is the only one, or shard 0 of several.
+  bool speaks() const { return peers == nullptr || peers->speaks(); }
+  // Changes whenever something does that IpConfig is made of.
+  uint32_t config_version() const { return routes.generation() + config_changes; }
+
   // By its index; nullptr when there is none, as for 0.
   Interface* FindInterface(uint32_t index);
 
@@ -159,15 +168,17 @@ struct IpContext {
   Reassembly reassembly{*this};
   PathMtuCache path_mtu;
   uint32_t dst_changes = 0;  // of neighbours that went, and of addresses
+  uint32_t config_changes = 0;  // of addresses, and of what a network says of its links
   FragmentIds fragment_ids;
   const FlowLabels flow_labels{secret};
   AddressListener* address_listener = nullptr;
+  PeerShards* peers = nullptr;  // set before there are sockets; nullptr: the host has one shard
   OutcomeCounters outcomes;
   runtime::List<ReadySock, ReadySock> ready;
   // icmp_msgs_per_sec and icmp_msgs_burst of Linux; one bucket for both ICMPs.
   RateLimit icmp_limit{.rate = 1000, .burst = 50};
   uint64_t forwarded = 0;     // packets passed on to another host
-  uint64_t draws = 0;
+  uint64_t draws;
   uint64_t copied_bytes = 0;  // payload copied by the stack because it could not be passed on in place
   uint64_t copied_out_bytes = 0;  // of these, to heap frames
 

@@ -91,8 +91,22 @@ IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAdd
   return member ? IpDestination::kMulticast : IpDestination::kOther;
 }
 
+// A datagram that was put together was so on every shard that its fragments came to.
+static bool IsOtherShards(const PeerShards& peers, const IpPacket& packet) {
+  if (packet.to != IpDestination::kLocal) return false;
+  const bool tcp = packet.protocol == kProtocolTcp;
+  if (!tcp && packet.protocol != kProtocolUdp) return !peers.speaks();
+  if (packet.frame.len < 4) return !peers.speaks();
+  const Endpoint local{packet.destination, runtime::LoadBe16(packet.frame.data + 2)};
+  const Endpoint remote{packet.source, runtime::LoadBe16(packet.frame.data)};
+  return !peers.Owns(tcp ? PortSpace::kTcp : PortSpace::kUdp, local, remote);
+}
+
 // Linux: ip_local_deliver, ip_protocol_deliver_rcu; ip6_protocol_deliver_rcu.
 DropReason IpLocalDeliver(Inet& inet, IpPacket& packet, Nanos now_ns) {
+  if (packet.reassembled && inet.ip.peers != nullptr && IsOtherShards(*inet.ip.peers, packet)) [[unlikely]] {
+    return DropReason::kOtherShard;
+  }
   if (inet.ip.hooks.any(Hook::kLocalIn)) [[unlikely]] {
     const DropReason verdict = LocalInHooks(inet.ip, packet, now_ns);
     if (verdict != DropReason::kConsumed) return verdict;

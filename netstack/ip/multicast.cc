@@ -94,8 +94,8 @@ Nanos MulticastHost::Random(Nanos limit_ns) {
   return 1 + static_cast<Nanos>(interface_.context.Draw() % static_cast<uint64_t>(limit_ns));
 }
 
-void MulticastHost::FilterChanged(MulticastGroup& group, bool was_joined) {
-  const bool reported = IsReported(group.group);
+void MulticastHost::FilterChanged(MulticastGroup& group, bool was_joined, bool told) {
+  const bool reported = told && IsReported(group.group);
   const bool current = reported && version_ == MulticastVersion::kCurrent;
   if (!GroupTable::Merge(group, current ? robustness_ : uint8_t{0})) return;
   if (current) {

@@ -36,8 +36,9 @@ class MulticastHost final : runtime::Timer {
   ~MulticastHost();
   MulticastHost(const MulticastHost&) = delete;
 
-  // The filters of `group`, of this IP version, changed: merges them, and what differs is told with the next tick.
-  void FilterChanged(MulticastGroup& group, bool was_joined);
+  // The filters of `group`, of this IP version, changed: merges them, and what differs is told with the next tick, unless
+  // `told` is false.
+  void FilterChanged(MulticastGroup& group, bool was_joined, bool told = true);
   // The interface got its first link-local address: what was told from "::" no router believed (RFC 3590 §4).
   void ReportAgain();
 

@@ -37,6 +37,10 @@ DropReason SolicitationRcv(Interface& in, const IpPacket& packet, Nanos now_ns) 
   }
   const InterfaceAddress* ours = in.FindAddress(message.target);
   if (ours == nullptr) return DropReason::kNdpNotForUs;
+  if (!in.context.speaks()) {
+    if (!probe) LearnSource(in, packet.source, message.source_mac, now_ns);
+    return DropReason::kConsumed;
+  }
   if (probe && ours->state == AddressState::kOptimistic) {
     // RFC 7527 §4.2: our own, from a switch or an access point that sends back what it gets. Linux, too, asks once only.
     if (message.nonce == ours->dad_nonce) return DropReason::kNdpLoopedBack;
@@ -57,7 +61,8 @@ DropReason AdvertisementRcv(Interface& in, const IpPacket& packet, Nanos now_ns)
   }
   if (const InterfaceAddress* ours = in.FindAddress(message.target)) {
     // RFC 4862 §5.4.4: it is another's when it is new here; else one of us is wrong, and it is not us who came later.
-    if (ours->state == AddressState::kOptimistic) in.addrconf.Duplicate(message.target, now_ns);
+    const bool another_has_it = ours->state == AddressState::kOptimistic && in.context.speaks();
+    if (another_has_it) in.addrconf.Duplicate(message.target, now_ns);
     return DropReason::kNdpConflict;
   }
   Neighbour* known = in.neighbours.Find(message.target);

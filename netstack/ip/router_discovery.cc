@@ -43,6 +43,7 @@ void RouterDiscovery::AdvertisementRcv(const RouterAdvertisement& message, const
 
 // RFC 4861 §6.3.4: what is 0 is not specified; MTUs that are impossible are ignored.
 void RouterDiscovery::SetParameters(const RouterAdvertisement& message) {
+  ++interface_.context.config_changes;
   if (message.hop_limit != 0) interface_.hop_limit = message.hop_limit;
   if (message.mtu.has_value() && *message.mtu >= kMinMtu && *message.mtu <= interface_.device.mtu()) {
     interface_.mtu6 = *message.mtu;

@@ -69,7 +69,10 @@ DropReason ReceiveFrames(Inet& inet, Interface& in, runtime::Frame& first, Nanos
   return reason;
 }
 
-void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns) {
+namespace {
+
+template <bool kPassing>
+void ReceiveEach(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, PeerShards* passing, Nanos now_ns) {
   if (inet.tcp.sockets >= kTcpEarlyDemuxFrom) TcpEarlyDemux(inet.tcp, burst, EthernetHeaderSize(in.device.vlan()));
   runtime::Frame* const* const end = burst.data() + burst.size();
   for (runtime::Frame* const* at = burst.data(); at != end; ++at) {
@@ -80,9 +83,23 @@ void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> bu
       inet.ip.outcomes.Count(ReceiveFrames(inet, in, *frame, now_ns));
       continue;
     }
+    if constexpr (kPassing) passing->Begin(*frame);
     inet.ip.outcomes.Count(EthernetRcvInline(inet, in, *frame, now_ns));
+    if constexpr (kPassing) passing->End();
     runtime::Unref(frame);
   }
+}
+
+}  // namespace
+
+void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns) {
+  if (inet.ip.peers != nullptr) [[unlikely]] return inet.ip.peers->Spread(in, burst, now_ns);
+  ReceiveEach<false>(inet, in, burst, nullptr, now_ns);
+}
+
+void ReceiveHere(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, PeerShards* passing, Nanos now_ns) {
+  if (passing == nullptr) return ReceiveEach<false>(inet, in, burst, nullptr, now_ns);
+  ReceiveEach<true>(inet, in, burst, passing, now_ns);
 }
 
 }  // namespace weir::netstack

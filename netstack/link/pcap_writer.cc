@@ -44,6 +44,7 @@ void PcapWriter::Write(std::span<const std::span<const std::byte>> pieces) {
   uint32_t length = 0;
   for (const std::span<const std::byte> piece : pieces) length += static_cast<uint32_t>(piece.size());
   const RecordHeader record{static_cast<uint32_t>(now.tv_sec), static_cast<uint32_t>(now.tv_nsec), length, length};
+  std::lock_guard lock(mutex_);
   std::fwrite(&record, sizeof record, 1, file_);
   for (const std::span<const std::byte> piece : pieces) std::fwrite(piece.data(), 1, piece.size(), file_);
 }

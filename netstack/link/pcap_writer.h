@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 
@@ -20,7 +21,7 @@ class PcapWriter {
   PcapWriter(const PcapWriter&) = delete;
   ~PcapWriter();
 
-  // Appends an Ethernet frame with the present time of day. Buffered; a full disk loses frames, never traffic.
+  // Appends an Ethernet frame with the present time of day; from any thread. Buffered; a full disk loses frames, never traffic.
   void Write(std::span<const std::byte> frame) { Write({&frame, 1}); }
   // The same for one that lies in several pieces.
   void Write(std::span<const std::span<const std::byte>> pieces);
@@ -28,6 +29,7 @@ class PcapWriter {
  private:
   explicit PcapWriter(std::FILE* file) : file_(file) {}
   std::FILE* file_;
+  std::mutex mutex_;  // a record is written in pieces
 };
 
 }  // namespace weir::netstack

@@ -29,20 +29,27 @@ void CaptureReceived(PcapWriter& capture, const Frame* first) {
 }  // namespace
 
 size_t XdpDevice::Receive(Nanos now_ns) {
-  const size_t copied = tap_.Readable() ? tap_.Receive(inet_, interface_, capture_, now_ns) : 0;
+  size_t frames = tap_ != nullptr && tap_->Readable() ? tap_->Receive(inet_, interface_, capture_, now_ns) : 0;
+  for (const std::unique_ptr<xdp::XdpLink>& link : links_) frames += ReceiveFrom(*link, now_ns);
+  return frames;
+}
+
+size_t XdpDevice::ReceiveFrom(xdp::XdpLink& link, Nanos now_ns) {
   Frame* burst[xdp::XdpLink::kBurst];
-  const size_t n = link_.Poll(burst);
-  if (n == 0) return copied;
+  const size_t n = link.Poll(burst);
+  if (n == 0) return 0;
   if (capture_ != nullptr) {
     for (size_t i = 0; i < n; ++i) CaptureReceived(*capture_, burst[i]);
   }
   ReceiveBurst(inet_, interface_, {burst, n}, now_ns);
-  return copied + n;
+  return n;
 }
 
 void XdpDevice::Transmit() {
   NetDevice& device = interface_.device;
-  link_.ReapCompletions();
+  if (links_.empty()) return peers_->Transmit(interface_, through_);
+  xdp::XdpLink& link = *links_.front();
+  link.ReapCompletions();
   while (!device.tx_empty()) {
     Frame* burst[xdp::XdpLink::kBurst];
     uint64_t continued = 0;
@@ -53,7 +60,7 @@ void XdpDevice::Transmit() {
       continued |= uint64_t{frame.continued()} << i;
     }
     while ((continued >> (wanted - 1) & 1) != 0) --wanted;  // the burst ends where a packet ends
-    const size_t sent = link_.Transmit({burst, wanted}, continued);
+    const size_t sent = link.Transmit({burst, wanted}, continued);
     for (size_t i = 0, first = 0; i < sent; ++i) {
       const bool last = (continued >> i & 1) == 0;
       if (capture_ != nullptr && last) Capture(*capture_, burst[first], {burst + first + 1, i - first});
@@ -62,7 +69,7 @@ void XdpDevice::Transmit() {
     for (size_t i = 0; i < sent; ++i) runtime::Unref(device.TxPop());  // the link has its own reference now
     if (sent < wanted) break;
   }
-  link_.Doorbell();
+  link.Doorbell();
 }
 
 }  // namespace weir::netstack

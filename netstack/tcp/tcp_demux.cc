@@ -3,6 +3,13 @@
 #include <bit>
 
 namespace weir::netstack {
+namespace {
+
+bool Reaches(const IpAddress& bound, bool v6only, const IpAddress& ip) {
+  return BoundTo(bound, ip) && !(v6only && ip.is_v4());
+}
+
+}  // namespace
 
 TcpDemux::TcpDemux(const runtime::SipKey& key, uint32_t max_sockets)
     : key_(key), mask_(std::bit_ceil(max_sockets) - 1), buckets_(size_t{mask_} + 1) {}
@@ -23,6 +30,7 @@ void TcpDemux::Insert(TcpSock& sock, uint32_t hash) {
   sock.hash_next = buckets_[sock.hash & mask_];
   buckets_[sock.hash & mask_] = &sock;
   sock.hashed = true;
+  if (peers_ != nullptr) [[unlikely]] peers_->UsePort(PortSpace::kTcp, sock.local.port);
 }
 
 void TcpDemux::Remove(TcpSock& sock) {
@@ -31,6 +39,7 @@ void TcpDemux::Remove(TcpSock& sock) {
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
   sock.hashed = false;
+  if (peers_ != nullptr) [[unlikely]] peers_->LeavePort(PortSpace::kTcp, sock.local.port);
   TcpSock*& recent = recent_[RecentSlot(sock.local, sock.remote)];
   if (recent == &sock) recent = nullptr;
 }
@@ -38,16 +47,17 @@ void TcpDemux::Remove(TcpSock& sock) {
 TcpListenSock* TcpDemux::FindListener(const Endpoint& local) const {
   TcpListenSock* best = nullptr;
   for (TcpListenSock* l = listeners_[local.port % kListenBuckets]; l != nullptr; l = l->hash_next) {
-    if (l->local.port != local.port || !BoundTo(l->local.ip, local.ip)) continue;
+    if (l->local.port != local.port || !Reaches(l->local.ip, l->v6only, local.ip)) continue;
     if (l->local.ip == local.ip) return l;
     if (best == nullptr || best->local.ip == IpAddress()) best = l;
   }
   return best;
 }
 
-bool TcpDemux::ListenerOverlaps(const Endpoint& local) const {
+bool TcpDemux::ListenerOverlaps(const Endpoint& local, bool v6only) const {
   for (TcpListenSock* l = listeners_[local.port % kListenBuckets]; l != nullptr; l = l->hash_next) {
-    if (l->local.port == local.port && (BoundTo(l->local.ip, local.ip) || BoundTo(local.ip, l->local.ip))) return true;
+    if (l->local.port != local.port) continue;
+    if (Reaches(l->local.ip, l->v6only, local.ip) || Reaches(local.ip, v6only, l->local.ip)) return true;
   }
   return false;
 }
@@ -56,12 +66,14 @@ void TcpDemux::InsertListener(TcpListenSock& listener) {
   TcpListenSock*& head = listeners_[listener.local.port % kListenBuckets];
   listener.hash_next = head;
   head = &listener;
+  if (peers_ != nullptr) peers_->UsePort(PortSpace::kTcp, listener.local.port);
 }
 
 void TcpDemux::RemoveListener(TcpListenSock& listener) {
   TcpListenSock** link = &listeners_[listener.local.port % kListenBuckets];
   while (*link != &listener) link = &(*link)->hash_next;
   *link = listener.hash_next;
+  if (peers_ != nullptr) peers_->LeavePort(PortSpace::kTcp, listener.local.port);
 }
 
 }  // namespace weir::netstack

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "netstack/ip/peer_shards.h"
 #include "netstack/tcp/tcp_sock.h"
 #include "runtime/base/ip_address.h"
 #include "runtime/base/siphash.h"
@@ -19,6 +20,9 @@ class TcpDemux {
  public:
   // One bucket a connection, rounded up to a power of two, so chains are short at the bound.
   TcpDemux(const runtime::SipKey& key, uint32_t max_sockets);
+
+  // Before anything is inserted: who is told which ports are in use here.
+  void set_peers(PeerShards* peers) { peers_ = peers; }
 
   uint32_t Hash(const Endpoint& local, const Endpoint& remote) const;
   TcpSock* Find(const Endpoint& local, const Endpoint& remote) {
@@ -45,8 +49,8 @@ class TcpDemux {
 
   // The one that a SYN to `local` is for: bound to that address, else to all of its family, else to all.
   TcpListenSock* FindListener(const Endpoint& local) const;
-  // Whether one listens that `local` would be in the way of.
-  bool ListenerOverlaps(const Endpoint& local) const;
+  // Whether one listens that `local`, for IPv6 alone with `v6only`, would be in the way of.
+  bool ListenerOverlaps(const Endpoint& local, bool v6only = false) const;
   void InsertListener(TcpListenSock& listener);
   void RemoveListener(TcpListenSock& listener);
 
@@ -104,6 +108,7 @@ class TcpDemux {
   }
 
   runtime::SipKey key_;
+  PeerShards* peers_ = nullptr;
   uint32_t mask_;
   uint32_t some_ = 0;  // the bucket that ForSome was at
   std::vector<TcpSock*> buckets_;

@@ -33,6 +33,11 @@ DropReason TcpErr(TcpContext& context, const TransportError& error, Nanos now_ns
 
 DropReason TcpRcvEstablished(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
 DropReason TcpRcvStateProcess(TcpSock& sock, TcpSegment& segment, Nanos now_ns);
+// A segment that nothing here is for, when there are other shards: see PeerShards::PassOn.
+inline std::optional<DropReason> TcpPassOn(TcpContext& context, const TcpSegment& segment) {
+  if (context.ip.peers == nullptr) return std::nullopt;
+  return context.ip.peers->PassOn(PortSpace::kTcp, segment.destination.port, segment.frame);
+}
 // `isn_after`: the last number of an earlier connection of the same endpoints, which the new one stays clear of.
 DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns,
                         std::optional<Seq> isn_after = {});

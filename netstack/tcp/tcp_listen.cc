@@ -81,6 +81,7 @@ bool TakeCookie(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
 // RFC 9293 §3.10.7.2, second: any ACK is bad, unless it answers a cookie.
 DropReason AckToListener(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns) {
   if (segment.has(kTcpSyn) || context.settings.syncookies == 0 || !CookiesAreOut(listener, now_ns)) {
+    if (const auto passed = TcpPassOn(context, segment)) return *passed;
     TcpSendResetFor(context, segment, now_ns);
     return DropReason::kTcpNoSocket;
   }
@@ -93,6 +94,7 @@ DropReason AckToListener(TcpListenSock& listener, TcpContext& context, TcpSegmen
   if (!TakeCookie(*sock, segment, now_ns)) {
     ++context.counters.syncookies_failed;
     context.Free(*sock);
+    if (const auto passed = TcpPassOn(context, segment)) return *passed;
     TcpSendResetFor(context, segment, now_ns);
     return DropReason::kTcpNoSocket;
   }
@@ -136,7 +138,7 @@ DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment
     return DropReason::kTcpMinTtl;
   }
   // RFC 9293 §3.10.7.2: first RST, second ACK, third SYN.
-  if (segment.has(kTcpRst)) return DropReason::kTcpReset;
+  if (segment.has(kTcpRst)) return TcpPassOn(context, segment).value_or(DropReason::kTcpReset);
   if (segment.has(kTcpAck)) return AckToListener(listener, context, segment, now_ns);
   // A SYN that ends what it begins is a scanner's (tcp_rcv_state_process).
   if (!segment.has(kTcpSyn) || segment.has(kTcpFin)) return DropReason::kTcpBadFlags;

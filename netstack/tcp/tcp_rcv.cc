@@ -18,6 +18,7 @@ bool IsUnicast(const IpPacket& packet) {
 
 // RFC 9293 §3.10.7.1: a segment for no connection is answered by RST, unless it is one itself.
 DropReason NoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
+  if (const auto passed = TcpPassOn(context, segment)) return *passed;
   if (!segment.has(kTcpRst)) TcpSendResetFor(context, segment, now_ns);
   return DropReason::kTcpNoSocket;
 }

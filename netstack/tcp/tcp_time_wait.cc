@@ -48,6 +48,7 @@ void TcpTimeWaitTable::Insert(const TcpSock& sock, Nanos now_ns) {
   block->hash_next = head;
   head = block;
   ++count_;
+  if (peers_ != nullptr) [[unlikely]] peers_->UsePort(PortSpace::kTcp, block->local.port);
   by_age_.PushBack(*block);
   Restart(*block, now_ns);
 }
@@ -64,6 +65,7 @@ void TcpTimeWaitTable::Remove(TcpTimeWait& block) {
   while (*link != &block) link = &(*link)->hash_next;
   *link = block.hash_next;
   block.Unlink();
+  if (peers_ != nullptr) [[unlikely]] peers_->LeavePort(PortSpace::kTcp, block.local.port);
   delete &block;
   if (--count_ == 0) timers_.Cancel(*this);
 }

@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "netstack/ip/peer_shards.h"
 #include "netstack/tcp/seq.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/ip_address.h"
@@ -48,6 +49,9 @@ class TcpTimeWaitTable : runtime::Timer {
   ~TcpTimeWaitTable();
   TcpTimeWaitTable(const TcpTimeWaitTable&) = delete;
 
+  // As TcpDemux::set_peers.
+  void set_peers(PeerShards* peers) { peers_ = peers; }
+
   uint32_t count() const { return count_; }
   // `hash` is TcpDemux's; nullptr: none.
   TcpTimeWait* Find(uint32_t hash, const Endpoint& local, const Endpoint& remote) const;
@@ -63,6 +67,7 @@ class TcpTimeWaitTable : runtime::Timer {
   static void Expired(runtime::Timer& timer, Nanos now_ns);
 
   runtime::TimerWheel& timers_;
+  PeerShards* peers_ = nullptr;
   uint32_t mask_;
   uint32_t count_ = 0;
   std::vector<TcpTimeWait*> buckets_;

@@ -151,7 +151,11 @@ int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nano
   const uint32_t start = context.demux.Hash(*local, remote) + static_cast<uint32_t>(context.port_draws++);
   const TcpPortRange& ports = context.settings.local_ports;
   for (uint32_t tries = 0; tries < ports.count(); ++tries) {
-    if (try_port(ports.At(start + tries))) return 0;
+    const uint16_t port = ports.At(start + tries);
+    // What the peer sends is to come back to this shard.
+    const PeerShards* peers = context.ip.peers;
+    if (peers != nullptr && !peers->IsHome({local->ip, port}, remote)) continue;
+    if (try_port(port)) return 0;
   }
   return EADDRNOTAVAIL;
 }
@@ -160,20 +164,24 @@ int ChoosePort(TcpContext& context, const Endpoint& remote, uint16_t bound, Nano
 
 int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int backlog) {
   if (!local.ip.is_any() && !context.ip.IsLocal(local.ip)) return EADDRNOTAVAIL;
-  if (local.port == 0) {
+  PeerShards* peers = context.ip.peers;
+  const bool drawn = local.port == 0;
+  if (drawn) {
     const TcpPortRange& ports = context.settings.local_ports;
     for (uint32_t tries = 0; tries < ports.count() && local.port == 0; ++tries) {
       const uint64_t draw[] = {++context.port_draws};
       const uint16_t port = ports.At(runtime::SipHash(context.ip.secret, draw));
-      if (!context.demux.ListenerOverlaps({local.ip, port})) local.port = port;
+      if (context.demux.ListenerOverlaps({local.ip, port}, listener.v6only)) continue;
+      if (peers == nullptr || peers->UsePortAlone(PortSpace::kTcp, port)) local.port = port;
     }
     if (local.port == 0) return EADDRINUSE;
-  } else if (context.demux.ListenerOverlaps(local)) {
+  } else if (context.demux.ListenerOverlaps(local, listener.v6only)) {
     return EADDRINUSE;
   }
   listener.local = local;
   listener.backlog = static_cast<uint32_t>(std::clamp(backlog, 1, 65535));
   context.demux.InsertListener(listener);
+  if (drawn && peers != nullptr) peers->LeavePort(PortSpace::kTcp, local.port);  // the listener uses it
   return 0;
 }
 

@@ -82,6 +82,7 @@ void DhcpInterface::EndProbe(bool conflict, Nanos now_ns) {
 
 void DhcpInterface::Configure(const DhcpLease& lease, Nanos now_ns) {
   IpContext& context = interface_.context;
+  ++context.config_changes;
   interface_.mtu4 = lease.mtu.has_value() && *lease.mtu < interface_.device.mtu() ? *lease.mtu : 0;
   SetRoutes(std::span(lease.routes).first(lease.route_count));
   if (lease.routes_left_out) context.outcomes.Count(DropReason::kAutoconfTableFull);
@@ -99,6 +100,7 @@ void DhcpInterface::Deconfigure(Nanos) {
   interface_.context.timers.Cancel(*this);
   SetRoutes({});
   interface_.mtu4 = 0;
+  ++interface_.context.config_changes;
   if (address_.has_value()) interface_.context.RemoveAddress(interface_, address_->ip);
   address_.reset();
 }

@@ -91,6 +91,9 @@ DropReason UdpRcv(UdpTable& table, IpPacket& packet, Nanos now_ns) {
   if (packet.to != IpDestination::kLocal) [[unlikely]] return UdpRcvGroup(table, packet, local, remote, now_ns);
   UdpSock* sock = table.Lookup(local, remote);
   if (sock == nullptr) [[unlikely]] {
+    if (PeerShards* peers = table.ip().peers; peers != nullptr && packet.more.empty()) {
+      if (const auto passed = peers->PassOn(PortSpace::kUdp, local.port, frame)) return *passed;
+    }
     IcmpSend(table.ip(), packet, IcmpError::kPortUnreachable, 0, now_ns);  // RFC 1122 §4.1.3.1
     return DropReason::kUdpNoSocket;
   }

@@ -13,6 +13,10 @@ bool MayBindTo(IpContext& ip, const IpAddress& address) {
          std::ranges::any_of(ip.interfaces, [&](const auto& interface) { return interface->IsBroadcast(address); });
 }
 
+bool Reaches(const IpAddress& bound, bool v6only, const IpAddress& ip) {
+  return BoundTo(bound, ip) && !(v6only && ip.is_v4());
+}
+
 // Which of the sockets that share a port gets a flow: the one with the largest (rendezvous hashing), so that a flow
 // stays where it is while others come and go.
 uint64_t FlowWeight(const runtime::SipKey& key, const UdpSock& sock, const Endpoint& local, const Endpoint& remote) {
@@ -45,11 +49,15 @@ int UdpTable::Bind(UdpSock& sock, Endpoint local) {
     for (uint32_t tries = 0; tries < kCount && local.port == 0; ++tries) {
       const uint64_t draw[] = {++port_draws_};
       const auto port = static_cast<uint16_t>(kFirst + runtime::SipHash(ip_.secret, draw) % kCount);
-      if (!Overlaps({local.ip, port})) local.port = port;
+      if (Overlaps({local.ip, port})) continue;
+      // Anybody may send to it, and is to find this socket.
+      if (ip_.peers == nullptr || ip_.peers->UsePortAlone(PortSpace::kUdp, port)) local.port = port;
     }
     if (local.port == 0) return EADDRINUSE;
   } else if (Overlaps(local, &sock)) {
     return EADDRINUSE;
+  } else if (ip_.peers != nullptr) {
+    ip_.peers->UsePort(PortSpace::kUdp, local.port);
   }
   sock.local = local;
   sock.bound = local.ip;
@@ -82,12 +90,12 @@ void UdpTable::NotePlain(uint16_t port) {
   UdpSock* head = buckets_[port % kBuckets];
   for (UdpSock* sock = head; sock != nullptr; sock = sock->hash_next) sock->plain_port = UdpSock::kNoPort;
   if (head == nullptr || head->hash_next != nullptr || head->remote.port != 0) return;
-  if (head->local.ip == IpAddress()) head->plain_port = head->local.port;
+  if (head->local.ip == IpAddress() && !head->v6only) head->plain_port = head->local.port;
 }
 
 int UdpTable::Score(const UdpSock& sock, const Endpoint& local, const Endpoint& remote) {
   constexpr int kConnected = 4, kAddress = 2, kFamily = 1;
-  if (sock.local.port != local.port || !BoundTo(sock.local.ip, local.ip)) return -1;
+  if (sock.local.port != local.port || !Reaches(sock.local.ip, sock.v6only, local.ip)) return -1;
   int score = 0;
   if (sock.remote.port != 0) {
     const bool scope_fits = sock.remote.scope_id == 0 || sock.remote.scope_id == remote.scope_id;
@@ -126,7 +134,8 @@ UdpSock* UdpTable::Lookup(const Endpoint& local, const Endpoint& remote) const {
 bool UdpTable::Overlaps(const Endpoint& local, const UdpSock* sock) const {
   for (UdpSock* other = buckets_[local.port % kBuckets]; other != nullptr; other = other->hash_next) {
     if (other->local.port != local.port) continue;
-    if (!BoundTo(other->local.ip, local.ip) && !BoundTo(local.ip, other->local.ip)) continue;
+    const bool v6only = sock != nullptr && sock->v6only;
+    if (!Reaches(other->local.ip, other->v6only, local.ip) && !Reaches(local.ip, v6only, other->local.ip)) continue;
     const bool shared = sock != nullptr && ((sock->reuse_port && other->reuse_port) ||
                                             (sock->reuse_address && other->reuse_address));
     if (!shared) return true;
@@ -139,6 +148,7 @@ void UdpTable::Unbind(UdpSock& sock) {
   UdpSock** link = &buckets_[sock.local.port % kBuckets];
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
+  if (ip_.peers != nullptr) ip_.peers->LeavePort(PortSpace::kUdp, sock.local.port);
   NotePlain(sock.local.port);
   sock.receive_queue.Clear();
   if (sock.linked()) sock.Unlink();

@@ -72,7 +72,7 @@ class BadInputTest(harness.NetnsTest):
         for shards in ("0", "-1", "1025"):
             self.refused(f"--shards={shards}", says=f"--shards={shards}")
             self.refused(*self.xdp_flags(), f"--shards={shards}", says=f"--shards={shards}")
-        self.refused(*self.xdp_flags(), "--shards=2", says="--shards")
+        self.refused(*self.xdp_flags(), "--shards=65", says="--shards")
         for metrics in ("nonsense", "1.2.3:9100", "127.0.0.1:70000", "192.0.2.1:9100"):
             self.refused("--port=8", f"--metrics={metrics}", says="--metrics")
         self.refused(f"--interface={DEVICE}", says="belong to --stack=xdp")

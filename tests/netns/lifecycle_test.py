@@ -87,7 +87,7 @@ class LifecycleTest(harness.NetnsTest):
 
     @harness.both_stacks
     def test_capabilities_are_dropped(self, stack):
-        shards = ["--shards=2"] if stack == "kernel" else []
+        shards = ["--shards=2"]
         with self.serve("tcp_echo", "--port=7", *shards, stack=stack) as server:
             for thread in os.listdir(f"/proc/{server.pid}/task"):
                 with open(f"/proc/{server.pid}/task/{thread}/status") as text:

@@ -143,7 +143,7 @@ void InetTestHost::Receive(std::span<const Bytes> burst) {
       ++lost_for_frames_;
     }
   }
-  if (frames.size() == 1) {
+  if (frames.size() == 1 && inet_->ip.peers == nullptr) {
     // As ReceiveBurst, with the reason kept for last().
     if (frames[0]->next != nullptr) {
       last_ = ReceiveFrames(*inet_, interface(), *frames[0], now_ns_);
