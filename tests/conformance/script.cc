@@ -158,7 +158,7 @@ std::vector<std::pair<std::string, std::string>> ReadScripts(const std::string& 
     if (entry.path().extension() != kEnding) continue;
     std::ifstream file(entry.path());
     const std::string text{std::istreambuf_iterator<char>(file), {}};
-    std::string name = std::filesystem::relative(entry.path(), folder).replace_extension().string();
+    std::string name = entry.path().lexically_relative(folder).replace_extension().string();
     scripts.emplace_back(std::move(name), text);
   }
   std::sort(scripts.begin(), scripts.end());
