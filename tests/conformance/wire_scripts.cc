@@ -1,4 +1,4 @@
-// Runs wire scripts in real time against the stack behind a socket agent, each in network namespaces of its own, several at
+// Runs wire scripts in real time against the stack behind a socket agent, each in namespaces of its own, several at
 // once. README.md says how.
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -151,7 +151,8 @@ class Runner {
 int Skip(const std::string& reason) {
   std::printf("SKIPPED: %s\n", reason.c_str());
   if (const char* path = std::getenv("XML_OUTPUT_FILE")) {
-    std::ofstream(path) << "<testsuites><testsuite><testcase classname=\"WireScriptRealTime\" name=\"all\"><skipped message=\""
+    std::ofstream(path) << "<testsuites><testsuite><testcase classname=\"WireScriptRealTime\" name=\"all\">"
+                        << "<skipped message=\""
                         << absl::StrReplaceAll(reason, {{"&", "&amp;"}, {"<", "&lt;"}, {"\"", "&quot;"}})
                         << "\"/></testcase></testsuite></testsuites>\n";
   }
@@ -171,7 +172,8 @@ int Main() {
       std::fprintf(stderr, "%s\n", error.c_str());
       return 1;
     }
-    if (job.script.real_time && (absl::GetFlag(FLAGS_ipv6) ? job.script.v6 : job.script.v4)) jobs.push_back(std::move(job));
+    const bool of_version = absl::GetFlag(FLAGS_ipv6) ? job.script.v6 : job.script.v4;
+    if (job.script.real_time && of_version) jobs.push_back(std::move(job));
   }
   if (jobs.empty()) std::fprintf(stderr, "no such scripts\n");
   return jobs.empty() ? 1 : Runner().Run(std::move(jobs));
