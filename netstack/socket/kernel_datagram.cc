@@ -48,7 +48,7 @@ KernelDatagram::~KernelDatagram() = default;
 // ---- receive
 
 void KernelDatagram::ResumeRecv() {
-  if (recv_.in_flight() || linked() || closing_ || queue_.count() > kResumeFrames) return;
+  if (recv_.in_flight() || (linked() && !stalled()) || closing_ || queue_.count() > kResumeFrames) return;
   if (!stack_.MayReceive(*this)) return;
   if (large_ != nullptr) {
     if (!PrepareLarge()) return stack_.WaitForFrames(*this);

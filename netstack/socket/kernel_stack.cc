@@ -193,9 +193,11 @@ bool KernelStack::HasTooMuch(const KernelReceiver& receiver) const {
 
 bool KernelStack::MayReceive(KernelReceiver& receiver) {
   if (!HasTooMuch(receiver)) [[likely]] {
+    if (receiver.stalled()) receiver.Unlink();
     receiver.set_tell(false);
     return true;
   }
+  if (receiver.stalled()) return false;
   if (!receiver.tell()) ++stats_.recv_stalled;
   receiver.set_tell(true);
   stalled_.PushBack(receiver);
@@ -225,7 +227,7 @@ void KernelStack::OnFrameBack(runtime::FrameHolder& holder) {
     receiver.Unlink();
     return receiver.Free();
   }
-  if (!receiver.linked() || self.HasTooMuch(receiver)) return;
+  if (!receiver.stalled() || self.HasTooMuch(receiver)) return;
   receiver.set_tell(false);
   receiver.Unlink();
   self.waiting_.PushBack(receiver);

@@ -38,6 +38,8 @@ class KernelReceiver : public runtime::ListNode<KernelReceiver>, public runtime:
   // Frees the object, which has no frame: see KernelStack::Leave.
   virtual void Free() = 0;
   KernelStack& stack() const { return stack_; }
+  // It is in the stack's list of those that have too much.
+  bool stalled() const { return linked() && tell(); }
 
  protected:
   ~KernelReceiver() = default;
@@ -104,7 +106,8 @@ class KernelStack final : public SocketStack {
   // that shrinks with what is left (dynamic thresholds, Choudhury and Hahne 1998), so that N who keep what they get
   // leave an (N+1)th of the frames. Once it was too much, until it is half of what is left.
   bool HasTooMuch(const KernelReceiver& receiver) const;
-  // Before a receive is prepared. False: it has too much, and BuffersBack is called later, unless it unlinks itself.
+  // Before a receive is prepared, of one that is in no list or stalled(). False: it is stalled() from now on, and
+  // BuffersBack is called later, unless it unlinks itself.
   bool MayReceive(KernelReceiver& receiver);
   // `frame` is in the program's hands from now on.
   static void HandOver(KernelReceiver& receiver, runtime::Frame* frame) { frame->pool->Charge(frame, receiver); }

@@ -129,7 +129,8 @@ void KernelStream::CancelRecv(RecvOp& op) {
 
 // Prepares the multishot receive when it is not in flight and there is room for what it brings.
 void KernelStream::ResumeRecv() {
-  if (recv_.in_flight() || linked() || !recv_started_ || eof_ || recv_error_ != 0 || reset_ || closing_) return;
+  if (!recv_started_ || eof_ || recv_error_ != 0 || reset_ || closing_) return;
+  if (recv_.in_flight() || (linked() && !stalled())) return;
   if (queue_.count() > kResumeFrames || !stack_.MayReceive(*this)) return;
   io_uring_sqe* sqe = stack_.reactor().Prepare(recv_);
   io_uring_prep_recv_multishot(sqe, fd_, nullptr, 0, 0);

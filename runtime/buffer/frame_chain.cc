@@ -69,7 +69,7 @@ void FrameChain::MakeRoom() {
 std::span<std::byte> FrameChain::OwnFrame() const {
   if (head_.count != 1) return {};
   const Frame& frame = *front_frame();
-  if (frame.refs != 1 || frame.tx_pending != 0) return {};
+  if (!frame.alone()) return {};
   auto* const begin = static_cast<std::byte*>(iov()[head_.first].iov_base);
   return {begin, frame.base + frame.pool->frame_size()};
 }

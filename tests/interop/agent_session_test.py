@@ -14,6 +14,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [FOLDER, os.path.join(FOLDER, "..", "netns")]
 
 import harness  # noqa: E402
+import session_errors  # noqa: E402
 import session_options  # noqa: E402
 import session_tcp  # noqa: E402
 import session_udp  # noqa: E402
@@ -35,6 +36,10 @@ class AgentTest(harness.NetnsTest):
         run = harness.run
         run("ip", "-n", peer_in, "addr", "flush", "dev", DEVICE)
         run("ip", "-n", agent_in, "addr", "flush", "dev", DEVICE)
+        harness.run_in(peer_in, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        for network, kind in enumerate(("unreachable", "prohibit", "blackhole"), 1):  # of session_errors.py
+            run("ip", "-n", peer_in, "route", "replace", kind, f"10.99.{network}.0/24")
+            run("ip", "-n", peer_in, "-6", "route", "replace", kind, f"fd99:{network}::/64")
         for name, ip4, ip6 in ((peer_in, PEER4, PEER6),) + (((agent_in, AGENT4, AGENT6),) if kernel else ()):
             run("ip", "-n", name, "addr", "add", f"{ip4}/24", "broadcast", "10.91.0.255", "dev", DEVICE)
             run("ip", "-n", name, "-6", "addr", "add", f"{ip6}/64", "dev", DEVICE, "nodad")
@@ -53,7 +58,7 @@ class AgentTest(harness.NetnsTest):
         if kernel and os.environ.get("WEIR_KERNEL_AGENT"):
             command = ["sh", "-c", 'echo "weir: ready"; exec "$0" "$1"', os.environ["WEIR_KERNEL_AGENT"], path]
         elif kernel:
-            command = [sys.executable, os.path.join(FOLDER, "kernel_reference.py"), path]
+            command = [sys.executable, "-B", os.path.join(FOLDER, "kernel_reference.py"), path]
         else:
             command = [AGENT, "--stack=xdp", f"--interface={DEVICE}", f"--address={AGENT4}/24,{AGENT6}/64",
                        f"--gateway={PEER4},{PEER6}", f"--control={path}"]
@@ -90,7 +95,7 @@ class SessionTest(AgentTest):
         weir, weir_path, weir_peer = self.start(kernel=False)
         _, kernel_path, kernel_peer = self.start(kernel=True, pair=self.second_pair())
         lines = 0
-        for script in session_tcp.ALL + session_udp.ALL + session_options.ALL:
+        for script in session_tcp.ALL + session_udp.ALL + session_options.ALL + session_errors.ALL:
             if not re.search(only, script.__name__):
                 continue
             with self.subTest(script=script.__name__):

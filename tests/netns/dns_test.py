@@ -257,9 +257,11 @@ class DnsTest(harness.NetnsTest):
 
     def test_a_zone_with_errors(self):
         wrong = self.file("wrong", "$ORIGIN example.com.\n@ 60 SOA ns h 1 2 3 4 5\n@ 60 NS ns\nns 60 A 192.0.2.999\n")
-        for flags, says in ((f"--zone={wrong}", f"{wrong}:4: "), ("--zone=/nonexistent", "/nonexistent"),
-                            ("--zone=", "--zone"), (f"--zone={self.zone},{wrong}", f"{self.zone}")):
-            done = run_in(self.server, harness.binary("dns_server"), *flags.split(" "), check=False)
+        for flags, says in (([f"--zone={wrong}"], f"{wrong}:4: "), (["--zone=/nonexistent"], "/nonexistent"), ([], "--zone"),
+                            ([f"--zone={self.zone},{wrong}"], f"{wrong}:4: "),
+                            ([f"--zone={self.zone}", "--origin=a,b"], "--origin"),
+                            ([f"--zone={self.zone},{self.zone}", "--origin=a.example,a.example"], "is in")):
+            done = run_in(self.server, harness.binary("dns_server"), *flags, check=False)
             self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
             self.assertRegex(done.stderr, f"^weir: .*{re.escape(says)}.*\n$")
 
