@@ -82,6 +82,7 @@ runtime::Frame* InetUdp::OneFrame(SendBuffer& buffer, std::span<const iovec> fro
   frame->len = static_cast<uint32_t>(length);
   size_t at = buffer.CopyTo(frame->bytes());
   for (const iovec& piece : from) {
+    if (piece.iov_len == 0) continue;  // and perhaps no memory at all
     std::memcpy(frame->data + at, piece.iov_base, piece.iov_len);
     at += piece.iov_len;
   }

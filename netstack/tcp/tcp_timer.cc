@@ -72,11 +72,14 @@ void RetransmitTimeout(TcpSock& sock, Nanos now_ns) {
   TcpArmTimer(sock, TcpTimerKind::kRetransmit, now_ns + TcpClampToUserTimeout(sock, TcpBackedOffRto(sock), now_ns));
 }
 
-// RFC 8985 §6.2.5: what had been sent early enough is lost now (tcp_rack_reo_timeout).
+// RFC 8985 §6.2.5: what had been sent early enough is lost now (tcp_rack_reo_timeout). Where recovery begins with that, the
+// window comes down as by an ACK of one segment: else all that is lost would leave at once (RFC 6937 §3).
 void ReorderTimeout(TcpSock& sock, Nanos now_ns) {
   TcpAckState ack{.now_ns = now_ns};
+  const bool recovers = sock.recovery.state == TcpCaState::kRecovery;
   sock.rack.advanced = true;
   TcpFastretransAlert(sock, ack);
+  if (!recovers && sock.recovery.state == TcpCaState::kRecovery) ack.delivered = sock.snd.mss;
   TcpCongControl(sock, ack);
   if (sock.timer_kind == TcpTimerKind::kNone) TcpRearmRetransmit(sock, now_ns);
   TcpWriteXmit(sock, now_ns);

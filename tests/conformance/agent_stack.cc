@@ -158,7 +158,9 @@ runtime::UniqueFd AgentStack::Connection() {
 void AgentStack::SendRequest(int fd, const Request& request) {
   Bytes message;
   const auto number = [&](uint32_t value) { Append(message, AsBytes(value)); };
-  for (int32_t value : {request.op, request.h, request.a1, request.a2, request.a3}) number(static_cast<uint32_t>(value));
+  for (int32_t value : {request.op, request.h, request.a1, request.a2, request.a3}) {
+    number(static_cast<uint32_t>(value));
+  }
   number(static_cast<uint32_t>(request.address.size()));
   number(static_cast<uint32_t>(request.data.size()));
   Append(message, request.address);
@@ -194,7 +196,8 @@ AgentStack::Reply AgentStack::Ask(const Request& request) {
 
 Bytes AgentStack::Address(bool peer, uint16_t port) const {
   if (!v6_) {
-    const sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(peer ? kPeerIp : kHostIp)}};
+    sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = htonl(peer ? kPeerIp : kHostIp);
     return AsBytes(address);
   }
   sockaddr_in6 address{.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -288,7 +291,9 @@ AgentStack::Reply AgentStack::GetOption(const Call& call) {
 
 AgentStack::Reply AgentStack::Info(const Call& call, std::map<std::string, double>* fields) {
   tcp_info info{};
-  const Reply reply = Ask({.op = kGetsockopt, .h = handles_[call.socket], .a1 = kTcpLevel, .a2 = TCP_INFO, .a3 = sizeof(info)});
+  const Request request{
+      .op = kGetsockopt, .h = handles_[call.socket], .a1 = kTcpLevel, .a2 = TCP_INFO, .a3 = sizeof(info)};
+  const Reply reply = Ask(request);
   std::memcpy(&info, reply.data.data(), std::min(reply.data.size(), sizeof(info)));
   *fields = InfoFields(info);
   return reply;

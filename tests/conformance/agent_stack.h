@@ -1,5 +1,5 @@
-// AgentStack: a stack behind a network interface, in real time. Frames go through a packet socket on this end of a veth;
-// calls go to a socket agent (a Unix socket of type SOCK_SEQPACKET, one POSIX call a message) next to the stack.
+// AgentStack: a stack behind a network interface, in real time. Frames go through a packet socket on this end of a
+// veth; calls go to a socket agent (a Unix socket of type SOCK_SEQPACKET, one POSIX call a message) next to the stack.
 #ifndef TESTS_CONFORMANCE_AGENT_STACK_H_
 #define TESTS_CONFORMANCE_AGENT_STACK_H_
 

@@ -24,13 +24,17 @@ std::string StackSetUp(const AgentOptions& options) {
       "ip link set lo up\n"
       "ethtool -K weir0 tx off rx off tso off gso off gro off >/dev/null 2>&1\n"
       "ip link set weir0 mtu ", options.v6 ? kMtu6 : kMtu4, " address 02:00:00:00:00:01\n");
-  if (!options.kernel) return absl::StrCat(text, "sysctl -qw net.ipv6.conf.weir0.disable_ipv6=1\nip link set weir0 up\n");
+  if (!options.kernel) {
+    return absl::StrCat(text, "sysctl -qw net.ipv6.conf.weir0.disable_ipv6=1\nip link set weir0 up\n");
+  }
   absl::StrAppend(&text,
                   "sysctl -qw net.ipv6.conf.weir0.router_solicitations=0 net.ipv4.tcp_no_metrics_save=1\n"
                   "ip link set weir0 up\n"
                   "ip addr add 10.0.0.1/24 dev weir0\n"
                   "ip addr add fd00::1/64 dev weir0 nodad\n");
-  for (const auto& [name, value] : options.sysctls) absl::StrAppend(&text, "sysctl -qw net.ipv4.", name, "='", value, "'\n");
+  for (const auto& [name, value] : options.sysctls) {
+    absl::StrAppend(&text, "sysctl -qw net.ipv4.", name, "='", value, "'\n");
+  }
   return text;
 }
 

@@ -1,5 +1,5 @@
-// Two network namespaces joined by a veth: this process goes into the one, where nothing but a packet socket speaks; in the
-// other runs a socket agent on the stack under test. Both are gone when the processes in them are.
+// Two network namespaces joined by a veth: this process goes into the one, where nothing but a packet socket speaks; in
+// the other runs a socket agent on the stack under test. Both are gone when the processes in them are.
 #ifndef TESTS_CONFORMANCE_NAMESPACES_H_
 #define TESTS_CONFORMANCE_NAMESPACES_H_
 
@@ -22,7 +22,7 @@ struct AgentOptions {
   std::vector<std::pair<std::string, std::string>> sysctls;  // "tcp_ecn", "1"; to others as WIRE_TCP
 };
 
-// Moves this process, which has one thread, into a new namespace and starts the agent in another. "" or what went wrong.
+// Moves this process, which has one thread, into a new namespace and starts the agent in another. "" or what is wrong.
 std::string StartAgent(const AgentOptions& options);
 
 }  // namespace weir::conformance

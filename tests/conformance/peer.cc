@@ -146,7 +146,8 @@ Peer::Flow* Peer::FlowOf(const Segment& segment) {
 
 std::string Peer::Reset(const ScriptLine& line) {
   int64_t isn = 0;
-  if (line.words.size() != 2 || line.words[0] != "isn" || !absl::SimpleAtoi(line.words[1], &isn)) return "flow isn NUMBER";
+  const bool parsed = line.words.size() == 2 && line.words[0] == "isn" && absl::SimpleAtoi(line.words[1], &isn);
+  if (!parsed) return "flow isn NUMBER";
   const uint16_t port = flow(line.flow).peer_port;
   const uint32_t before = flow(line.flow).isn;
   flows_[line.flow] = Flow{.peer_port = port, .isn = before + static_cast<uint32_t>(isn)};
@@ -168,7 +169,8 @@ bool Peer::BuildOptions(Flow& f, const std::string& text, Nanos now_ns, Bytes* o
           words.size() == 2 ? words[1] : absl::StrCat(static_cast<int32_t>(Clock(now_ns) - kClockBase));
       whole = absl::StrCat("ts ", value, " ecr ", last);
     } else if (item == "fo cookie") {
-      whole = absl::StrCat("fo ", absl::BytesToHexString({reinterpret_cast<const char*>(cookie_.data()), cookie_.size()}));
+      const char* cookie = reinterpret_cast<const char*>(cookie_.data());
+      whole = absl::StrCat("fo ", absl::BytesToHexString({cookie, cookie_.size()}));
     } else if (words[0] != "mss" && words[0] != "wscale" && words[0] != "sackOK" && words[0] != "sack" &&
                words[0] != "fo" && words[0] != "raw" && words[0] != "none" && words[0] != "ts") {
       *error = absl::StrCat("option ", item);
@@ -319,7 +321,8 @@ std::string Peer::CheckClock(const Flow& f, uint32_t value, uint32_t echo, Nanos
     return absl::StrCat("the timestamp clock is at ", clock_ms, " ms, after ", elapsed_ms, " ms");
   }
   const bool known = echo == 0 || f.peer_clocks.contains(echo);
-  return known ? "" : absl::StrCat("it echoes a timestamp (", static_cast<int32_t>(echo - kClockBase), ") that nobody sent");
+  if (known) return "";
+  return absl::StrCat("it echoes a timestamp (", static_cast<int32_t>(echo - kClockBase), ") that nobody sent");
 }
 
 std::string Peer::CompareOptions(const Flow& f, const std::string* text, const Segment& s, Nanos at_ns) {
@@ -334,7 +337,9 @@ std::string Peer::CompareOptions(const Flow& f, const std::string* text, const S
   std::sort(expected.begin(), expected.end());
   bool same = expected.size() == got.size();
   for (size_t i = 0; same && i < got.size(); ++i) same = ItemMatches(expected[i], got[i]);
-  if (!same) return absl::StrCat("options <", absl::StrJoin(got, ", "), "> instead of <", absl::StrJoin(expected, ", "), ">");
+  if (!same) {
+    return absl::StrCat("options <", absl::StrJoin(got, ", "), "> instead of <", absl::StrJoin(expected, ", "), ">");
+  }
   for (size_t at = 0; at + 10 <= s.options.size(); ++at) {
     if (Get16(s.options, at) == 0x080a) return CheckClock(f, Get32(s.options, at + 2), Get32(s.options, at + 6), at_ns);
     if (s.options[at] != std::byte{1}) at += std::max<size_t>(std::to_integer<size_t>(s.options[at + 1]), 1) - 1;

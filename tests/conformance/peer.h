@@ -1,6 +1,6 @@
-// Peer: the other end of the connections of a script. It makes packets from the words of "in" lines, holds packets of the
-// stack against the words of "out" lines, and shows them in the same notation. Numbers in lines count from each side's
-// initial sequence number; see README.md.
+// Peer: the other end of the connections of a script. It makes packets from the words of "in" lines, holds packets of
+// the stack against the words of "out" lines, and shows them in the same notation. Numbers in lines count from each
+// side's initial sequence number; see README.md.
 #ifndef TESTS_CONFORMANCE_PEER_H_
 #define TESTS_CONFORMANCE_PEER_H_
 

@@ -244,7 +244,8 @@ class Player {
     if (call.verb != "read" || outcome.data.empty()) return true;
     uint64_t& read = streams_[call.socket].read;
     const bool datagram = streams_[call.socket].datagrams;
-    if (outcome.data != Pattern(datagram ? 0 : read, outcome.data.size())) return Fail("what was read is not what was sent");
+    const Bytes sent = Pattern(datagram ? 0 : read, outcome.data.size());
+    if (outcome.data != sent) return Fail("what was read is not what was sent");
     if (!call.peek) read += outcome.data.size();
     return true;
   }

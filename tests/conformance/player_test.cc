@@ -68,7 +68,8 @@ TEST(Player, Calls) {
   EXPECT_EQ("", Problem("+0 call read a 5 = EAGAIN"));
   const std::string data = "+0 in A 1:11 ack 1 win 65535\n+0 out A 1:1 ack 11\n";
   EXPECT_EQ("", Problem(data + "+0 call read a 99 = 10"));
-  EXPECT_EQ("x.wire:9: expected \"+0 call read a 99 = 9\", but it returned 10", Problem(data + "+0 call read a 99 = 9"));
+  EXPECT_EQ("x.wire:9: expected \"+0 call read a 99 = 9\", but it returned 10",
+            Problem(data + "+0 call read a 99 = 9"));
   EXPECT_EQ("x.wire:9: expected \"+0 call read a 99 = ...\", but it returned 10",
             Problem(data + "+0 call read a 99 = ..."));
   EXPECT_EQ("", Problem("+0 call read a 5 = ...\n+7 in R 1:1\n+0 ret read a = ECONNRESET"));

@@ -106,7 +106,8 @@ class Parser {
       return setting.second.empty() ? "sysctl NAME=VALUE" : "";
     }
     const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
-    if (absl::StripAsciiWhitespace(parts.second).empty()) return absl::StrCat(text, ": no such line, or no reason given");
+    const bool explained = !absl::StripAsciiWhitespace(parts.second).empty();
+    if (!explained) return absl::StrCat(text, ": no such line, or no reason given");
     if (parts.first == "only v4") {
       script_.v6 = false;
     } else if (parts.first == "only v6") {
@@ -158,7 +159,7 @@ std::vector<std::pair<std::string, std::string>> ReadScripts(const std::string& 
     if (entry.path().extension() != kEnding) continue;
     std::ifstream file(entry.path());
     const std::string text{std::istreambuf_iterator<char>(file), {}};
-    std::string name = std::filesystem::relative(entry.path(), folder).replace_extension().string();
+    std::string name = entry.path().lexically_relative(folder).replace_extension().string();
     scripts.emplace_back(std::move(name), text);
   }
   std::sort(scripts.begin(), scripts.end());

@@ -1,5 +1,5 @@
-// A wire script: what a raw TCP peer sends to a stack, what the stack must send back and when, and the socket calls of a
-// program on the stack in between. README.md in this folder describes the notation.
+// A wire script: what a raw TCP peer sends to a stack, what the stack must send back and when, and the socket calls of
+// a program on the stack in between. README.md in this folder describes the notation.
 #ifndef TESTS_CONFORMANCE_SCRIPT_H_
 #define TESTS_CONFORMANCE_SCRIPT_H_
 

@@ -146,7 +146,8 @@ Bytes IcmpErrorFrame(bool v6, const IcmpError& error, uint32_t mtu, const Bytes&
   constexpr size_t kQuoted = 500;  // RFC 1812 §4.3.2.3: as much as fits 576 bytes
   const Bytes body(quoted.begin(), quoted.begin() + static_cast<ptrdiff_t>(std::min(quoted.size(), kQuoted)));
   if (v6) {
-    const Icmp6Spec spec{.type = static_cast<uint8_t>(error.type6), .code = static_cast<uint8_t>(error.code6), .word = mtu};
+    const auto type = static_cast<uint8_t>(error.type6), code = static_cast<uint8_t>(error.code6);
+    const Icmp6Spec spec{.type = type, .code = code, .word = mtu};
     return FrameFor(v6, kIcmp6, Icmp6(spec, body), 64, 0);
   }
   Bytes icmp;

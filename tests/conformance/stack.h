@@ -1,4 +1,4 @@
-// Stack: a stack under test, as the player of scripts sees it: a link with frames both ways, socket calls by name, and time.
+// Stack: a stack under test, as the player of scripts sees it: a link with frames both ways, calls by name, time.
 // Two of them: WeirStack (virtual time, in memory) and AgentStack (real time, behind a veth and a socket agent).
 #ifndef TESTS_CONFORMANCE_STACK_H_
 #define TESTS_CONFORMANCE_STACK_H_

@@ -105,7 +105,8 @@ WeirStack::WeirStack(bool v6, uint32_t mtu, const netstack::TcpSettings& setting
     : v6_(v6), pool_(runtime::FramePool::Create({.frames = 4096}).value()) {
   netstack::InterfaceOptions interface{.device = {.mac = {kHostMac}, .mtu = mtu},
                                        .addresses = {{IpAddress::V4(kHostIp), 24}, {*IpAddress::Parse(kHostIp6), 64}}};
-  inet_.emplace(netstack::IpOptions{.interfaces = {interface}, .secret = {17, 42}}, settings, *pool_, scheduler_.timers());
+  const netstack::IpOptions options{.interfaces = {interface}, .secret = {17, 42}};
+  inet_.emplace(options, settings, *pool_, scheduler_.timers());
   stack_.emplace(*inet_, scheduler_);
   scope_.emplace(TaskContext{&scheduler_, stop_.token()});
   Settle();
@@ -309,7 +310,8 @@ void WeirStack::StartHere(int number, const Call& call, Socket& socket) {
   if (call.verb == "shutdown") return Return(number, socket.stream.ShutdownWrite());
   if (call.verb == "set") {
     const Setting setting{call.other, call.number, call.text};
-    if (socket.opened || socket.listener_backend != nullptr || socket.is_udp) return Return(number, Set(socket, setting));
+    const bool there = socket.opened || socket.listener_backend != nullptr || socket.is_udp;
+    if (there) return Return(number, Set(socket, setting));
     socket.settings.push_back(setting);
     return Return(number, absl::OkStatus());
   }

@@ -1,6 +1,5 @@
-// Runs wire scripts in real time against the stack behind a socket agent, each in network namespaces of its own, several at
+// Runs wire scripts in real time against the stack behind a socket agent, each in namespaces of its own, several at
 // once. README.md says how.
-#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,7 +29,7 @@ ABSL_FLAG(std::string, scripts, "tests/conformance/scripts", "folder of the scri
 ABSL_FLAG(std::string, only, "", "only scripts whose names contain this");
 ABSL_FLAG(bool, ipv6, false, "over IPv6");
 ABSL_FLAG(int, jobs, 16, "scripts at once");
-ABSL_FLAG(int, attempts, 3, "how often a script may go wrong before it has failed: the machine's clock is real");
+ABSL_FLAG(int, attempts, 5, "how often a script may go wrong before it has failed: the machine's clock is real");
 ABSL_FLAG(std::string, skip, "", "why nothing can be run here");
 
 namespace weir::conformance {
@@ -58,7 +57,7 @@ class Runner {
               [](const Job& a, const Job& b) { return LengthMs(a.script) > LengthMs(b.script); });
     const size_t total = jobs.size();
     while (!jobs.empty() || !running_.empty()) {
-      while (!jobs.empty() && running_.size() < static_cast<size_t>(absl::GetFlag(FLAGS_jobs))) {
+      while (!jobs.empty() && running_.size() < Most(jobs.front())) {
         StartJob(std::move(jobs.front()));
         jobs.pop_front();
       }
@@ -77,6 +76,12 @@ class Runner {
   }
 
  private:
+  // What went wrong is tried again with less beside it.
+  static size_t Most(const Job& job) {
+    const auto most = static_cast<size_t>(std::max(absl::GetFlag(FLAGS_jobs), 1));
+    return job.attempt == 0 ? most : (most + 3) / 4;
+  }
+
   std::string Path(const Job& job, const char* ending) const {
     return absl::StrCat(folder_, "/", absl::StrReplaceAll(job.script.name, {{"/", "_"}}), job.attempt, ending);
   }
@@ -146,7 +151,8 @@ class Runner {
 int Skip(const std::string& reason) {
   std::printf("SKIPPED: %s\n", reason.c_str());
   if (const char* path = std::getenv("XML_OUTPUT_FILE")) {
-    std::ofstream(path) << "<testsuites><testsuite><testcase classname=\"WireScriptRealTime\" name=\"all\"><skipped message=\""
+    std::ofstream(path) << "<testsuites><testsuite><testcase classname=\"WireScriptRealTime\" name=\"all\">"
+                        << "<skipped message=\""
                         << absl::StrReplaceAll(reason, {{"&", "&amp;"}, {"<", "&lt;"}, {"\"", "&quot;"}})
                         << "\"/></testcase></testsuite></testsuites>\n";
   }
@@ -166,7 +172,8 @@ int Main() {
       std::fprintf(stderr, "%s\n", error.c_str());
       return 1;
     }
-    if (job.script.real_time && (absl::GetFlag(FLAGS_ipv6) ? job.script.v6 : job.script.v4)) jobs.push_back(std::move(job));
+    const bool of_version = absl::GetFlag(FLAGS_ipv6) ? job.script.v6 : job.script.v4;
+    if (job.script.real_time && of_version) jobs.push_back(std::move(job));
   }
   if (jobs.empty()) std::fprintf(stderr, "no such scripts\n");
   return jobs.empty() ? 1 : Runner().Run(std::move(jobs));
