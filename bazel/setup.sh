@@ -11,16 +11,17 @@ packages=(
   # io_uring, XDP and AF_XDP; bpftool embeds BPF objects.
   liburing-dev libxdp-dev libbpf-dev bpftool libelf-dev zlib1g-dev
   # C++ libraries.
-  libabsl-dev libc-ares-dev libhttp-parser-dev
+  libabsl-dev libc-ares-dev libhttp-parser-dev libldns-dev
   # Tests and benchmarks.
   libgtest-dev libgmock-dev libbenchmark-dev python3 gnuplot-nox
   # What benchmarks compare with.
-  libboost-dev liblwip-dev
+  libboost-dev liblwip-dev knot
   # The demo and the tests with real peers: unmodified clients, namespaces, load, captures.
   ca-certificates curl wget netcat-openbsd iputils-ping iputils-tracepath iproute2 socat apache2-utils wrk tcpdump ethtool
   procps
   dnsmasq-base ndisc6 iputils-arping iperf3 nginx-light
   traceroute nmap
+  bind9-dnsutils dnsperf knot-dnsutils
 )
 
 # What a later Debian calls a package that Debian 12 has under another name.

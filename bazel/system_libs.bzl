@@ -19,6 +19,7 @@ _PKG_CONFIG = {
     "cares": (["libcares"], "libc-ares-dev"),
     "gtest": (["gmock", "gtest"], "libgtest-dev libgmock-dev"),
     "gtest_main": (["gmock_main", "gmock", "gtest"], "libgtest-dev libgmock-dev"),
+    "ldns": (["ldns"], "libldns-dev"),
     "libbpf": (["libbpf", "libelf", "zlib"], "libbpf-dev libelf-dev zlib1g-dev"),
     "liburing": (["liburing"], "liburing-dev"),
     "libxdp": (["libxdp", "libbpf", "libelf", "zlib"], "libxdp-dev"),

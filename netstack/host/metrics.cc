@@ -129,6 +129,7 @@ void AddKernel(Page& page, const netstack::KernelStack::Stats& stats) {
   page.Add("kernel_accept_dropped_total", stats.accept_dropped);
   page.Add("kernel_out_of_buffers_total", stats.out_of_buffers);
   page.Add("kernel_recv_paused_total", stats.recv_paused);
+  page.Add("kernel_recv_stalled_total", stats.recv_stalled);
   page.Add("kernel_zero_copy_sends_total", stats.zero_copy_sends);
   page.Add("kernel_zero_copy_copied_total", stats.zero_copy_copied);
   page.Add("kernel_zero_copy_refused_total", stats.zero_copy_refused);

@@ -5,6 +5,7 @@
 
 #include "netstack/ip/transport_error.h"
 #include "netstack/tcp/tcp_input.h"
+#include "netstack/udp/ping.h"
 #include "netstack/udp/udp_error.h"
 #include "netstack/wire/icmp.h"
 #include "netstack/wire/icmp6.h"
@@ -129,6 +130,9 @@ DropReason IcmpErrorRcv(Inet& inet, const IpPacket& packet, Nanos now_ns) {
       return TcpErr(inet.tcp, error, now_ns);
     case kProtocolUdp:
       return UdpErr(inet.udp, error, now_ns);
+    case kProtocolIcmp:
+    case kProtocolIcmp6:
+      return PingErr(inet.ping, error, now_ns);
     default:
       return DropReason::kIcmpNoSocket;
   }

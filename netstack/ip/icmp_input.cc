@@ -10,6 +10,7 @@
 #include "netstack/ip/mld.h"
 #include "netstack/ip/ndisc.h"
 #include "netstack/ip/packet_checksum.h"
+#include "netstack/udp/ping.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/icmp.h"
 #include "netstack/wire/icmp6.h"
@@ -106,6 +107,7 @@ DropReason IcmpRcv(Inet& inet, IpPacket& packet, Nanos now_ns) {
   if (frame.len < kIcmpHeader) return DropReason::kIcmpTruncated;
   if (FoldSum(SumPacket(packet)) != 0xffff) return DropReason::kIcmpChecksum;
   const uint8_t type = runtime::LoadU8(frame.data);
+  if (type == kIcmpEchoReply && packet.to == IpDestination::kLocal) return PingRcv(inet.ping, packet, now_ns);
   if (type != kIcmpEchoRequest && type != kIcmpTimestamp) return IcmpErrorRcv(inet, packet, now_ns);
   // RFC 1122 §3.2.2.6, §3.2.2.8: a request to a broadcast or multicast address may be discarded, and is (smurf).
   if (packet.to != IpDestination::kLocal || packet.link_multicast) return DropReason::kIcmpBroadcast;
@@ -120,6 +122,9 @@ DropReason Icmp6Rcv(Inet& inet, IpPacket& packet, Nanos now_ns) {
   switch (runtime::LoadU8(frame.data)) {
     case kIcmp6EchoRequest:
       return Icmp6Echo(inet.ip, packet, now_ns);
+    case kIcmp6EchoReply:
+      if (packet.to != IpDestination::kLocal) return DropReason::kIcmpType;
+      return PingRcv(inet.ping, packet, now_ns);
     case kIcmp6RouterSolicitation:
     case kIcmp6RouterAdvertisement:
     case kIcmp6NeighborSolicitation:

@@ -36,19 +36,20 @@ struct KernelDatagram::Large {
 };
 
 KernelDatagram::KernelDatagram(KernelStack& stack, int fd, size_t name_space, size_t control_space, Sizes sizes)
-    : stack_(stack), fd_(fd), sizes_(sizes), send_file_(fd) {
+    : KernelReceiver(stack), fd_(fd), sizes_(sizes), send_file_(fd) {
   layout_.msg_namelen = static_cast<socklen_t>(name_space);
   layout_.msg_controllen = control_space;
   if (sizes == Sizes::kAny) large_ = std::make_unique<Large>();
   ++stack_.stats().sockets;
 }
 
-KernelDatagram::~KernelDatagram() { --stack_.stats().sockets; }
+KernelDatagram::~KernelDatagram() = default;
 
 // ---- receive
 
 void KernelDatagram::ResumeRecv() {
-  if (recv_.in_flight() || linked() || closing_ || queue_.count() > kResumeFrames) return;
+  if (recv_.in_flight() || (linked() && !stalled()) || closing_ || queue_.count() > kResumeFrames) return;
+  if (!stack_.MayReceive(*this)) return;
   if (large_ != nullptr) {
     if (!PrepareLarge()) return stack_.WaitForFrames(*this);
     io_uring_prep_recvmsg(stack_.reactor().Prepare(recv_), fd_, &large_->message, MSG_TRUNC);
@@ -98,7 +99,8 @@ void KernelDatagram::OnRecv(int32_t result, uint32_t flags) {
   Arrived();
   if ((flags & IORING_CQE_F_MORE) != 0) {
     // The cancel also ends a multishot receive that is to become a one-shot one.
-    if ((queue_.count() >= kPauseFrames || large_ != nullptr) && stack_.reactor().Cancel(recv_)) {
+    const bool stop = queue_.count() >= kPauseFrames || large_ != nullptr || stack_.HasTooMuch(*this);
+    if (stop && stack_.reactor().Cancel(recv_)) {
       ++stack_.stats().recv_paused;
     }
     return;
@@ -158,6 +160,7 @@ void KernelDatagram::TakePayload(RecvBuffer& data, size_t payload) {
     Frame* frame = queue_.PopFront();
     payload -= frame->len;
     if (frame->len > 0) {
+      KernelStack::HandOver(*this, frame);
       data.Append(frame, frame->bytes());
     } else {
       runtime::Unref(frame);
@@ -249,7 +252,8 @@ void KernelDatagram::MaybeFree() {
   if (!closing_ || recv_.in_flight() || send_.in_flight()) return;
   send_file_.Leave(stack_.reactor().fixed_files());
   stack_.reactor().CloseFd(fd_);
-  delete this;
+  large_.reset();
+  stack_.Leave(*this);
 }
 
 }  // namespace weir::netstack

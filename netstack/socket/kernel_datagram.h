@@ -15,7 +15,8 @@
 // itself, it would send an empty datagram: unix_dgram_sendmsg has consumed the data when it finds the queue full. Seen
 // on Linux 6.18.)
 //
-// kPauseFrames received and unread frames stop the receive; the kernel then queues, and drops, as it does.
+// kPauseFrames received and unread frames stop the receive, and so do fewer, with those that the program keeps, when
+// there are not more left for all others (KernelStack::HasTooMuch); the kernel then queues, and drops, as it does.
 #ifndef NETSTACK_SOCKET_KERNEL_DATAGRAM_H_
 #define NETSTACK_SOCKET_KERNEL_DATAGRAM_H_
 
@@ -81,7 +82,6 @@ class KernelDatagram : public KernelReceiver {
   // Frees the object when the kernel has let go of it. The name is free then, a turn later.
   void CloseSocket();
 
-  KernelStack& stack() { return stack_; }
   int fd() const { return fd_; }
   bool closing() const { return closing_; }
 
@@ -93,6 +93,8 @@ class KernelDatagram : public KernelReceiver {
   };
 
   void BuffersBack() override { ResumeRecv(); }
+  uint32_t unread() const override { return queue_.count(); }
+  void Free() override { delete this; }
   void OnRecv(int32_t result, uint32_t flags);
   void OnSend(int32_t result, uint32_t flags);
   void SubmitSend();
@@ -106,7 +108,6 @@ class KernelDatagram : public KernelReceiver {
   size_t header_space() const { return sizeof(io_uring_recvmsg_out) + layout_.msg_namelen + layout_.msg_controllen; }
   void MaybeFree();
 
-  KernelStack& stack_;
   const int fd_;
   const Sizes sizes_;
   bool closing_ = false;

@@ -32,6 +32,11 @@ constexpr uint32_t kReserveFraction = 8;
 // How often to look whether readers gave frames back, while a receive waits for them: frames do not announce it.
 constexpr Nanos kBufferRetry = kMillisecond;
 
+// How often to look whether others gave so much back that a stalled socket may go on, and at how many sockets; what it
+// gives back itself is announced.
+constexpr Nanos kStalledRetry = 10 * kMillisecond;
+constexpr int kStalledRound = 64;
+
 // Completions of closed sockets arrive within a turn; see Reactor's own limit.
 constexpr Nanos kCloseLimit = 10 * kSecond;
 
@@ -93,7 +98,9 @@ absl::StatusOr<std::unique_ptr<KernelStack>> KernelStack::Create(runtime::Reacto
 
 KernelStack::KernelStack(runtime::Reactor& reactor, runtime::FramePool& pool, runtime::Scheduler& scheduler,
                          const Options& options)
-    : reactor_(reactor), pool_(pool), scheduler_(scheduler), options_(options) {}
+    : reactor_(reactor), pool_(pool), scheduler_(scheduler), options_(options) {
+  pool.SetOnReturn(runtime::FrameHolder::Kind::kKernel, &OnFrameBack);
+}
 
 KernelStack::~KernelStack() {
   const Nanos limit = MonotonicNow() + kCloseLimit;
@@ -103,6 +110,10 @@ KernelStack::~KernelStack() {
     reactor_.Poll();
   }
   scheduler_.timers().Cancel(retry_);
+  scheduler_.timers().Cancel(stalled_retry_);
+  if (leftovers_.empty()) return;
+  pool_.ForgetHolders();
+  while (KernelReceiver* receiver = leftovers_.PopFront()) receiver->Free();
 }
 
 absl::StatusOr<ListenerBackendPtr> KernelStack::ListenTcp(const Endpoint& local, const TcpListenOptions& options) {
@@ -172,6 +183,62 @@ void KernelStack::OnRetry(runtime::Timer& timer, Nanos now_ns) {
     receiver->BuffersBack();
   }
   if (!self.waiting_.empty()) self.scheduler_.timers().Arm(timer, SaturatingAdd(now_ns, kBufferRetry));
+}
+
+bool KernelStack::HasTooMuch(const KernelReceiver& receiver) const {
+  const uint32_t free = pool_.free_count() + buffers_->provided(), reserve = pool_.size() / kReserveFraction;
+  const uint32_t left = free > reserve ? free - reserve : 0;
+  return receiver.held() + receiver.unread() > (receiver.tell() ? left / 2 : left);
+}
+
+bool KernelStack::MayReceive(KernelReceiver& receiver) {
+  if (!HasTooMuch(receiver)) [[likely]] {
+    if (receiver.stalled()) receiver.Unlink();
+    receiver.set_tell(false);
+    return true;
+  }
+  if (receiver.stalled()) return false;
+  if (!receiver.tell()) ++stats_.recv_stalled;
+  receiver.set_tell(true);
+  stalled_.PushBack(receiver);
+  if (!stalled_retry_.armed()) {
+    scheduler_.timers().Arm(stalled_retry_, SaturatingAdd(scheduler_.now_ns(), kStalledRetry));
+  }
+  return false;
+}
+
+void KernelStack::OnStalledRetry(runtime::Timer& timer, Nanos now_ns) {
+  KernelStack& self = static_cast<RetryTimer&>(timer).stack;
+  // Those that have too much still go behind the others.
+  runtime::List<KernelReceiver, KernelReceiver> round;
+  round.Splice(self.stalled_);
+  for (int n = 0; n < kStalledRound && !round.empty(); ++n) round.PopFront()->BuffersBack();
+  round.Splice(self.stalled_);
+  self.stalled_.Splice(round);
+  if (!self.stalled_.empty()) self.scheduler_.timers().Arm(timer, SaturatingAdd(now_ns, kStalledRetry));
+}
+
+// Nothing is prepared in here, where frames are being given back: BuffersBack is called in the next round of timers.
+void KernelStack::OnFrameBack(runtime::FrameHolder& holder) {
+  auto& receiver = static_cast<KernelReceiver&>(holder);
+  KernelStack& self = receiver.stack();
+  if (receiver.leftover()) {
+    if (receiver.held() > 0) return;
+    receiver.Unlink();
+    return receiver.Free();
+  }
+  if (!receiver.stalled() || self.HasTooMuch(receiver)) return;
+  receiver.set_tell(false);
+  receiver.Unlink();
+  self.waiting_.PushBack(receiver);
+  if (!self.retry_.armed()) self.scheduler_.timers().Arm(self.retry_, self.scheduler_.now_ns());
+}
+
+void KernelStack::Leave(KernelReceiver& receiver) {
+  --stats_.sockets;
+  if (receiver.held() == 0) return receiver.Free();
+  receiver.BecomeLeftover();
+  leftovers_.PushBack(receiver);
 }
 
 }  // namespace weir::netstack

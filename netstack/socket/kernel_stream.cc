@@ -50,14 +50,13 @@ struct KernelStream::Lingering : runtime::Timer, runtime::Recycled {
   Nanos interval_ns = kFirst;
 };
 
-KernelStream::KernelStream(KernelStack& stack, int fd) : stack_(stack), fd_(fd), send_file_(fd) { ++stack_.stats().sockets; }
+KernelStream::KernelStream(KernelStack& stack, int fd) : KernelReceiver(stack), fd_(fd), send_file_(fd) {
+  ++stack_.stats().sockets;
+}
 
 KernelStream::KernelStream(KernelStack& stack, int fd, const Endpoint& peer) : KernelStream(stack, fd) { peer_ = peer; }
 
-KernelStream::~KernelStream() {
-  LeaveZeroCopySends();
-  --stack_.stats().sockets;
-}
+KernelStream::~KernelStream() = default;
 
 absl::Status KernelStream::ResetStatus() const {
   return ErrnoStatus(ECONNABORTED, "the connection was reset by this side");
@@ -130,8 +129,9 @@ void KernelStream::CancelRecv(RecvOp& op) {
 
 // Prepares the multishot receive when it is not in flight and there is room for what it brings.
 void KernelStream::ResumeRecv() {
-  if (recv_.in_flight() || linked() || !recv_started_ || eof_ || recv_error_ != 0 || reset_ || closing_) return;
-  if (queue_.count() > kResumeFrames) return;
+  if (!recv_started_ || eof_ || recv_error_ != 0 || reset_ || closing_) return;
+  if (recv_.in_flight() || (linked() && !stalled())) return;
+  if (queue_.count() > kResumeFrames || !stack_.MayReceive(*this)) return;
   io_uring_sqe* sqe = stack_.reactor().Prepare(recv_);
   io_uring_prep_recv_multishot(sqe, fd_, nullptr, 0, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT;
@@ -163,7 +163,8 @@ void KernelStream::OnRecv(int32_t result, uint32_t flags) {
   }
   if (recv_op_ != nullptr && TakeReceived(*recv_op_)) std::exchange(recv_op_, nullptr)->Wake();
   if (!final) {
-    if (queue_.count() >= kPauseFrames && stack_.reactor().Cancel(recv_)) ++stack_.stats().recv_paused;
+    const bool stop = queue_.count() >= kPauseFrames || stack_.HasTooMuch(*this);
+    if (stop && stack_.reactor().Cancel(recv_)) ++stack_.stats().recv_paused;
     return;
   }
   if (result != -ENOBUFS || stack_.BuffersOrWait(*this)) ResumeRecv();
@@ -197,6 +198,7 @@ bool KernelStream::TakeReceived(RecvOp& op) {
   RecvBuffer& buffer = op.MakeBuffer();
   while (!queue_.empty() && !buffer.full()) {
     Frame* frame = queue_.PopFront();
+    KernelStack::HandOver(*this, frame);
     buffer.Append(frame, frame->bytes());
   }
   return true;
@@ -468,7 +470,9 @@ void KernelStream::MaybeFree() {
     send_file_.Leave(stack_.reactor().fixed_files());
     stack_.reactor().CloseFd(std::exchange(fd_, -1));
   }
-  if (closing_) delete this;
+  if (!closing_) return;
+  LeaveZeroCopySends();
+  stack_.Leave(*this);
 }
 
 Endpoint KernelStream::local() const {

@@ -2,7 +2,8 @@
 // shard's buffer ring; one sendmsg at a time sends, straight from the frames or the caller's memory.
 //
 // Back-pressure: kPauseFrames received and unread frames stop the multishot receive, so that the kernel's own socket
-// buffer fills and its window closes; it is prepared again when the reader has taken half of them.
+// buffer fills and its window closes; it is prepared again when the reader has taken half of them. So do fewer, with
+// those that the program keeps, when there are not more left for all others (KernelStack::HasTooMuch).
 //
 // Long chains of frames are sent by reference (ZeroCopySend): the operation ends when the socket has taken them, as
 // ever, so that further sends follow at once, and the frames stay with the ZeroCopySend until the kernel's
@@ -85,6 +86,8 @@ class KernelStream final : public StreamBackend, KernelReceiver {
   void OnSend(int32_t result, uint32_t flags);
   void GoOnSending(int32_t result);
   void BuffersBack() override { ResumeRecv(); }
+  uint32_t unread() const override { return queue_.count(); }
+  void Free() override { delete this; }
 
   void ResumeRecv();
   void Queue(runtime::Frame* frame);
@@ -112,7 +115,6 @@ class KernelStream final : public StreamBackend, KernelReceiver {
 
   // What each receive and send touches comes first and fills three cache lines; the rest is for how things begin and
   // end.
-  KernelStack& stack_;
   int fd_;
   bool send_cancelled_ = false;
   bool shutdown_wanted_ = false;  // when the send under way is done

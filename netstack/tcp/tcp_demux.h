@@ -49,8 +49,8 @@ class TcpDemux {
 
   // The one that a SYN to `local` is for: bound to that address, else to all of its family, else to all.
   TcpListenSock* FindListener(const Endpoint& local) const;
-  // Whether one listens that `local` would be in the way of.
-  bool ListenerOverlaps(const Endpoint& local) const;
+  // Whether one listens that `local`, for IPv6 alone with `v6only`, would be in the way of.
+  bool ListenerOverlaps(const Endpoint& local, bool v6only = false) const;
   void InsertListener(TcpListenSock& listener);
   void RemoveListener(TcpListenSock& listener);
 

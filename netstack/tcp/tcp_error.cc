@@ -31,10 +31,14 @@ DropReason TcpErr(TcpContext& context, const TransportError& error, Nanos now_ns
     MtuReduced(*sock);
     return DropReason::kConsumed;
   }
-  // RFC 1122 §4.2.3.9, RFC 5927 §5.2: what works may go on working; the error is remembered for when it does not.
-  // Differs from Linux: there soft errors end SYN-SENT too, which RFC 1122 forbids.
-  if (sock->state == TcpState::kSynSent && error.hard) {
+  // RFC 1122 §4.2.3.9, RFC 5927 §5.2: what works may go on working; the error is remembered for when it does not, or told
+  // where the program asked for that. Before anything works, soft errors end the attempt too: differs from RFC 1122 as
+  // Linux does (RFC 5461 §4.1), for a program that has other addresses to try.
+  if (sock->state == TcpState::kSynSent) {
     TcpDone(*sock, error.error);
+  } else if (sock->recverr && sock->owner != nullptr) {
+    sock->error = static_cast<uint8_t>(error.error);
+    context.ip.Ready(*sock, ReadySock::kError);
   } else {
     sock->soft_error = static_cast<uint8_t>(error.error);
   }

@@ -33,11 +33,18 @@ struct TcpExtra : runtime::Recycled {
   uint32_t notsent_lowat = 0;  // TCP_NOTSENT_LOWAT; 0: tcp_notsent_lowat
   uint32_t window_clamp = 0;   // TCP_WINDOW_CLAMP, when rcv.clamped
   TcpPacer* pacer = nullptr;   // tcp_pacing.h; nullptr: not paced
-  // The urgent byte that is still to come: tcp_urgent.h.
+  // The urgent byte that is still to come, or came and was not asked for yet: tcp_urgent.h.
   struct {
     Seq seq;
     bool pending = false;
+    bool kept = false;
+    std::byte byte{};
   } urg;
+  // What was sent last as urgent, until it is acknowledged: tcp_urgent.h.
+  struct {
+    Seq up;  // behind its last byte
+    bool sending = false;
+  } urg_out;
   uint32_t last_oow_ack_ms = 0;  // when a segment that was out of place was answered last; 0: never
   // What was sent again since the connection began, for TcpInfo.
   uint32_t total_retrans = 0;

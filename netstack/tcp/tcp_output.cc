@@ -24,6 +24,7 @@
 #include "netstack/tcp/tcp_timer.h"
 #include "netstack/tcp/tcp_timestamps.h"
 #include "netstack/tcp/tcp_tlp.h"
+#include "netstack/tcp/tcp_urgent.h"
 #include "netstack/wire/checksum.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv6.h"
@@ -106,6 +107,7 @@ void Transmit(TcpSock& sock, runtime::Frame* frame, Seq seq, uint8_t flags, Nano
     sock.rcv.wnd = std::min<uint32_t>(sock.rcv.wnd, 65535 / unit * unit);
   }
   header.window = static_cast<uint16_t>(sock.rcv.wnd >> (syn ? 0 : sock.rcv.wscale));
+  if (sock.extra != nullptr && sock.extra->urg_out.sending) [[unlikely]] TcpPointToUrg(sock, seq, &header);
   ++sock.stats.segs_out;
   sock.stats.bytes_sent += payload;
   sum += header.Emit(frame->Push(TcpHeader::kMinSize));

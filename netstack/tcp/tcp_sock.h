@@ -95,6 +95,7 @@ struct TcpListenSock : ReadySock {
   uint32_t fast_open_resets = 0;
   uint32_t fast_open_max = 0;
   uint8_t defer_accept = 0;   // TCP_DEFER_ACCEPT, in SYN and ACKs that go again (TcpSecsToRetrans); 0: off
+  bool v6only = false;        // IPV6_V6ONLY: "::" stands for no IPv4 address
   Nanos fast_open_reset_ns = 0;
   TcpInherited inherited;     // of the connections that come
   Nanos last_cookie_ns = 0;   // when a SYN was answered by a cookie; 0: never
@@ -305,6 +306,8 @@ struct TcpSock : runtime::Recycled, TcpSockFront, runtime::ListNode<TcpQueueTag>
   } rack;
 
   bool reset_on_close = false;  // SO_LINGER with a time of 0
+  bool recv_shut = false;       // SHUT_RD: with a FIN of ours too, data that arrives is answered by RST
+  bool recverr = false;         // IP_RECVERR: what a router reports is told at once, and the connection goes on
   uint8_t probes = 0;           // since the window closed, answered or not
   TcpListenSock* listener = nullptr;  // until accepted, or as long as fast_open.pending
 };

@@ -29,6 +29,12 @@ void SetQuickAck(TcpSock& sock, bool on) {
 
 uint32_t Segments(uint32_t bytes, uint32_t mss) { return (bytes + mss - 1) / mss; }
 
+// The keepalive timer resets the count only when it runs next.
+uint8_t UnansweredKeepAlives(const TcpSock& sock) {
+  const TcpExtra* extra = sock.extra;
+  return extra == nullptr || sock.heard_ns >= extra->sent_ns ? 0 : extra->probes;
+}
+
 }  // namespace
 
 bool TcpOptionValid(TcpSockOption option, uint64_t value) {
@@ -238,7 +244,7 @@ TcpInfo TcpGetInfo(const TcpSock& sock) {
           .snd_wscale = sock.snd.wscale,
           .rcv_wscale = sock.rcv.wscale,
           .retransmits = sock.retries,
-          .probes = std::max(sock.probes, extra != nullptr ? extra->probes : uint8_t{0}),
+          .probes = std::max(sock.probes, UnansweredKeepAlives(sock)),
           .backoff = sock.backoff,
           .rto_ns = sock.rtt.rto_ns,
           .rtt_ns = sock.rtt.srtt_ns,

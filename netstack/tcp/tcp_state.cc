@@ -24,6 +24,9 @@
 namespace weir::netstack {
 namespace {
 
+// RFC 9293 §3.7.1: of a peer that says none.
+constexpr uint32_t kDefaultMss4 = 536, kDefaultMss6 = 1220;
+
 using QueueNode = runtime::ListNode<TcpQueueTag>;
 
 void FirstRtt(TcpSock& sock, Nanos rtt_ns, Nanos now_ns) {
@@ -174,7 +177,8 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
       // CLOSE-WAIT, CLOSING, LAST-ACK: after the peer's FIN there is no text.
       return DropReason::kConsumed;
   }
-  if (sock.orphan && segment.payload > 0 && segment.seq + segment.payload > sock.rcv.nxt) {
+  const bool unread = sock.orphan || (sock.send_shut && sock.recv_shut);
+  if (unread && segment.payload > 0 && segment.seq + segment.payload > sock.rcv.nxt) {
     // RFC 9293 §3.6.1, RFC 2525 §2.16: new data that nobody will read resets the connection.
     TcpSendReset(sock, now_ns);
     TcpDone(sock, ECONNRESET);
@@ -188,7 +192,7 @@ DropReason SegmentText(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
 
 void TcpTakeSyn(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
   const TcpOptions& options = segment.options;
-  const uint32_t peer_mss = options.has_mss ? options.mss : 536;
+  const uint32_t peer_mss = options.has_mss ? options.mss : sock.remote.ip.is_v4() ? kDefaultMss4 : kDefaultMss6;
   sock.snd.peer_mss = static_cast<uint16_t>(
       std::min<uint32_t>(std::max(peer_mss, sock.context.settings.min_snd_mss), sock.rcv.advmss));
   TcpTakeSynOptions(sock, options, now_ns);

@@ -19,9 +19,14 @@ inline bool TcpHasUrg(const TcpSock& sock, const runtime::Frame& frame) {
   const Seq seq = sock.extra->urg.seq;
   return seq >= sock.rcv.nxt && seq < sock.rcv.nxt + frame.len;
 }
-// Takes it out; the frame is one byte shorter. Differs from Linux, which keeps the byte for a recv with MSG_OOB: RFC 6093
-// §5 tells programs not to use it, so there is no such call.
+// Takes it out and keeps it, in the place of an older one, for a receive with MSG_OOB; the frame is one byte shorter.
+// Differs from Linux: a receive does not end where the byte was.
 void TcpTakeUrg(TcpSock& sock, runtime::Frame& frame);
+
+// SND.UP: what was given to be sent so far is urgent, its last byte by the pointer (tcp_mark_urg).
+void TcpMarkUrgent(TcpSock& sock);
+// Of a segment that begins at `seq`: the pointer, as long as it is not acknowledged (tcp_transmit_skb).
+void TcpPointToUrg(TcpSock& sock, Seq seq, TcpHeader* header);
 
 }  // namespace weir::netstack
 

@@ -171,11 +171,11 @@ int TcpListen(TcpContext& context, TcpListenSock& listener, Endpoint local, int 
     for (uint32_t tries = 0; tries < ports.count() && local.port == 0; ++tries) {
       const uint64_t draw[] = {++context.port_draws};
       const uint16_t port = ports.At(runtime::SipHash(context.ip.secret, draw));
-      if (context.demux.ListenerOverlaps({local.ip, port})) continue;
+      if (context.demux.ListenerOverlaps({local.ip, port}, listener.v6only)) continue;
       if (peers == nullptr || peers->UsePortAlone(PortSpace::kTcp, port)) local.port = port;
     }
     if (local.port == 0) return EADDRINUSE;
-  } else if (context.demux.ListenerOverlaps(local)) {
+  } else if (context.demux.ListenerOverlaps(local, listener.v6only)) {
     return EADDRINUSE;
   }
   listener.local = local;

@@ -7,9 +7,10 @@ DropReason UdpErr(UdpTable& table, const TransportError& error, Nanos now_ns) {
   if (sock == nullptr) return DropReason::kIcmpNoSocket;
   const bool connected = sock->remote.port != 0;  // to the peer that the packet was sent to
   if (error.too_big && !LowerPathMtu(table.ip(), error, now_ns)) return DropReason::kIcmpIgnored;
-  if (!connected) return error.too_big ? DropReason::kConsumed : DropReason::kIcmpIgnored;
+  // Whoever asked for all of them (IP_RECVERR) is told of soft ones too, and of those of peers that it is not connected to.
+  if (!connected && !sock->recverr) return error.too_big ? DropReason::kConsumed : DropReason::kIcmpIgnored;
   // RFC 1122 §4.2.3.9 says it of TCP, Linux of both: soft errors pass.
-  if (!error.hard && !error.too_big) return DropReason::kIcmpIgnored;
+  if (!error.hard && !error.too_big && !sock->recverr) return DropReason::kIcmpIgnored;
   sock->receive_queue.error = error.error;
   table.ip().Ready(*sock, ReadySock::kError);
   return DropReason::kConsumed;

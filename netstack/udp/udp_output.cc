@@ -144,7 +144,7 @@ int UdpFindRoute(UdpTable& table, const UdpSock& sock, const Endpoint& peer, con
   flow = {.destination = peer.ip,
           .protocol = kProtocolUdp,
           .tos = options.tos.value_or(sock.tos),
-          .pmtu_discovery = PmtuDiscovery::kWant};
+          .pmtu_discovery = sock.pmtu_discovery};
   flow.out = WantedInterface(table, sock, peer, options);
   const NextHop hop = RouteLookup(table.ip(), peer.ip, flow.out);
   if (hop.out == nullptr) return ENETUNREACH;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "netstack/ip/ip_context.h"
+#include "netstack/ip/ip_output.h"
 #include "netstack/udp/udp_options.h"
 #include "netstack/udp/udp_receive_queue.h"
 #include "netstack/wire/ipv4.h"
@@ -43,6 +44,10 @@ struct UdpSock : ReadySock {
   uint64_t dropped = 0;  // datagrams for which the queue had no room
   bool reuse_port;
   bool reuse_address;
+  bool v6only = false;          // IPV6_V6ONLY: "::" stands for no IPv4 address
+  bool recverr = false;         // IP_RECVERR: every ICMP error is told, connected or not
+  bool connected_ping = false;  // of ping.h
+  PmtuDiscovery pmtu_discovery = PmtuDiscovery::kWant;  // IP_MTU_DISCOVER
 
   // See UdpOption. ttl 0: the interface's.
   uint8_t ttl = 0;

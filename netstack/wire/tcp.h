@@ -50,11 +50,11 @@ struct TcpHeader {
     window = LoadBe16(p + 14);
     urgent = LoadBe16(p + 18);
   }
-  // Writes kMinSize bytes; checksum and urgent pointer are left zero. Returns the sum of what was written (RFC 1071),
+  // Writes kMinSize bytes; the checksum is left zero. Returns the sum of what was written (RFC 1071),
   // which costs less than to read it back.
   [[gnu::always_inline]] ChecksumSum Emit(std::byte* p) const {
     const uint32_t words[] = {uint32_t{source_port} << 16 | destination_port, seq, ack,
-                              uint32_t{header_size} / 4 << 28 | uint32_t{flags} << 16 | window, 0};
+                              uint32_t{header_size} / 4 << 28 | uint32_t{flags} << 16 | window, urgent};
     ChecksumSum sum = 0;
     for (size_t i = 0; i < std::size(words); ++i) {
       runtime::StoreBe32(p + 4 * i, words[i]);

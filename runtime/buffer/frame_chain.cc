@@ -66,6 +66,20 @@ void FrameChain::MakeRoom() {
   }
 }
 
+std::span<std::byte> FrameChain::OwnFrame() const {
+  if (head_.count != 1) return {};
+  const Frame& frame = *front_frame();
+  if (!frame.alone()) return {};
+  auto* const begin = static_cast<std::byte*>(iov()[head_.first].iov_base);
+  return {begin, frame.base + frame.pool->frame_size()};
+}
+
+void FrameChain::Resize(size_t n) {
+  WEIR_DCHECK(n > 0 && n <= OwnFrame().size());
+  iov()[head_.first].iov_len = n;
+  head_.size = static_cast<uint32_t>(n);
+}
+
 FrameChain FrameChain::Share() const {
   FrameChain other;
   for (uint32_t i = head_.first; i < head_.first + head_.count; ++i) {

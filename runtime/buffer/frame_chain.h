@@ -72,6 +72,11 @@ class FrameChain {
     Release();
     head_ = Head();
   }
+  // The bytes and the free memory behind them, when they lie in one frame that nobody else uses: an answer may be written
+  // where the question is. Else empty.
+  std::span<std::byte> OwnFrame() const;
+  // What of that the chain is from now on, from its front: at least one byte, and at most all.
+  void Resize(size_t n);
   // Another chain of the same bytes, with references of its own. Nothing may be written into either then.
   FrameChain Share() const;
 

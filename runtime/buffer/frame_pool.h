@@ -38,9 +38,12 @@ namespace weir::runtime {
 // Whom frames count against that a program keeps, or that wait for it: a socket (sk_rmem_alloc).
 class FrameHolder {
  public:
-  enum class Kind : uint8_t { kTcp, kUdp };
+  enum class Kind : uint8_t { kTcp, kUdp, kKernel };
+  static constexpr size_t kKinds = 3;
 
-  explicit FrameHolder(Kind kind) : word_(kind == Kind::kUdp ? kIsUdp : 0) {}
+  explicit FrameHolder(Kind kind) : word_(static_cast<uint32_t>(kind) * kKindOne) {}
+
+  Kind kind() const { return static_cast<Kind>(word_ / kKindOne % 4); }
 
   // Frames.
   uint32_t held() const { return word_ / kOne; }
@@ -65,10 +68,10 @@ class FrameHolder {
   static constexpr uint32_t kTell = 1;
   static constexpr uint32_t kHasHeld = 2;
   static constexpr uint32_t kLeftover = 4;
-  static constexpr uint32_t kIsUdp = 8;
-  static constexpr uint32_t kOne = 16;
+  static constexpr uint32_t kKindOne = 8;  // two bits
+  static constexpr uint32_t kOne = 32;
 
-  uint32_t word_;  // the number and four bits: what derives from it has no room for more
+  uint32_t word_;  // the number and five bits: what derives from it has no room for more
 };
 
 class FramePool {
@@ -204,7 +207,7 @@ class FramePool {
     auto& holder = *reinterpret_cast<FrameHolder*>(reinterpret_cast<uintptr_t>(next) - Frame::kCharged);
     --charged_;
     holder.PutBack(1);
-    if (holder.tell()) [[unlikely]] return on_return_[(holder.word_ & FrameHolder::kIsUdp) != 0 ? 1 : 0](holder);
+    if (holder.tell()) [[unlikely]] return on_return(holder.kind())(holder);
   }
   void FreeUnusual(Frame* frame);
   void Release();
@@ -227,7 +230,7 @@ class FramePool {
   uint32_t charged_ = 0;
   bool released_ = false;
   uint64_t exhausted_ = 0;
-  OnReturn on_return_[2] = {};
+  OnReturn on_return_[FrameHolder::kKinds] = {};
   Frame* free_ = nullptr;
   std::vector<Frame> frames_;
 

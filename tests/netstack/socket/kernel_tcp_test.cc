@@ -141,6 +141,7 @@ TEST_F(SmallPoolTest, GoesOnWhenFramesAreBack) {
       if (got.size() > 100'000) break;
     }
     EXPECT_GT(stack_->stats().out_of_buffers, 0u);
+    EXPECT_GT(stack_->stats().recv_stalled, 0u);
     got += *co_await RecvText(ends.server, text.size() - got.size());
     EXPECT_TRUE(got == text);
     co_await scope.Join();

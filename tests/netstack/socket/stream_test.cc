@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,85 @@ TEST_P(StreamTest, HalfClose) {
     const absl::Status after = co_await SendText(client, "more");
     EXPECT_EQ(after.code(), absl::StatusCode::kAborted) << after;
   });
+}
+
+// A program that keeps all it gets, and is sent three times as much as there are frames: it is its own connection that
+// stands still. Another goes on, and so does the first with what is given back.
+TEST_P(StreamTest, KeepingStallsOneConnectionAlone) {
+  RunWith([this](TcpStream& client, TcpStream& server) -> Task<void> {
+    const std::string text = Pattern(3 * world_->pool(true).memory().size());
+    std::vector<RecvBuffer> kept;
+    size_t received = 0, read = 0;
+    auto keep = [&]() -> Task<void> {
+      while (received < text.size()) {
+        absl::StatusOr<RecvBuffer> got = co_await server.Recvmsg();
+        EXPECT_TRUE(got.ok() && !got->empty()) << got.status();
+        if (!got.ok() || got->empty()) co_return;
+        received += got->size();
+        kept.push_back(*std::move(got));
+      }
+    };
+    AsyncScope scope(co_await CurrentContext());
+    scope.Spawn(SendAll(client, text));
+    scope.Spawn(keep());
+    for (size_t before = 1; before != received;) {
+      before = received;
+      static_cast<void>(co_await Sleep(milliseconds(50)));
+    }
+    EXPECT_GT(received, 0u);
+    EXPECT_EQ(scope.live(), 2u);
+    const std::string other_text = Pattern(1'000'000, 2);
+    Ends other = co_await Connected();
+    AsyncScope echo(co_await CurrentContext());
+    echo.Spawn(Echo(std::move(other.server)));
+    echo.Spawn(SendAll(other.client, other_text));
+    auto read_back = RecvText(other.client, other_text.size());
+    absl::StatusOr<std::string> back = co_await WithTimeout(std::move(read_back), milliseconds(20'000));
+    EXPECT_TRUE(back.ok() && *back == other_text) << back.status();
+    if (!back.ok()) other.client.Reset();
+    EXPECT_TRUE(other.client.ShutdownWrite().ok() || !back.ok());
+    while (read < text.size()) {
+      const size_t before = read;
+      bool same = true;
+      for (const RecvBuffer& buffer : kept) {
+        for (const iovec& slice : buffer.buffers()) {
+          same = same && std::memcmp(text.data() + read, slice.iov_base, slice.iov_len) == 0;
+          read += slice.iov_len;
+        }
+      }
+      EXPECT_TRUE(same) << "wrong bytes behind " << before;
+      kept.clear();
+      static_cast<void>(co_await Sleep(milliseconds(1)));
+    }
+    co_await echo.Join();
+    co_await scope.Join();
+  });
+}
+
+// What a program keeps may outlive the connection, and lets go of it when it is given back.
+TEST_P(StreamTest, KeptBuffersOutliveTheirConnection) {
+  std::vector<RecvBuffer> kept;
+  auto body = [&](TcpStream& client, TcpStream& server) -> Task<void> {
+    const std::string text = Pattern(20'000);
+    EXPECT_TRUE((co_await SendText(client, text)).ok());
+    for (size_t received = 0; received < text.size(); received += kept.back().size()) {
+      absl::StatusOr<RecvBuffer> got = co_await server.Recvmsg();
+      EXPECT_TRUE(got.ok());
+      if (!got.ok()) co_return;
+      kept.push_back(*std::move(got));
+    }
+  };
+  RunWith(body);
+  // The half of them while the stack lives, after the sockets are gone; the others after it.
+  auto pause = []() -> Task<void> { static_cast<void>(co_await Sleep(milliseconds(20))); };
+  EXPECT_TRUE(world_->Run(pause()));
+  kept.resize((kept.size() + 1) / 2);
+  uint32_t frames = 0;
+  for (const RecvBuffer& buffer : kept) frames += static_cast<uint32_t>(buffer.buffers().size());
+  EXPECT_EQ(world_->pool(true).charged(), frames);
+  world_->LeaveOut(frames);
+  world_.reset();
+  EXPECT_GT(kept.front().size(), 0u);
 }
 
 // ShutdownWrite while a send is under way: the FIN comes after all of it.

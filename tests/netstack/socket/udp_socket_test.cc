@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "runtime/core/sleep.h"
 #include "tests/netstack/socket/udp_fixture.h"
 
@@ -49,6 +50,45 @@ TEST_P(UdpSocketTest, WhatADatagramTells) {
     // Answered from where it came to.
     EXPECT_TRUE((co_await Send(server, "back", got->peer, {.source = got->local.ip})).ok());
     EXPECT_EQ((co_await client.Recvmsg())->peer, to);
+  };
+  ASSERT_TRUE(world_->Run(body()));
+}
+
+// A program that keeps all it gets, of more datagrams than there are frames: others still get theirs, and so does it
+// again when it has given them back.
+TEST_P(UdpSocketTest, KeepingStallsOneSocketAlone) {
+  UdpSocket client = Bind(false), slow = Bind(true, 0, {.receive_queue = UdpBindOptions::kMaxReceiveQueue});
+  UdpSocket quick = Bind(true);
+  std::vector<Datagram> kept;
+  auto keep = [&]() -> Task<void> {
+    for (;;) {
+      absl::StatusOr<Datagram> got = co_await slow.Recvmsg();
+      if (!got.ok()) co_return;
+      kept.push_back(*std::move(got));
+    }
+  };
+  auto send_both = [&](size_t count) -> Task<void> {
+    for (size_t n = 0; n < count; ++n) {
+      EXPECT_TRUE((co_await Send(client, "to the slow one", slow.local())).ok());
+      if (n % 16 != 0) continue;
+      EXPECT_TRUE((co_await Send(client, absl::StrCat(n), quick.local())).ok());
+      EXPECT_EQ(co_await Receive(quick), absl::StrCat(n));
+    }
+  };
+  auto body = [&]() -> Task<void> {
+    AsyncScope scope(co_await CurrentContext());
+    scope.Spawn(keep());
+    co_await send_both(world_->pool(true).size() + 500);
+    EXPECT_LT(kept.size(), world_->pool(true).size());
+    kept.clear();
+    static_cast<void>(co_await Sleep(milliseconds(30)));
+    kept.clear();  // what waited in the queue
+    co_await send_both(1);
+    static_cast<void>(co_await Sleep(milliseconds(30)));
+    EXPECT_FALSE(kept.empty());
+    kept.clear();
+    scope.RequestStop();
+    co_await scope.Join();
   };
   ASSERT_TRUE(world_->Run(body()));
 }

@@ -57,6 +57,20 @@ TEST_F(Bind, AddressAndPort) {
   EndAll();
 }
 
+// IPV6_V6ONLY: "::" is then for IPv6 alone, and leaves room for a listener of IPv4 beside it.
+TEST_F(Bind, ListenersOfOneVersion) {
+  TcpListenSock six, both, four;
+  six.v6only = true;
+  ASSERT_EQ(0, TcpListen(tcp(), six, {{}, 80}, 1));
+  EXPECT_EQ(EADDRINUSE, TcpListen(tcp(), both, {{}, 80}, 1));
+  EXPECT_EQ(nullptr, tcp().demux.FindListener({IpAddress::V4(kHostIp), 80}));
+  ASSERT_EQ(0, TcpListen(tcp(), four, {IpAddress::V4(0), 80}, 1));
+  EXPECT_EQ(&four, tcp().demux.FindListener({IpAddress::V4(kHostIp), 80}));
+  EXPECT_EQ(&six, tcp().demux.FindListener({IpAddress::Parse("fd00::1").value(), 80}));
+  TcpUnlisten(tcp(), six, host_.now());
+  TcpUnlisten(tcp(), four, host_.now());
+}
+
 TEST_F(Bind, OnePortForManyPeers) {
   for (uint16_t peer_port : {443, 444}) {
     TcpSock* sock = Connect({{}, 40000}, peer_port);

@@ -171,6 +171,22 @@ TEST(Close, DataAfterItIsReset) {
   t.ExpectGone();
 }
 
+// shutdown(2) in both directions: the program is still there, but reads no more (tcp_rcv_state_process).
+TEST(HalfClose, DataAfterBothIsReset) {
+  TcpTrace t;
+  t.Establish();
+  t.sock().recv_shut = true;
+  t.In (0, "PA 1:101 ack 1 win 65535");  // by itself it changes nothing for the peer
+  t.Drain(50);
+  t.Shutdown();
+  t.Out(50, "FA 1:1 ack 101");
+  t.In (51, "PA 101:201 ack 1 win 65535");
+  EXPECT_EQ(DropReason::kTcpAfterClose, t.last());
+  t.Out(51, "RA 2:2 ack 101");
+  EXPECT_EQ(ECONNRESET, t.sock().error);
+  t.Close();
+}
+
 // tcp_fin_timeout: nobody waits for the peer's FIN any more.
 TEST(Close, FinWait2OfAnOrphanEnds) {
   TcpTrace t;

@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "absl/strings/str_cat.h"
+#include "netstack/tcp/tcp_urgent.h"
 #include "netstack/tcp/tcp_user_calls.h"
 #include "tests/support/tcp_trace.h"
 
@@ -91,6 +92,42 @@ TEST(Urgent, OldAndNewPointers) {
   t.In (2,  "PA 151:201 ack 1 win 65535");
   t.Drain(50);
   ReadWithout(t, 200, {9, 159});
+}
+
+// It waits for a receive with MSG_OOB; a newer one takes its place.
+TEST(Urgent, IsKept) {
+  TcpTrace t;
+  t.Establish();
+  t.In (0, "UPA 1:101 ack 1 win 65535 urg 10");
+  ASSERT_NE(nullptr, t.sock().extra);
+  EXPECT_TRUE(t.sock().extra->urg.kept);
+  EXPECT_EQ(Pattern(9, 1)[0], t.sock().extra->urg.byte);
+  t.In (1, "UPA 101:111 ack 1 win 65535 urg 10");
+  EXPECT_EQ(Pattern(109, 1)[0], t.sock().extra->urg.byte);
+  t.Drain(50);
+}
+
+// RFC 9293 §3.8.5: what is sent points to the end of what is urgent, until that is acknowledged.
+TEST(Urgent, IsSent) {
+  const auto pointer = [](TcpTrace& t) { return Get16(t.host().next_sent(), 14 + 20 + 18); };
+  TcpTrace t;
+  t.Establish();
+  t.sock().cork = true;  // three calls, one turn
+  t.Send(100);
+  TcpMarkUrgent(t.sock());
+  t.Send(2000);
+  EXPECT_EQ(100u, pointer(t));
+  t.Out(0, "UA 1:1461 ack 1");
+  t.sock().cork = false;
+  t.tcp().WantOutput(t.sock());
+  t.host().Turn();
+  EXPECT_EQ(0u, pointer(t));
+  t.Out(0, "PA 1461:2101 ack 1");
+  t.In (1, "A 1:1 ack 2101 win 65535");
+  t.Send(10);
+  EXPECT_EQ(0u, pointer(t));
+  t.Out(1, "PA 2101:2111 ack 1");
+  EXPECT_FALSE(t.sock().extra->urg_out.sending);
 }
 
 // The reader that waits with its own memory does not get it either.

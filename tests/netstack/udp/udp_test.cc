@@ -54,6 +54,26 @@ TEST_F(Udp4, DatagramsArrive) {
   }
 }
 
+// IPV6_V6ONLY: "::" is then for IPv6 alone, and leaves room for a socket of IPv4 beside it.
+TEST(Udp, V6Only) {
+  InetTestHost host;
+  host.Learn();
+  netstack::UdpTable& udp = host.inet().udp;
+  UdpSock six, both, four;
+  six.v6only = true;
+  ASSERT_EQ(0, udp.Bind(six, {{}, 9}));
+  EXPECT_EQ(EADDRINUSE, udp.Bind(both, {{}, 9}));
+  host.Receive(Ethernet({}, Ipv4({}, Udp(4000, 9, Filler(1)))));
+  EXPECT_STREQ("kUdpNoSocket", Name(host.last()));
+  host.Sent();
+  ASSERT_EQ(0, udp.Bind(four, {IpAddress::V4(0), 9}));
+  host.Receive(Ethernet({}, Ipv4({}, Udp(4000, 9, Filler(1)))));
+  EXPECT_EQ(1u, four.receive_queue.size());
+  EXPECT_TRUE(six.receive_queue.empty());
+  udp.Unbind(six);
+  udp.Unbind(four);
+}
+
 TEST_F(Udp4, LengthField) {
   struct {
     int length;

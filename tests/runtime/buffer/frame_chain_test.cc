@@ -203,6 +203,32 @@ TEST(FrameChain, SplitInsideAFrameSharesIt) {
   EXPECT_EQ(TextOf(chain), " world");
 }
 
+TEST(FrameChain, GrowsInAFrameOfItsOwnOnly) {
+  FramePool::Ptr pool = NewPool(4);
+  FrameChain chain;
+  EXPECT_TRUE(chain.OwnFrame().empty());
+  AppendText(*pool, chain, "question");
+  const std::span<std::byte> all = chain.OwnFrame();
+  EXPECT_EQ(all.data(), chain.buffers()[0].iov_base);
+  EXPECT_EQ(all.data() + all.size(), chain.front_frame()->base + pool->frame_size());
+  std::memcpy(all.data() + 8, " answer", 7);
+  chain.Resize(15);
+  EXPECT_EQ(TextOf(chain), "question answer");
+  EXPECT_EQ(chain.size(), 15u);
+  chain.Consume(9);
+  chain.Resize(3);
+  EXPECT_EQ(TextOf(chain), "ans");
+  {
+    const FrameChain shared = chain.Share();
+    EXPECT_TRUE(chain.OwnFrame().empty());
+  }
+  chain.front_frame()->tx_pending = 1;
+  EXPECT_TRUE(chain.OwnFrame().empty());
+  chain.front_frame()->tx_pending = 0;
+  AppendText(*pool, chain, "more");
+  EXPECT_TRUE(chain.OwnFrame().empty());
+}
+
 TEST(SendBuffer, AllocatesTrimsAndForwards) {
   FramePool::Ptr pool = NewPool(8);
   SendBuffer buffer = SendBuffer::Allocate(*pool, 5000, 1460);
