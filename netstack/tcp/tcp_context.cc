@@ -51,6 +51,8 @@ TcpContext::~TcpContext() {
 }
 
 TcpSock* TcpContext::Alloc() {
+  // Those that went into TIME-WAIT in this burst are still there: their blocks would not make room.
+  if (sockets >= settings.max_sockets) return nullptr;
   if (connections() >= settings.max_sockets) {
     if (!time_wait.RemoveOldest()) return nullptr;
     ++counters.time_wait_recycled;
