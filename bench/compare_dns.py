@@ -4,9 +4,9 @@ listener and on sockets, over UDP and over TCP (a connection for each query), in
 
     compare_dns.py BIN_DIR [--rounds=5] [--seconds=2]        as root
 
-Two namespaces, made for the run and removed after it. The server is on processor 0, the client, kxdpgun, on processor 1.
-Each round runs every server in turn, each with several rates of queries, and takes the largest answered rate. Prints the
-median, least and most of these, the largest rate of which every query was answered in some round, the processor time
+Two namespaces, made for the run and removed after it. The server is on processor 0, the client, kxdpgun, on
+processor 1. Each round runs every server in turn, each with several rates of queries, and takes the largest answered
+rate. Prints the median, least and most of these, the largest rate of which every query was answered in some round, the processor time
 that the server took for an answer (the least of a round, median over the rounds), and both compared with knotd's XDP
 listener. Where others use the same processors, the rates move with them; the processor time moves less.
 """
@@ -69,7 +69,7 @@ def server(link, command, address):
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
     try:
         deadline = time.monotonic() + READY_S
-        ask = ["ip", "netns", "exec", link.client, "dig", "+tries=1", "+time=1", "+short", f"@{address}", "h1.example.com"]
+        ask = link.in_client("dig", "+tries=1", "+time=1", "+short", f"@{address}", "h1.example.com")
         while "192.0.2.1" not in subprocess.run(ask, check=False, capture_output=True, text=True).stdout:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"compare_dns: {command[0]} did not come up")
@@ -151,8 +151,8 @@ def main():
         for name, text in (("zone", ZONE), ("queries", QUERIES)):
             with open(f"{folder}/{name}", "w", encoding="ascii") as file:
                 file.write(text)
-        print(f"veth, AF_XDP in copy mode; {link.offloads()}; server on processor {SERVER_CPU}, kxdpgun on {CLIENT_CPU}; "
-              "NAPI in the sender's context, so each receives its frames on the other's processor")
+        print(f"veth, AF_XDP in copy mode; {link.offloads()}; server on processor {SERVER_CPU}, kxdpgun on "
+              f"{CLIENT_CPU}; NAPI in the sender's context, so each receives its frames on the other's processor")
         for transport in options.transport or ("udp", "tcp"):
             compare(link, folder, transport, options)
 

@@ -17,8 +17,8 @@ absl::Status AnswerComposer::Add(AnswerWriter::Section section, absl::string_vie
                                                  ": an answer with these records is longer than any message"));
 }
 
-// Of what `set` names, with what the zone knows (RFC 1034 §4.3.2, step 6). What lies below `cut`, if that is not empty, is
-// needed to get on (RFC 9471); the rest may be left out.
+// Of what `set` names, with what the zone knows (RFC 1034 §4.3.2, step 6). What lies below `cut`, if that is not
+// empty, is needed to get on (RFC 9471); the rest may be left out.
 void AnswerComposer::AddAddresses(const RrSet& set, absl::string_view cut) {
   for (const Record* record : set.records) {
     const std::string target = Lower(record->name(0));

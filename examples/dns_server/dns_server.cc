@@ -4,8 +4,8 @@
 //   dns_server --zone=example.com.zone --stack=xdp --interface=veth0 --address=10.0.0.2/24      over weir's own stack
 //
 // From here, when it starts: zone_file.h reads a file, zone.h makes a tree of it, answer_composer.h says what the zone
-// answers, answer_writer.h writes that, answer_table.h keeps it. For each query: query.h takes it apart, response.h answers
-// it, for udp_server.h or tcp_server.h.
+// answers, answer_writer.h writes that, answer_table.h keeps it. For each query: query.h takes it apart, response.h
+// answers it, for udp_server.h or tcp_server.h (whose queries and answers are in tcp_answers.h).
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -35,7 +35,8 @@ absl::StatusOr<dns_server::AnswerTable> LoadTable() {
   const std::vector<std::string> paths = absl::GetFlag(FLAGS_zone), origins = absl::GetFlag(FLAGS_origin);
   if (paths.empty()) return absl::InvalidArgumentError("--zone: name at least one zone file");
   if (!origins.empty() && origins.size() != paths.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("--origin: ", origins.size(), " names for ", paths.size(), " files"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--origin: ", origins.size(), " names for ", paths.size(), " files"));
   }
   std::vector<dns_server::Zone> zones;
   for (size_t i = 0; i < paths.size(); ++i) {

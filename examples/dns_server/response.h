@@ -18,8 +18,8 @@ enum class Transport { kUdp, kTcp };
 
 // Writes the response to `query` into `out`, which may begin where the query does (then it is overwritten) or lies
 // elsewhere, and returns its size. 0: there is none to be sent. More than out.size(): it takes so much, nothing was
-// written. At most kMaxUdpSize over UDP, kMaxMessage over TCP: what does not fit is left out, in whole RRsets, and TC is
-// set where that matters (RFC 2181 §9).
+// written. At most kMaxUdpSize over UDP, kMaxMessage over TCP: what does not fit is left out, in whole RRsets, and TC
+// is set where that matters (RFC 2181 §9).
 size_t WriteResponse(const AnswerTable& table, Transport transport, std::span<const std::byte> query,
                      std::span<std::byte> out);
 

@@ -1,5 +1,5 @@
-// Answers queries over TCP (RFC 7766): as many on a connection as the client likes, in their order, several answers in a
-// segment where several queries came together.
+// Answers queries over TCP (RFC 7766): as many on a connection as the client likes, in their order, several answers in
+// a segment where several queries came together.
 #ifndef EXAMPLES_DNS_SERVER_TCP_SERVER_H_
 #define EXAMPLES_DNS_SERVER_TCP_SERVER_H_
 

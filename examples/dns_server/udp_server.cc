@@ -24,7 +24,9 @@ bool AnswerElsewhere(weir::UdpSocket& socket, const AnswerTable& table, const we
   if (in.size() > query.size()) return false;
   in.CopyTo(query);
   *out = socket.NewSendBuffer(kMaxUdpSize);
-  const size_t size = out->empty() ? 0 : WriteResponse(table, Transport::kUdp, std::span(query).first(in.size()), out->OwnFrame());
+  if (out->empty()) return false;
+  const size_t size =
+      WriteResponse(table, Transport::kUdp, std::span(query).first(in.size()), out->OwnFrame());
   if (size == 0 || size > out->size()) return false;
   out->Resize(size);
   return true;
@@ -32,7 +34,8 @@ bool AnswerElsewhere(weir::UdpSocket& socket, const AnswerTable& table, const we
 
 // Headers have been read, the question has not: it begins in the next cache line, which another processor wrote.
 void Prefetch(const weir::Datagram& query) {
-  if (!query.data.empty()) __builtin_prefetch(static_cast<const std::byte*>(query.data.buffers().front().iov_base) + 32);
+  if (query.data.empty()) return;
+  __builtin_prefetch(static_cast<const std::byte*>(query.data.buffers().front().iov_base) + 32);
 }
 
 // False: there is no answer to be sent.
@@ -40,7 +43,9 @@ bool AnswerQuery(weir::UdpSocket& socket, const AnswerTable& table, weir::Datagr
   out->peer = in.peer;
   out->options.source = in.local.ip;  // where the client waits for it from
   const std::span<std::byte> frame = in.data.OwnFrame();
-  if (frame.size() < kMaxUdpSize || in.truncated()) [[unlikely]] return AnswerElsewhere(socket, table, in.data, &out->data);
+  if (frame.size() < kMaxUdpSize || in.truncated()) [[unlikely]] {
+    return AnswerElsewhere(socket, table, in.data, &out->data);
+  }
   const size_t size = WriteResponse(table, Transport::kUdp, frame.first(in.data.size()), frame);
   if (size == 0) return false;
   in.data.Resize(size);

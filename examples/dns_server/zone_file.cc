@@ -118,7 +118,9 @@ class Reader {
     }
     // RFC 2181 §5: a record that is there twice is there once. Names in data are compared as RFC 4343 says.
     std::string data = record.rdata;
-    for (const NameInRdata& name : record.names) data.replace(name.offset, name.size, Lower(data.substr(name.offset, name.size)));
+    for (const NameInRdata& name : record.names) {
+      data.replace(name.offset, name.size, Lower(data.substr(name.offset, name.size)));
+    }
     if (seen_.emplace(Lower(record.owner), record.type, std::move(data)).second) {
       zone_.records.push_back(std::move(record));
     }

@@ -1,5 +1,5 @@
-// Reads a zone file (RFC 1035 §5) by Debian's ldns, and checks what a server must be able to rely on. Everything that is
-// wrong is said as "FILE:LINE: reason".
+// Reads a zone file (RFC 1035 §5) by Debian's ldns, and checks what a server must be able to rely on. Everything that
+// is wrong is said as "FILE:LINE: reason".
 #ifndef EXAMPLES_DNS_SERVER_ZONE_FILE_H_
 #define EXAMPLES_DNS_SERVER_ZONE_FILE_H_
 

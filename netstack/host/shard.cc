@@ -110,6 +110,7 @@ absl::Status Shard::Run(const ShardMain& main) {
     if (!server.ok()) {
       host_.StopAll();
       host_.ShardEnded();
+      host_.ShardQuiet();
       return server.status();
     }
     metrics = *std::move(server);

@@ -85,6 +85,13 @@ absl::StatusOr<std::unique_ptr<XdpInterface>> XdpInterface::Create(const HostOpt
   return self;
 }
 
+std::string XdpInterface::Describe() const {
+  const char* attached = program_->mode() == xdp::AttachMode::kNative ? "native" : "generic";
+  std::string text = absl::StrCat(device_options_.name, " (", attached, zero_copy_ ? ", zero-copy" : ", copy");
+  if (queues() > 1) absl::StrAppend(&text, ", ", queues(), " queues");
+  return text + ")";
+}
+
 absl::Status XdpInterface::Steer(int shard, const IpAddress& ip, bool ours) {
   const netstack::ShardSet bit = netstack::ShardSet{1} << shard;
   std::lock_guard lock(mutex_);

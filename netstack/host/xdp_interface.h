@@ -4,6 +4,7 @@
 #ifndef NETSTACK_HOST_XDP_INTERFACE_H_
 #define NETSTACK_HOST_XDP_INTERFACE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -57,6 +58,10 @@ class XdpInterface {
   // Shard 0's, but for its groups.
   netstack::PacketTap& tap() { return *tap_; }
   uint32_t queues() const { return program_->interface().rx_queues; }
+  // Of a shard that has one of the queues; they are all alike.
+  void NoteLink(bool zero_copy) { zero_copy_.store(zero_copy, std::memory_order_relaxed); }
+  // "eth0 (native, zero-copy, 4 queues)", when the shards are up.
+  std::string Describe() const;
 
  private:
   XdpInterface() = default;
@@ -65,6 +70,7 @@ class XdpInterface {
   netstack::NetDeviceOptions device_options_;
   std::unique_ptr<xdp::SteerProgram> program_;
   std::unique_ptr<netstack::PacketTap> tap_;
+  std::atomic<bool> zero_copy_{false};
   std::mutex mutex_;
   std::map<std::pair<uint64_t, uint64_t>, netstack::ShardSet> wanted_;  // by the words of the address
 };

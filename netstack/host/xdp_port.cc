@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-
 namespace weir {
 namespace {
 
@@ -31,6 +29,7 @@ absl::StatusOr<std::unique_ptr<XdpPort>> XdpPort::Create(const HostOptions& opti
          .multi_buffer = shared.device_options().mtu > XdpInterface::LargestMtu(pool.frame_size())},
         shared.program(), pool);
     if (!link.ok()) return link.status();
+    shared.NoteLink((*link)->zero_copy());
     port->links_.push_back(*std::move(link));
   }
   return port;
@@ -60,15 +59,6 @@ xdp::XdpLink::Counters XdpPort::LinkCounters() const {
     sum.rx_deepest = std::max(sum.rx_deepest, one.rx_deepest);
   }
   return sum;
-}
-
-std::string XdpPort::Describe() const {
-  std::string text = shared_.device_options().name;
-  const char* attached = shared_.program().mode() == xdp::AttachMode::kNative ? "native" : "generic";
-  const bool zero_copy = !links_.empty() && links_.front()->zero_copy();
-  absl::StrAppend(&text, " (", attached, links_.empty() ? "" : zero_copy ? ", zero-copy" : ", copy");
-  if (shared_.queues() > 1) absl::StrAppend(&text, ", ", shared_.queues(), " queues");
-  return text + ")";
 }
 
 }  // namespace weir

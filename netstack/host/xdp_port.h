@@ -4,7 +4,6 @@
 #define NETSTACK_HOST_XDP_PORT_H_
 
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -35,8 +34,6 @@ class XdpPort {
   const std::vector<std::unique_ptr<xdp::XdpLink>>& links() const { return links_; }
   // Of all links together.
   xdp::XdpLink::Counters LinkCounters() const;
-  // "eth0 (native, zero-copy)"
-  std::string Describe() const;
 
  private:
   explicit XdpPort(XdpInterface& shared) : shared_(shared) {}

@@ -148,7 +148,7 @@ std::string XdpStack::Describe() const {
   std::string text = "xdp on ";
   for (const std::unique_ptr<XdpPort>& port : ports_) {
     if (port != ports_.front()) absl::StrAppend(&text, "; ");
-    absl::StrAppend(&text, port->Describe());
+    absl::StrAppend(&text, port->shared().Describe());
     for (const netstack::InterfaceAddress& address : port->interface().addresses()) {
       absl::StrAppend(&text, ", ", address.prefix.ToString());
     }

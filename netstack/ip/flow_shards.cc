@@ -8,7 +8,7 @@ FlowShards::FlowShards(const runtime::SipKey& key, int shards)
     : key_(key),
       shards_(shards),
       all_(shards == kMaxShards ? ~ShardSet{0} : (ShardSet{1} << shards) - 1),
-      users_(2 * kPorts) {
+      users_(kPortSpaces * kPorts) {
   WEIR_CHECK(shards >= 1 && shards <= kMaxShards);
 }
 

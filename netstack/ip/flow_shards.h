@@ -22,7 +22,9 @@
 
 namespace weir::netstack {
 
-enum class PortSpace : uint8_t { kTcp, kUdp };
+// kPing: the identifiers of echo requests that programs send.
+enum class PortSpace : uint8_t { kTcp, kUdp, kPing };
+inline constexpr size_t kPortSpaces = 3;
 
 // A set of shards: bit n is shard n.
 using ShardSet = uint64_t;
@@ -65,7 +67,7 @@ class FlowShards {
   const runtime::SipKey key_;
   const int shards_;
   const ShardSet all_;
-  std::vector<std::atomic<ShardSet>> users_;  // 1 MiB
+  std::vector<std::atomic<ShardSet>> users_;  // 1.5 MiB
 };
 
 }  // namespace weir::netstack

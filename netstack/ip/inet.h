@@ -15,7 +15,7 @@ namespace weir::netstack {
 struct Inet {
   Inet(const IpOptions& ip_options, const TcpSettings& tcp_options, runtime::FramePool& pool,
        runtime::TimerWheel& timers)
-      : ip(ip_options, pool, timers), udp(ip), ping(ip), tcp(ip, tcp_options) {}
+      : ip(ip_options, pool, timers), udp(ip), ping(ip, PortSpace::kPing), tcp(ip, tcp_options) {}
 
   // Before there are sockets; `others` stays longer than this.
   void SetPeers(PeerShards* others) {

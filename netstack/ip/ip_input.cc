@@ -7,6 +7,8 @@
 #include "netstack/tcp/tcp_input.h"
 #include "netstack/udp/udp_input.h"
 #include "netstack/wire/checksum.h"
+#include "netstack/wire/icmp.h"
+#include "netstack/wire/icmp6.h"
 #include "netstack/wire/igmp.h"
 #include "netstack/wire/ipv4.h"
 #include "netstack/wire/ipv4_options.h"
@@ -95,8 +97,13 @@ IpDestination ClassifyDestination(IpContext& context, Interface& in, const IpAdd
 static bool IsOtherShards(const PeerShards& peers, const IpPacket& packet) {
   if (packet.to != IpDestination::kLocal) return false;
   const bool tcp = packet.protocol == kProtocolTcp;
-  if (!tcp && packet.protocol != kProtocolUdp) return !peers.speaks();
   if (packet.frame.len < 4) return !peers.speaks();
+  if (!tcp && packet.protocol != kProtocolUdp) {
+    // An echo reply is for whoever has its identifier, and nothing is said about it.
+    const bool icmp = packet.protocol == (packet.is_v4() ? kProtocolIcmp : kProtocolIcmp6);
+    const bool reply = icmp && runtime::LoadU8(packet.frame.data) == (packet.is_v4() ? kIcmpEchoReply : kIcmp6EchoReply);
+    return !reply && !peers.speaks();
+  }
   const Endpoint local{packet.destination, runtime::LoadBe16(packet.frame.data + 2)};
   const Endpoint remote{packet.source, runtime::LoadBe16(packet.frame.data)};
   return !peers.Owns(tcp ? PortSpace::kTcp : PortSpace::kUdp, local, remote);

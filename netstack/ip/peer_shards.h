@@ -99,7 +99,7 @@ class PeerShards {
   uint32_t& Uses(PortSpace space, uint16_t port) { return uses_[static_cast<size_t>(space)][port]; }
 
   Arrival arrival_;
-  std::array<std::vector<uint32_t>, 2> uses_;  // by PortSpace and port
+  std::array<std::vector<uint32_t>, kPortSpaces> uses_;  // by PortSpace and port
 };
 
 }  // namespace weir::netstack

@@ -90,10 +90,20 @@ bool Read6(Bytes bytes, Packet& packet) {
   return true;
 }
 
+// `echo`: an ICMP header with an identifier, in a reply, or in a request that we sent.
+ShardSet OfEcho(const Question& question, Bytes echo) {
+  constexpr size_t kIdentifierOffset = 4;
+  if (echo.size() < kIcmpHeader) return kSpeaker;
+  const ShardSet users = question.flows.Users(PortSpace::kPing, LoadBe16(echo.data() + kIdentifierOffset));
+  return users != 0 ? users : kSpeaker;
+}
+
 // The flow that an ICMP error is about: `quote` is a packet that we sent.
 ShardSet OfQuote(const Question& question, Bytes quote, bool v4) {
   Packet sent;
-  if (!(v4 ? Read4(quote, sent) : Read6(quote, sent)) || !IsTransport(sent.protocol)) return kSpeaker;
+  if (!(v4 ? Read4(quote, sent) : Read6(quote, sent))) return kSpeaker;
+  if (sent.protocol == (v4 ? kProtocolIcmp : kProtocolIcmp6)) return OfEcho(question, sent.transport);
+  if (!IsTransport(sent.protocol)) return kSpeaker;
   // Of a first fragment, too, the ports are there.
   if (sent.transport.size() < kPortBytes) return kSpeaker;
   const Endpoint local{sent.source, LoadBe16(sent.transport.data())};
@@ -105,6 +115,7 @@ ShardSet OfIcmp(const Question& question, const Packet& packet) {
   if (packet.transport.size() < kIcmpHeader) return kSpeaker;
   const uint8_t type = LoadU8(packet.transport.data()), code = LoadU8(packet.transport.data() + 1);
   if (type == kIcmpUnreachable && code == kIcmpCodeFragmentationNeeded) return question.flows.all();
+  if (type == kIcmpEchoReply) return OfEcho(question, packet.transport);
   const bool error = type == kIcmpUnreachable || type == kIcmpTimeExceeded || type == kIcmpParameterProblem;
   return error ? OfQuote(question, packet.transport.subspan(kIcmpHeader), /*v4=*/true) : kSpeaker;
 }
@@ -117,6 +128,8 @@ ShardSet OfIcmp6(const Question& question, const Packet& packet) {
     case kIcmp6MldQuery:
     case kIcmp6MldV1Report:
       return question.flows.all();
+    case kIcmp6EchoReply:
+      return OfEcho(question, packet.transport);
     case kIcmp6Unreachable:
     case kIcmp6TimeExceeded:
     case kIcmp6ParameterProblem:

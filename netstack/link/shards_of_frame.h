@@ -2,6 +2,7 @@
 //
 //   TCP, UDP                     the shard of the flow (FlowShards::Choose); to a group or broadcast: those that use the port
 //   ICMP errors                  the shard of the flow that they quote; that a packet was too big: all, which learn from it
+//   echo replies                 those whose programs use the identifier
 //   fragments                    all: each puts the datagram together, and the one whose flow it is takes it
 //   answers of neighbours, IGMP, MLD queries and reports: all
 //   everything else              shard 0, which speaks for the host: ARP, neighbour and router discovery, echo requests

@@ -51,13 +51,13 @@ int UdpTable::Bind(UdpSock& sock, Endpoint local) {
       const auto port = static_cast<uint16_t>(kFirst + runtime::SipHash(ip_.secret, draw) % kCount);
       if (Overlaps({local.ip, port})) continue;
       // Anybody may send to it, and is to find this socket.
-      if (ip_.peers == nullptr || ip_.peers->UsePortAlone(PortSpace::kUdp, port)) local.port = port;
+      if (ip_.peers == nullptr || ip_.peers->UsePortAlone(space_, port)) local.port = port;
     }
     if (local.port == 0) return EADDRINUSE;
   } else if (Overlaps(local, &sock)) {
     return EADDRINUSE;
   } else if (ip_.peers != nullptr) {
-    ip_.peers->UsePort(PortSpace::kUdp, local.port);
+    ip_.peers->UsePort(space_, local.port);
   }
   sock.local = local;
   sock.bound = local.ip;
@@ -148,7 +148,7 @@ void UdpTable::Unbind(UdpSock& sock) {
   UdpSock** link = &buckets_[sock.local.port % kBuckets];
   while (*link != &sock) link = &(*link)->hash_next;
   *link = sock.hash_next;
-  if (ip_.peers != nullptr) ip_.peers->LeavePort(PortSpace::kUdp, sock.local.port);
+  if (ip_.peers != nullptr) ip_.peers->LeavePort(space_, sock.local.port);
   NotePlain(sock.local.port);
   sock.receive_queue.Clear();
   if (sock.linked()) sock.Unlink();

@@ -60,7 +60,7 @@ struct UdpSock : ReadySock {
 
 class UdpTable {
  public:
-  explicit UdpTable(IpContext& ip) : ip_(ip) {
+  explicit UdpTable(IpContext& ip, PortSpace space = PortSpace::kUdp) : ip_(ip), space_(space) {
     ip.pool.SetOnReturn(runtime::FrameHolder::Kind::kUdp, &FrameBack);
   }
   ~UdpTable();
@@ -117,6 +117,7 @@ class UdpTable {
   bool Overlaps(const Endpoint& local, const UdpSock* sock = nullptr) const;
 
   IpContext& ip_;
+  const PortSpace space_;  // which other shards use the same ports in
   runtime::List<ReadySock, ReadySock> leftovers_;
   uint64_t port_draws_ = 0;
   uint64_t ids_ = 0;

@@ -129,7 +129,8 @@ class DnsTest(harness.NetnsTest):
             self.assertIn("status: BADVERS", out)
             out = run_in(self.client, "dig", f"@{ip}", "+dnssec", "+cookie", "+nsid", "www.example.com").stdout
             self.assertRegex(out, "EDNS: version: 0, flags: do; udp: 1232")
-            self.assertIn("status: NOTIMP", run_in(self.client, "dig", f"@{ip}", "+opcode=notify", "a.example.com").stdout)
+            out = run_in(self.client, "dig", f"@{ip}", "+opcode=notify", "a.example.com").stdout
+            self.assertIn("status: NOTIMP", out)
 
     def ask_udp(self, ip, message, timeout=5):
         with harness.inside(self.client):
@@ -148,7 +149,8 @@ class DnsTest(harness.NetnsTest):
                 for message in (query(questions=0), query(questions=2), query(name=b"\xc0\x0c"), good + b"x", good[:-1],
                                 query(name=b"\x40" + b"x" * 64 + b"\0"), query(name=b"\3www" * 64 + b"\0"), good[:12]):
                     answer = self.ask_udp(ip, message)
-                    self.assertEqual((answer[:2], answer[2] & 0x80, answer[3] & 15), (b"\x12\x34", 0x80, formerr), message)
+                    got = answer[:2], answer[2] & 0x80, answer[3] & 15
+                    self.assertEqual(got, (b"\x12\x34", 0x80, formerr), message)
                 for message in (b"", b"x", good[:11], query(flags=0x8000)):
                     with self.assertRaises(TimeoutError):
                         self.ask_udp(ip, message, timeout=0.3)
@@ -211,7 +213,9 @@ class DnsTest(harness.NetnsTest):
             self.assertEqual(surplus.recv(1), b"")
             for stream in silent:
                 self.assertEqual(stream.recv(1), b"")
-            self.assertEqual(self.dig(server.ip, "www", "+tcp")[0], "NOERROR")
+            # Their clients do not close; after as long again their places are free all the same.
+            again = ("dig", "+tcp", "+tries=1", "+time=5", "+short", f"@{server.ip}", "www.example.com")
+            harness.wait_until(lambda: "192.0.2.10" in run_in(self.client, *again, check=False).stdout, "a free place")
 
     @harness.both_stacks
     def test_dnsperf(self, stack):
@@ -232,7 +236,8 @@ class DnsTest(harness.NetnsTest):
         """What it counted, by name, and the responses, by RCODE."""
         done = run_in(self.client, "kxdpgun", "-t", "1.5", "-i", queries, *options, ip, check=False)
         if done.returncode != 0 or "queries:" not in done.stdout.replace("SYNs", "queries"):
-            self.skipTest(f"SKIPPED: kxdpgun does not run here: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+            said = (done.stderr or done.stdout or "nothing").strip().splitlines()[-1]
+            self.skipTest(f"SKIPPED: kxdpgun does not run here: {said}")
         counts = {name: int(count) for name, count in re.findall(r"total (\w+): +(\d+)", done.stdout)}
         return counts, {name: int(count) for name, count in re.findall(r"responded (\w+): +(\d+)", done.stdout)}
 
@@ -257,7 +262,8 @@ class DnsTest(harness.NetnsTest):
 
     def test_a_zone_with_errors(self):
         wrong = self.file("wrong", "$ORIGIN example.com.\n@ 60 SOA ns h 1 2 3 4 5\n@ 60 NS ns\nns 60 A 192.0.2.999\n")
-        for flags, says in (([f"--zone={wrong}"], f"{wrong}:4: "), (["--zone=/nonexistent"], "/nonexistent"), ([], "--zone"),
+        for flags, says in (([f"--zone={wrong}"], f"{wrong}:4: "),
+                            (["--zone=/nonexistent"], "/nonexistent"), ([], "--zone"),
                             ([f"--zone={self.zone},{wrong}"], f"{wrong}:4: "),
                             ([f"--zone={self.zone}", "--origin=a,b"], "--origin"),
                             ([f"--zone={self.zone},{self.zone}", "--origin=a.example,a.example"], "is in")):

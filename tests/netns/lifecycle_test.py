@@ -87,8 +87,7 @@ class LifecycleTest(harness.NetnsTest):
 
     @harness.both_stacks
     def test_capabilities_are_dropped(self, stack):
-        shards = ["--shards=2"]
-        with self.serve("tcp_echo", "--port=7", *shards, stack=stack) as server:
+        with self.serve("tcp_echo", "--port=7", "--shards=2", stack=stack) as server:
             for thread in os.listdir(f"/proc/{server.pid}/task"):
                 with open(f"/proc/{server.pid}/task/{thread}/status") as text:
                     status = dict(line.rstrip("\n").split(":\t", 1) for line in text)
@@ -98,7 +97,12 @@ class LifecycleTest(harness.NetnsTest):
 
     @harness.both_stacks
     def test_stops_under_load(self, stack):
-        with self.serve("tcp_echo", "--port=7", stack=stack) as server:
+        for shards in (1, 2):
+            with self.subTest(shards=shards):
+                self.stop_under_load(stack, shards)
+
+    def stop_under_load(self, stack, shards):
+        with self.serve("tcp_echo", "--port=7", f"--shards={shards}", stack=stack) as server:
             streams = [self.connect(server.ip, 7) for _ in range(16)]
             stopping = threading.Event()
 

@@ -1,5 +1,5 @@
-// Random and mutated queries: each is dropped, or gets a response that ldns can read and that keeps to its bounds. Queries
-// lie in memory of exactly their length, so that the address sanitizer sees a read beyond it.
+// Random and mutated queries: each is dropped, or gets a response that ldns can read and that keeps to its bounds.
+// Queries lie in memory of exactly their length, so that the address sanitizer sees a read beyond it.
 #include <gtest/gtest.h>
 
 #include "tests/examples/dns_server/dns_fixture.h"

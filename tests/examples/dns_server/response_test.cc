@@ -82,7 +82,8 @@ TEST_F(ResponseTest, NothingThere) {
   EXPECT_EQ("aa", no_data.flags);
   EXPECT_THAT(no_data.answer, IsEmpty());
   EXPECT_THAT(no_data.authority, ElementsAre(kSoa));
-  for (const char* name : {"nope.example.com", "a.very.much.longer.name.that.is.not.there.example.com", "x.www.example.com"}) {
+  for (const char* name :
+       {"nope.example.com", "a.very.much.longer.name.that.is.not.there.example.com", "x.www.example.com"}) {
     const Response no_name = Get(name, "A");
     EXPECT_EQ("NXDOMAIN", no_name.rcode) << name;
     EXPECT_EQ("aa", no_name.flags);
@@ -112,7 +113,8 @@ TEST_F(ResponseTest, Aliases) {
   EXPECT_THAT(below.answer, ElementsAre("tosub.example.com. 3600 CNAME x.sub.example.com."));
   EXPECT_THAT(below.authority, SizeIs(2));
   EXPECT_THAT(Get("towild.example.com", "TXT").answer,
-              ElementsAre("towild.example.com. 3600 CNAME a.wild.example.com.", "a.wild.example.com. 3600 TXT \"wild\""));
+              ElementsAre("towild.example.com. 3600 CNAME a.wild.example.com.",
+                          "a.wild.example.com. 3600 TXT \"wild\""));
 }
 
 TEST_F(ResponseTest, Wildcards) {
@@ -127,7 +129,8 @@ TEST_F(ResponseTest, Wildcards) {
   EXPECT_THAT(Get("there.wild.example.com", "TXT").answer, IsEmpty());
   EXPECT_EQ("NXDOMAIN", Get("x.there.wild.example.com", "TXT").rcode);
   EXPECT_THAT(Get("some.calias.example.com", "AAAA").answer,
-              ElementsAre("some.calias.example.com. 3600 CNAME www.example.com.", "www.example.com. 60 AAAA 2001:db8::10"));
+              ElementsAre("some.calias.example.com. 3600 CNAME www.example.com.",
+                          "www.example.com. 60 AAAA 2001:db8::10"));
 }
 
 TEST_F(ResponseTest, Referrals) {
@@ -306,7 +309,8 @@ TEST_F(ResponseTest, TheWholeZone) {
   for (const auto& [name, node] : zone.nodes()) {
     for (const auto& [type, set] : node.sets) {
       if (zone.Locate(name).kind != Zone::Place::kNode) continue;
-      const std::unique_ptr<char, decltype(&std::free)> type_text(ldns_rr_type2str(static_cast<ldns_rr_type>(type)), &std::free);
+      const std::unique_ptr<char, decltype(&std::free)> type_text(
+          ldns_rr_type2str(static_cast<ldns_rr_type>(type)), &std::free);
       const Response got = Ask(table_, NameText(name), type_text.get(), 0, Transport::kTcp);
       EXPECT_EQ(set.records.size(), got.answer.size()) << NameText(name) << type_text.get();
       EXPECT_EQ("aa", got.flags);

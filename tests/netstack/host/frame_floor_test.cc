@@ -54,9 +54,15 @@ class FrameFloorTest : public ::testing::Test {
     HostOptions options{.stack = StackKind::kXdp, .interfaces = {VethPair::kDevice}, .frames = kFrames};
     options.addresses = {{.prefix = {*IpAddress::Parse("10.0.0.2"), 24}}};
     pool_ = *runtime::FramePool::Create({.frames = kFrames});
-    auto stack = XdpStack::Create(options, *pool_, scheduler_);
+    options_ = options;
+    auto shared = XdpShared::Create(options_, [](void*, int, int) {}, nullptr);
+    ASSERT_TRUE(shared.ok()) << shared.status();
+    shared_ = *std::move(shared);
+    auto stack = XdpStack::Create(options_, *shared_, 0, *pool_, scheduler_);
     ASSERT_TRUE(stack.ok()) << stack.status();
     stack_ = *std::move(stack);
+    const absl::Status started = stack_->Start();
+    ASSERT_TRUE(started.ok()) << started;
   }
   void TearDown() override {
     stack_.reset();
@@ -79,7 +85,7 @@ class FrameFloorTest : public ::testing::Test {
     }
     return true;
   }
-  XdpLink::Counters counters() { return stack_->ports().front()->link().counters(); }
+  XdpLink::Counters counters() { return stack_->ports().front()->LinkCounters(); }
 
   // A socket of the client's kernel, connected, or about to be, to ours.
   UniqueFd Client(int type, uint16_t port) {
@@ -123,6 +129,8 @@ class FrameFloorTest : public ::testing::Test {
   std::unique_ptr<VethPair> pair_;
   runtime::Scheduler scheduler_{MonotonicNow()};
   runtime::FramePool::Ptr pool_;
+  HostOptions options_;
+  std::unique_ptr<XdpShared> shared_;
   std::unique_ptr<XdpStack> stack_;
   std::vector<RecvBuffer> kept_;
 };

@@ -156,7 +156,9 @@ TEST(Icmp, WhatIsNotAnswered) {
     if (type == 8 || type == 13) continue;
     host.Receive(Ethernet({}, Ipv4({.protocol = 1}, IcmpEcho(static_cast<uint8_t>(type), 1, 1, Filler(30)))));
     const bool error = type == 3 || type == 11 || type == 12;  // icmp_error_test.cc
-    const DropReason other = type == 5 ? DropReason::kIcmpRedirect : DropReason::kIcmpType;
+    const DropReason other = type == 0   ? DropReason::kIcmpNoSocket  // a reply that nobody waits for
+                             : type == 5 ? DropReason::kIcmpRedirect
+                                         : DropReason::kIcmpType;
     EXPECT_EQ(error ? DropReason::kIcmpQuote : other, host.last()) << type;
   }
   Bytes wrong = IcmpEcho(8, 1, 1, Filler(5));

@@ -320,6 +320,18 @@ TEST_F(Shards, AnIcmpErrorGoesToTheFlowThatItQuotes) {
   }
 }
 
+TEST_F(Shards, AnEchoReplyGoesToWhoSentTheRequest) {
+  for (const int owner : {0, 1}) {
+    UdpSock sock;
+    ASSERT_EQ(0, At(owner).host.inet().ping.Bind(sock, {{}, 0}));
+    const uint16_t id = sock.local.port;
+    Receive(1 - owner, Ethernet({}, Ipv4({.protocol = 1}, IcmpEcho(0, id, 1, Filler(56)))));
+    EXPECT_FALSE(sock.receive_queue.empty());
+    EXPECT_TRUE(flows_.Users(PortSpace::kUdp, id) == 0);  // identifiers are no ports
+    At(owner).host.inet().ping.Unbind(sock);
+  }
+}
+
 TEST_F(Shards, ConnectionsComeBackToTheShardThatOpenedThem) {
   for (const int shard : {0, 1}) {
     netstack::TcpContext& tcp = At(shard).host.inet().tcp;
