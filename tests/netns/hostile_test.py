@@ -104,7 +104,8 @@ class HostileTest(harness.NetnsTest):
                 "TcpNoSocket": [self.tcp(syn), self.tcp(0x10), self.tcp(syn | 0x01), self.tcp(syn | 0x04)],
                 "IcmpChecksum": [self.icmp(wrong=0x10)],
                 "IcmpTruncated": [self.ipv4(1, b"\x08\0\0\0"), self.icmp(kind=13, data=b"x" * 11)],
-                "IcmpType": [self.icmp(kind=0), self.icmp(kind=14)],
+                "IcmpNoSocket": [self.icmp(kind=0)],  # an echo reply that nobody waits for
+                "IcmpType": [self.icmp(kind=14)],
                 "IcmpRedirect": [self.icmp(kind=5)],
                 "ArpMalformed": [self.arp(operation=9), self.arp(operation=0)],
                 "ArpUnsolicited": [self.arp(operation=2)],
