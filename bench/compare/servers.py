@@ -110,6 +110,6 @@ def running(end, server):
 def load_command(bin_dir, device, server, port_offset, *flags):
     """The load generator for it, which always runs on weir's own stack: it costs the least."""
     return [f"{bin_dir}/bench/loadgen/loadgen", "--stack=xdp", f"--interface={device}",
-            # A new connection for each request leaves a port in TIME-WAIT each time.
-            "--tcp=tw_reuse=1,ip_local_port_range=1024 65535",
+            # A new connection for each request leaves a port in TIME-WAIT each time; ports last for less than a second of them.
+            "--tcp=tw_reuse=1,ip_local_port_range=1024 65535,max_tw_buckets=30000",
             f"--address={CLIENT_IP}/{PREFIX}", f"--target={server.address}:{PORT + port_offset}", *flags]
