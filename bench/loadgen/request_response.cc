@@ -45,8 +45,10 @@ Task<absl::Status> Serve(Run& run, TcpStream stream, int index) {
 }
 
 Task<void> Connection(Shard& shard, Run& run, int index) {
+  if (!(co_await run.opening.Acquire()).ok()) co_return;
   absl::StatusOr<TcpStream> stream =
       co_await WithTimeout(shard.ConnectTcp(run.options.target), std::chrono::seconds(10));
+  run.opening.Release();
   absl::Status status = stream.ok() ? stream->SetNoDelay(true) : stream.status();
   if (status.ok()) status = co_await Serve(run, *std::move(stream), index);
   if (!status.ok()) run.Fail(status);
