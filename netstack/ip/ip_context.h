@@ -66,8 +66,9 @@ struct IpOptions {
 IpAddress SolicitedNodeGroup(const IpAddress& ip);
 
 // Whether a socket bound to `bound` gets what is sent to `destination`: "::" stands for every address of both families,
-// 0.0.0.0 for every one of IPv4.
-inline bool BoundTo(const IpAddress& bound, const IpAddress& destination) {
+// or of IPv6 with `v6only` (IPV6_V6ONLY), 0.0.0.0 for every one of IPv4.
+inline bool BoundTo(const IpAddress& bound, bool v6only, const IpAddress& destination) {
+  if (v6only && destination.is_v4()) return false;
   return bound == destination || bound == IpAddress() || (bound == IpAddress::V4(0) && destination.is_v4());
 }
 

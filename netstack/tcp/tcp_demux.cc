@@ -3,13 +3,6 @@
 #include <bit>
 
 namespace weir::netstack {
-namespace {
-
-bool Reaches(const IpAddress& bound, bool v6only, const IpAddress& ip) {
-  return BoundTo(bound, ip) && !(v6only && ip.is_v4());
-}
-
-}  // namespace
 
 TcpDemux::TcpDemux(const runtime::SipKey& key, uint32_t max_sockets)
     : key_(key), mask_(std::bit_ceil(max_sockets) - 1), buckets_(size_t{mask_} + 1) {}
@@ -47,7 +40,7 @@ void TcpDemux::Remove(TcpSock& sock) {
 TcpListenSock* TcpDemux::FindListener(const Endpoint& local) const {
   TcpListenSock* best = nullptr;
   for (TcpListenSock* l = listeners_[local.port % kListenBuckets]; l != nullptr; l = l->hash_next) {
-    if (l->local.port != local.port || !Reaches(l->local.ip, l->v6only, local.ip)) continue;
+    if (l->local.port != local.port || !BoundTo(l->local.ip, l->v6only, local.ip)) continue;
     if (l->local.ip == local.ip) return l;
     if (best == nullptr || best->local.ip == IpAddress()) best = l;
   }
@@ -57,7 +50,7 @@ TcpListenSock* TcpDemux::FindListener(const Endpoint& local) const {
 bool TcpDemux::ListenerOverlaps(const Endpoint& local, bool v6only) const {
   for (TcpListenSock* l = listeners_[local.port % kListenBuckets]; l != nullptr; l = l->hash_next) {
     if (l->local.port != local.port) continue;
-    if (Reaches(l->local.ip, l->v6only, local.ip) || Reaches(local.ip, v6only, l->local.ip)) return true;
+    if (BoundTo(l->local.ip, l->v6only, local.ip) || BoundTo(local.ip, v6only, l->local.ip)) return true;
   }
   return false;
 }

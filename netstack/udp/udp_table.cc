@@ -13,10 +13,6 @@ bool MayBindTo(IpContext& ip, const IpAddress& address) {
          std::ranges::any_of(ip.interfaces, [&](const auto& interface) { return interface->IsBroadcast(address); });
 }
 
-bool Reaches(const IpAddress& bound, bool v6only, const IpAddress& ip) {
-  return BoundTo(bound, ip) && !(v6only && ip.is_v4());
-}
-
 // Which of the sockets that share a port gets a flow: the one with the largest (rendezvous hashing), so that a flow
 // stays where it is while others come and go.
 uint64_t FlowWeight(const runtime::SipKey& key, const UdpSock& sock, const Endpoint& local, const Endpoint& remote) {
@@ -95,7 +91,7 @@ void UdpTable::NotePlain(uint16_t port) {
 
 int UdpTable::Score(const UdpSock& sock, const Endpoint& local, const Endpoint& remote) {
   constexpr int kConnected = 4, kAddress = 2, kFamily = 1;
-  if (sock.local.port != local.port || !Reaches(sock.local.ip, sock.v6only, local.ip)) return -1;
+  if (sock.local.port != local.port || !BoundTo(sock.local.ip, sock.v6only, local.ip)) return -1;
   int score = 0;
   if (sock.remote.port != 0) {
     const bool scope_fits = sock.remote.scope_id == 0 || sock.remote.scope_id == remote.scope_id;
@@ -135,7 +131,7 @@ bool UdpTable::Overlaps(const Endpoint& local, const UdpSock* sock) const {
   for (UdpSock* other = buckets_[local.port % kBuckets]; other != nullptr; other = other->hash_next) {
     if (other->local.port != local.port) continue;
     const bool v6only = sock != nullptr && sock->v6only;
-    if (!Reaches(other->local.ip, other->v6only, local.ip) && !Reaches(local.ip, v6only, other->local.ip)) continue;
+    if (!BoundTo(other->local.ip, other->v6only, local.ip) && !BoundTo(local.ip, v6only, other->local.ip)) continue;
     const bool shared = sock != nullptr && ((sock->reuse_port && other->reuse_port) ||
                                             (sock->reuse_address && other->reuse_address));
     if (!shared) return true;

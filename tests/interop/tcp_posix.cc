@@ -76,11 +76,8 @@ int TcpPosix::TakeError() {
 }
 
 bool TcpPosix::Overlaps(const Endpoint& local, bool v6only) const {
-  const auto reaches = [](const IpAddress& bound, bool only, const IpAddress& ip) {
-    return netstack::BoundTo(bound, ip) && !(only && ip.is_v4());
-  };
   if (local_.port != local.port) return false;
-  return reaches(local_.ip, ip_.v6only, local.ip) || reaches(local.ip, v6only, local_.ip);
+  return netstack::BoundTo(local_.ip, ip_.v6only, local.ip) || netstack::BoundTo(local.ip, v6only, local_.ip);
 }
 
 // inet_bind_conflict.
