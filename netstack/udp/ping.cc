@@ -7,6 +7,7 @@
 
 #include "netstack/ip/icmp_output.h"
 #include "netstack/ip/ip_fragment.h"
+#include "netstack/udp/udp_input.h"
 #include "netstack/udp/udp_output.h"
 #include "netstack/udp/udp_queue_rcv.h"
 #include "netstack/wire/checksum.h"
@@ -69,25 +70,13 @@ int PingSend(UdpTable& pings, const UdpSock& sock, std::span<const std::byte> me
 }
 
 DropReason PingRcv(UdpTable& pings, const IpPacket& packet, Nanos now_ns) {
-  runtime::Frame& frame = packet.frame;
-  const Endpoint local{packet.destination, runtime::LoadBe16(frame.data + kIdentifierOffset)};
+  const Endpoint local{packet.destination, runtime::LoadBe16(packet.frame.data + kIdentifierOffset)};
   const Endpoint remote{packet.source, 0, ScopeOf(packet.source, packet.in)};
   UdpSock* sock = pings.Lookup(local, remote);
   if (sock == nullptr) return DropReason::kIcmpNoSocket;
-  runtime::Ref(&frame);
-  Datagram datagram{{.peer = remote,
-                     .local = local,
-                     .interface = packet.in.index,
-                     .ttl = packet.ttl,
-                     .tos = packet.tos,
-                     .received_ns = now_ns},
-                    RecvBuffer(&frame, frame.bytes())};
-  for (runtime::Frame* piece : packet.more) {
-    if (piece->len == 0) continue;
-    runtime::Ref(piece);
-    datagram.data.Append(piece, piece->bytes());
-  }
-  return UdpQueueRcv(pings, *sock, *frame.pool, std::move(datagram)) ? DropReason::kConsumed : DropReason::kUdpQueueFull;
+  const bool queued =
+      UdpQueueRcv(pings, *sock, *packet.frame.pool, UdpRecordOf(packet, 0, local, remote, now_ns));
+  return queued ? DropReason::kConsumed : DropReason::kUdpQueueFull;
 }
 
 DropReason PingErr(UdpTable& pings, const TransportError& error, Nanos now_ns) {

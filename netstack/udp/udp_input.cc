@@ -38,23 +38,9 @@ inline runtime::Frame& WaitInFrame(const IpPacket& packet, Nanos now_ns) {
   return frame;
 }
 
-// One that was put together, in its frames: its record, with a reference on each. The first slice is there even when it
-// is empty.
+// One that was put together.
 Datagram RecordOf(const IpPacket& packet, const Endpoint& local, const Endpoint& remote, Nanos now_ns) {
-  runtime::Ref(&packet.frame);
-  Datagram datagram{{.peer = remote,
-                     .local = local,
-                     .interface = packet.in.index,
-                     .ttl = packet.ttl,
-                     .tos = packet.tos,
-                     .received_ns = now_ns},
-                    RecvBuffer(&packet.frame, packet.frame.bytes().subspan(UdpHeader::kSize))};
-  for (runtime::Frame* piece : packet.more) {
-    if (piece->len == 0) continue;
-    runtime::Ref(piece);
-    datagram.data.Append(piece, piece->bytes());
-  }
-  return datagram;
+  return UdpRecordOf(packet, UdpHeader::kSize, local, remote, now_ns);
 }
 
 // To the members of a group, or to everyone.
@@ -69,6 +55,23 @@ Datagram RecordOf(const IpPacket& packet, const Endpoint& local, const Endpoint&
 }
 
 }  // namespace
+
+Datagram UdpRecordOf(const IpPacket& packet, size_t skip, const Endpoint& local, const Endpoint& remote, Nanos now_ns) {
+  runtime::Ref(&packet.frame);
+  Datagram datagram{{.peer = remote,
+                     .local = local,
+                     .interface = packet.in.index,
+                     .ttl = packet.ttl,
+                     .tos = packet.tos,
+                     .received_ns = now_ns},
+                    RecvBuffer(&packet.frame, packet.frame.bytes().subspan(skip))};
+  for (runtime::Frame* piece : packet.more) {
+    if (piece->len == 0) continue;
+    runtime::Ref(piece);
+    datagram.data.Append(piece, piece->bytes());
+  }
+  return datagram;
+}
 
 DropReason UdpDeliverToMembers(UdpTable& table, const Interface& in, const Datagram& datagram) {
   return ForEachMember(table, in, datagram.local, datagram.peer,
