@@ -7,6 +7,7 @@
 
 #include "netstack/ip/icmp_output.h"
 #include "netstack/ip/ip_fragment.h"
+#include "netstack/udp/udp_error.h"
 #include "netstack/udp/udp_input.h"
 #include "netstack/udp/udp_output.h"
 #include "netstack/udp/udp_queue_rcv.h"
@@ -84,12 +85,7 @@ DropReason PingErr(UdpTable& pings, const TransportError& error, Nanos now_ns) {
   const Endpoint local{error.source, runtime::LoadBe16(error.transport.data() + kIdentifierOffset)};
   UdpSock* sock = pings.Lookup(local, {error.destination, 0, ScopeOf(error.destination, error.in)});
   if (sock == nullptr) return DropReason::kIcmpNoSocket;
-  if (error.too_big && !LowerPathMtu(pings.ip(), error, now_ns)) return DropReason::kIcmpIgnored;
-  const bool told = sock->recverr || (sock->connected_ping && (error.hard || error.too_big));
-  if (!told) return error.too_big ? DropReason::kConsumed : DropReason::kIcmpIgnored;
-  sock->receive_queue.error = error.error;
-  pings.ip().Ready(*sock, ReadySock::kError);
-  return DropReason::kConsumed;
+  return UdpErrTo(pings, *sock, sock->connected_ping, error, now_ns);
 }
 
 }  // namespace weir::netstack

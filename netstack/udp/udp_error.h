@@ -11,6 +11,8 @@ namespace weir::netstack {
 // A connected socket's next call fails with the error; one that is not connected is not told, for it could not know of
 // which peer it is. A narrower path is remembered for both.
 DropReason UdpErr(UdpTable& table, const TransportError& error, Nanos now_ns);
+// The same for who knows the socket, and whether it is connected to the peer that the packet was sent to.
+DropReason UdpErrTo(UdpTable& table, UdpSock& sock, bool connected, const TransportError& error, Nanos now_ns);
 
 }  // namespace weir::netstack
 
