@@ -81,9 +81,7 @@ bool TakeCookie(TcpSock& sock, const TcpSegment& segment, Nanos now_ns) {
 // RFC 9293 §3.10.7.2, second: any ACK is bad, unless it answers a cookie.
 DropReason AckToListener(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns) {
   if (segment.has(kTcpSyn) || context.settings.syncookies == 0 || !CookiesAreOut(listener, now_ns)) {
-    if (const auto passed = TcpPassOn(context, segment)) return *passed;
-    TcpSendResetFor(context, segment, now_ns);
-    return DropReason::kTcpNoSocket;
+    return TcpNoSocket(context, segment, now_ns);
   }
   // The peer takes the connection for established; it will say this again when it has something to say.
   if (listener.unaccepted >= listener.backlog) return DropReason::kTcpAcceptQueueFull;
@@ -94,9 +92,7 @@ DropReason AckToListener(TcpListenSock& listener, TcpContext& context, TcpSegmen
   if (!TakeCookie(*sock, segment, now_ns)) {
     ++context.counters.syncookies_failed;
     context.Free(*sock);
-    if (const auto passed = TcpPassOn(context, segment)) return *passed;
-    TcpSendResetFor(context, segment, now_ns);
-    return DropReason::kTcpNoSocket;
+    return TcpNoSocket(context, segment, now_ns);
   }
   ++context.counters.syncookies_received;
   context.demux.Insert(*sock, segment.hash);

@@ -16,13 +16,6 @@ bool IsUnicast(const IpPacket& packet) {
   return packet.to == IpDestination::kLocal && !packet.link_multicast && !packet.source.is_any();
 }
 
-// RFC 9293 §3.10.7.1: a segment for no connection is answered by RST, unless it is one itself.
-DropReason NoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
-  if (const auto passed = TcpPassOn(context, segment)) return *passed;
-  if (!segment.has(kTcpRst)) TcpSendResetFor(context, segment, now_ns);
-  return DropReason::kTcpNoSocket;
-}
-
 DropReason TcpDoRcv(TcpSock& sock, TcpSegment& segment, Nanos now_ns) {
   if (sock.rcv.guarded && segment.ttl < sock.extra->min_ttl) [[unlikely]] return DropReason::kTcpMinTtl;
   ++sock.stats.segs_in;
@@ -53,7 +46,7 @@ DropReason Demultiplex(TcpContext& context, TcpSegment& segment, Nanos now_ns) {
   if (TcpListenSock* listener = context.demux.FindListener(segment.destination)) {
     return TcpRcvListen(*listener, context, segment, now_ns);
   }
-  return NoSocket(context, segment, now_ns);
+  return TcpNoSocket(context, segment, now_ns);
 }
 
 // A segment that came in fragments: each frame is taken as a segment of its own, in order, of which the first has the
@@ -97,6 +90,12 @@ inline void Read(TcpSegment& segment, const std::byte* tcp, uint8_t tos, uint8_t
 }
 
 }  // namespace
+
+DropReason TcpNoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns) {
+  if (const auto passed = TcpPassOn(context, segment)) return *passed;
+  if (!segment.has(kTcpRst)) TcpSendResetFor(context, segment, now_ns);
+  return DropReason::kTcpNoSocket;
+}
 
 std::optional<DropReason> TcpRcvPlain(TcpContext& context, const Interface& in, runtime::Frame& frame, uint32_t at,
                                       Nanos now_ns) {
