@@ -144,13 +144,8 @@ void Host::StopAll() {
   }
 }
 
-void Host::ShardEnded() {
-  if (running_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  for (const std::unique_ptr<Shard>& shard : shards_) shard->mailbox().PostFunction([] {});  // wakes it
-}
-
-void Host::ShardQuiet() {
-  if (lingering_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+void Host::OneLess(std::atomic<int>& shards) {
+  if (shards.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   for (const std::unique_ptr<Shard>& shard : shards_) shard->mailbox().PostFunction([] {});  // wakes it
 }
 

@@ -51,11 +51,13 @@ class Host {
   // Waits for all shards to get here; false when one of them failed.
   bool Arrive(const absl::Status& status);
   // A shard's tasks have ended. It goes on serving its mailbox until those of all have.
-  void ShardEnded();
+  void ShardEnded() { OneLess(running_); }
   bool all_ended() const { return running_.load(std::memory_order_acquire) == 0; }
   // A shard's connections have said goodbye. It goes on serving its queues until those of all have.
-  void ShardQuiet();
+  void ShardQuiet() { OneLess(lingering_); }
   bool all_quiet() const { return lingering_.load(std::memory_order_acquire) == 0; }
+  // Of those that `shards` counts; the last one wakes all.
+  void OneLess(std::atomic<int>& shards);
   static void WakePeer(void* host, int from, int to);
   void ShardReady(const Shard& shard, const std::string& what);
 
