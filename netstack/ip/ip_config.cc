@@ -5,14 +5,6 @@
 namespace weir::netstack {
 namespace {
 
-bool Same(const Route& a, const Route& b) {
-  return a.prefix == b.prefix && a.out == b.out && a.gateway == b.gateway && a.metric == b.metric;
-}
-
-bool Has(const std::vector<Route>& routes, const Route& wanted) {
-  return std::ranges::any_of(routes, [&](const Route& route) { return Same(route, wanted); });
-}
-
 // Their order says which is chosen as a source, so they come to stand in the order of `wanted`.
 void FollowAddresses(IpContext& context, Interface& interface, const std::vector<InterfaceAddress>& wanted) {
   const auto same = [](const InterfaceAddress& a, const InterfaceAddress& b) {
@@ -74,10 +66,10 @@ void FollowIpConfig(IpContext& context, const IpConfig& config) {
   }
   const std::vector<Route> before = context.routes.routes();
   for (const Route& route : before) {
-    if (!Has(wanted, route)) context.routes.Remove(route);
+    if (std::ranges::find(wanted, route) == wanted.end()) context.routes.Remove(route);
   }
   for (const Route& route : wanted) {
-    if (!Has(before, route) && !context.routes.Add(route)) context.outcomes.Count(DropReason::kAutoconfTableFull);
+    if (!context.routes.Add(route)) context.outcomes.Count(DropReason::kAutoconfTableFull);
   }
 }
 

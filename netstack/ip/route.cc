@@ -4,13 +4,6 @@
 #include <bitset>
 
 namespace weir::netstack {
-namespace {
-
-bool Same(const Route& a, const Route& b) {
-  return a.prefix == b.prefix && a.out == b.out && a.gateway == b.gateway && a.metric == b.metric;
-}
-
-}  // namespace
 
 RouteTable::RouteTable() {
   routes_.reserve(kMaxRoutes);
@@ -47,7 +40,7 @@ void RouteTable::Rebuild() {
 bool RouteTable::Add(const Route& route) {
   Route network = route;
   network.prefix.ip = route.prefix.network();
-  if (std::ranges::any_of(routes_, [&](const Route& r) { return Same(r, network); })) return true;
+  if (std::ranges::find(routes_, network) != routes_.end()) return true;
   if (routes_.size() == kMaxRoutes) return false;
   routes_.push_back(network);
   Rebuild();
@@ -57,7 +50,7 @@ bool RouteTable::Add(const Route& route) {
 void RouteTable::Remove(const Route& route) {
   Route network = route;
   network.prefix.ip = route.prefix.network();
-  if (std::erase_if(routes_, [&](const Route& r) { return Same(r, network); }) > 0) Rebuild();
+  if (std::erase(routes_, network) > 0) Rebuild();
 }
 
 const Route* RouteTable::Lookup(const IpAddress& destination, const Interface* out) const {

@@ -20,6 +20,8 @@ struct Route {
   Interface* out = nullptr;
   IpAddress gateway;  // any: the destination itself is on the link
   uint32_t metric = 0;
+
+  friend bool operator==(const Route&, const Route&) = default;
 };
 
 class RouteTable {
