@@ -1,49 +1,31 @@
 #include "netstack/host/frame_sizing.h"
 
 #include <algorithm>
-#include <string>
-#include <vector>
 
-#include "netstack/host/xdp_interface.h"
 #include "netstack/link/frame_exchange.h"
-#include "xdp/interface_info.h"
 #include "xdp/xdp_link.h"
 
 namespace weir {
 namespace {
 
-// What is known of each interface; what is wrong with one is said later.
-std::vector<xdp::InterfaceInfo> Interfaces(const HostOptions& options) {
-  std::vector<xdp::InterfaceInfo> known;
-  for (const std::string& name : options.interfaces) {
-    absl::StatusOr<XdpInterface::Place> place = XdpInterface::Find(name);
-    if (!place.ok()) continue;
-    absl::StatusOr<xdp::InterfaceInfo> interface = xdp::ReadInterfaceInfo(place->device);
-    if (interface.ok()) known.push_back(*std::move(interface));
-  }
-  return known;
-}
+using Interfaces = std::vector<std::unique_ptr<XdpInterface>>;
 
-uint32_t LargestMtu(const HostOptions& options) {
-  uint32_t mtu = options.mtu;
-  if (mtu != 0) return mtu;
-  for (const xdp::InterfaceInfo& interface : Interfaces(options)) mtu = std::max(mtu, interface.mtu);
-  return mtu;
-}
-
-uint32_t FrameSize(const HostOptions& options) {
+uint32_t FrameSize(const HostOptions& options, const Interfaces& interfaces) {
   if (options.frame_size != 0) return options.frame_size;
-  const bool wide = options.stack == StackKind::kXdp && LargestMtu(options) > XdpInterface::LargestMtu(2048);
-  return wide ? 4096 : 2048;
+  uint32_t mtu = 0;
+  for (const std::unique_ptr<XdpInterface>& interface : interfaces) {
+    mtu = std::max(mtu, interface->device_options().mtu);
+  }
+  return mtu > XdpInterface::LargestMtu(2048) ? 4096 : 2048;
 }
 
-uint32_t Frames(const HostOptions& options) {
+uint32_t Frames(const HostOptions& options, const Interfaces& interfaces) {
   if (options.frames != 0) return options.frames;
   constexpr uint32_t kRings = xdp::XdpLink::kFillSize + xdp::XdpLink::kTxSize;
   if (options.stack != StackKind::kXdp) return kRings + kSocketFrames;
   uint32_t frames = kSocketFrames;
-  for (const xdp::InterfaceInfo& interface : Interfaces(options)) {
-    const QueueShare share = ShareOfQueues(interface.rx_queues, options.shards);
+  for (const std::unique_ptr<XdpInterface>& interface : interfaces) {
+    const QueueShare share = ShareOfQueues(interface->queues(), options.shards);
     frames += share.links * 2 * share.rx_size + xdp::XdpLink::kTxSize;
   }
   return frames + (options.shards > 1 ? netstack::FrameExchange::kUnderWay : 0);
@@ -51,8 +33,8 @@ uint32_t Frames(const HostOptions& options) {
 
 }  // namespace
 
-runtime::FramePool::Options FrameSizing(const HostOptions& options) {
-  return {.frame_size = FrameSize(options), .frames = Frames(options)};
+runtime::FramePool::Options FrameSizing(const HostOptions& options, const Interfaces& interfaces) {
+  return {.frame_size = FrameSize(options, interfaces), .frames = Frames(options, interfaces)};
 }
 
 }  // namespace weir

@@ -2,7 +2,11 @@
 #ifndef NETSTACK_HOST_FRAME_SIZING_H_
 #define NETSTACK_HOST_FRAME_SIZING_H_
 
+#include <memory>
+#include <vector>
+
 #include "netstack/host/host_options.h"
+#include "netstack/host/xdp_interface.h"
 #include "runtime/buffer/frame_pool.h"
 
 namespace weir {
@@ -12,11 +16,12 @@ namespace weir {
 inline constexpr uint32_t kSocketFrames = 10240;
 
 // --frames and --frame_size, where they are given. Else: the rings of each interface full, Fill's 4096 and Tx's 2048, and
-// kSocketFrames: 16,384 for one interface, 32 MiB; more where a shard serves more queues than four, and with several shards
-// what may be on its way between them (FrameExchange::kUnderWay). Kernel sockets get as many: a quarter lies ready for the kernel to
-// fill, in the place of the rings. The size is 2048, which holds an MTU of 1500 with all headers, or 4096 where an
-// interface's MTU needs it.
-runtime::FramePool::Options FrameSizing(const HostOptions& options);
+// kSocketFrames: 16,384 for one interface, 32 MiB; more where a shard serves more queues than four, and with several
+// shards what may be on its way between them (FrameExchange::kUnderWay). Kernel sockets, which have no interfaces here,
+// get as many: a quarter lies ready for the kernel to fill, in the place of the rings. The size is 2048, which holds an
+// MTU of 1500 with all headers, or 4096 where an interface's MTU needs it.
+runtime::FramePool::Options FrameSizing(const HostOptions& options,
+                                        const std::vector<std::unique_ptr<XdpInterface>>& interfaces);
 
 }  // namespace weir
 

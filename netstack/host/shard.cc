@@ -55,7 +55,8 @@ Shard::Counters Shard::counters() const {
 absl::Status Shard::BringUp() {
   const HostOptions& options = host_.options();
   const bool xdp = options.stack == StackKind::kXdp;
-  absl::StatusOr<runtime::FramePool::Ptr> pool = runtime::FramePool::Create(FrameSizing(options));
+  const auto sizing = xdp ? FrameSizing(options, host_.xdp_shared_->interfaces()) : FrameSizing(options, {});
+  absl::StatusOr<runtime::FramePool::Ptr> pool = runtime::FramePool::Create(sizing);
   if (!pool.ok()) return pool.status();
   pool_ = *std::move(pool);
   absl::StatusOr<std::unique_ptr<runtime::Reactor>> reactor = runtime::Reactor::Create(scheduler_);
@@ -66,7 +67,8 @@ absl::Status Shard::BringUp() {
   mailbox_ = *std::move(mailbox);
   frame_returns_ = std::make_unique<runtime::FrameReturns>(*pool_, *mailbox_);
   if (xdp) {
-    absl::StatusOr<std::unique_ptr<XdpStack>> stack = XdpStack::Create(options, *host_.xdp_shared_, index_, *pool_, scheduler_);
+    absl::StatusOr<std::unique_ptr<XdpStack>> stack =
+        XdpStack::Create(options, *host_.xdp_shared_, index_, *pool_, scheduler_);
     if (!stack.ok()) return stack.status();
     xdp_ = *std::move(stack);
     for (const auto& port : xdp_->ports()) {
