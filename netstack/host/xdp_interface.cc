@@ -95,16 +95,16 @@ std::string XdpInterface::Describe() const {
 absl::Status XdpInterface::Steer(int shard, const IpAddress& ip, bool ours) {
   const netstack::ShardSet bit = netstack::ShardSet{1} << shard;
   std::lock_guard lock(mutex_);
-  netstack::ShardSet& wanted = wanted_[{ip.words()[0], ip.words()[1]}];
+  netstack::ShardSet& wanted = wanted_[ip];
   const bool changes = ours ? wanted == 0 : wanted == bit;
   wanted = ours ? wanted | bit : wanted & ~bit;
-  if (wanted == 0) wanted_.erase({ip.words()[0], ip.words()[1]});
+  if (wanted == 0) wanted_.erase(ip);
   return changes ? SteerAll(ip, ours) : absl::OkStatus();
 }
 
 bool XdpInterface::WantedElsewhere(int shard, const IpAddress& ip) {
   std::lock_guard lock(mutex_);
-  const auto found = wanted_.find({ip.words()[0], ip.words()[1]});
+  const auto found = wanted_.find(ip);
   return found != wanted_.end() && (found->second & ~(netstack::ShardSet{1} << shard)) != 0;
 }
 

@@ -10,7 +10,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -72,7 +71,7 @@ class XdpInterface {
   std::unique_ptr<netstack::PacketTap> tap_;
   std::atomic<bool> zero_copy_{false};
   std::mutex mutex_;
-  std::map<std::pair<uint64_t, uint64_t>, netstack::ShardSet> wanted_;  // by the words of the address
+  std::map<IpAddress, netstack::ShardSet> wanted_;
 };
 
 }  // namespace weir
