@@ -29,8 +29,6 @@ class PeerShards {
   }
   PeerShards(const PeerShards&) = delete;
 
-  const FlowShards& flows() const { return flows_; }
-  int self() const { return self_; }
   ShardSet here() const { return ShardSet{1} << self_; }
   // Shard 0, which answers for the host.
   bool speaks() const { return self_ == 0; }

@@ -68,8 +68,6 @@ class HandOverRing {
     taken_.store(read_, std::memory_order_release);
   }
 
-  uint32_t size() const { return mask_ + 1; }
-
  private:
   const uint32_t mask_;
   std::vector<HandedFrame> slots_;
@@ -98,7 +96,6 @@ class FrameExchange {
   }
 
   HandOverRing& ring(int from, int to) { return *rings_[static_cast<size_t>(from) * shards_ + static_cast<size_t>(to)]; }
-  int shards() const { return static_cast<int>(shards_); }
 
  private:
   const size_t shards_;

@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "netstack/ip/inet.h"
 #include "netstack/ip/peer_shards.h"
