@@ -19,9 +19,10 @@ uint64_t FlowShards::Hash(const Endpoint& local, const Endpoint& remote) const {
 }
 
 int FlowShards::Choose(PortSpace space, const Endpoint& local, const Endpoint& remote) const {
+  ShardSet users = Users(space, local.port);
+  if (std::has_single_bit(users)) return std::countr_zero(users);  // whatever the hash says
   const uint64_t hash = Hash(local, remote);
   const auto home = static_cast<int>(hash % count());
-  ShardSet users = Users(space, local.port);
   if (users == 0 || (users >> home & 1) != 0) return home;
   for (auto skip = (hash / count()) % static_cast<uint64_t>(std::popcount(users)); skip > 0; --skip) users &= users - 1;
   return std::countr_zero(users);
