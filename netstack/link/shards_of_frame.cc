@@ -92,9 +92,8 @@ bool Read6(Bytes bytes, Packet& packet) {
 
 // `echo`: an ICMP header with an identifier, in a reply, or in a request that we sent.
 ShardSet OfEcho(const Question& question, Bytes echo) {
-  constexpr size_t kIdentifierOffset = 4;
   if (echo.size() < kIcmpHeader) return kSpeaker;
-  const ShardSet users = question.flows.Users(PortSpace::kPing, LoadBe16(echo.data() + kIdentifierOffset));
+  const ShardSet users = question.flows.Users(PortSpace::kPing, LoadBe16(echo.data() + kIcmpIdentifierOffset));
   return users != 0 ? users : kSpeaker;
 }
 

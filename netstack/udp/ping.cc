@@ -21,8 +21,6 @@
 namespace weir::netstack {
 namespace {
 
-constexpr size_t kIdentifierOffset = 4;
-
 uint8_t RequestType(bool v4) { return v4 ? kIcmpEchoRequest : kIcmp6EchoRequest; }
 
 }  // namespace
@@ -30,7 +28,7 @@ uint8_t RequestType(bool v4) { return v4 ? kIcmpEchoRequest : kIcmp6EchoRequest;
 int PingSend(UdpTable& pings, const UdpSock& sock, std::span<const std::byte> message, const Endpoint& peer,
              Nanos now_ns) {
   const bool v4 = peer.ip.is_v4();
-  if (message.size() < kPingHeader || runtime::LoadU8(message.data()) != RequestType(v4) ||
+  if (message.size() < kIcmpHeader || runtime::LoadU8(message.data()) != RequestType(v4) ||
       runtime::LoadU8(message.data() + 1) != 0) {
     return EINVAL;
   }
@@ -40,10 +38,10 @@ int PingSend(UdpTable& pings, const UdpSock& sock, std::span<const std::byte> me
   const int error = UdpFindRoute(pings, sock, {peer.ip, 1, peer.scope_id}, {}, &route);
   if (error != 0) return error;
   route.flow.protocol = v4 ? kProtocolIcmp : kProtocolIcmp6;
-  std::array<std::byte, kPingHeader> header;
+  std::array<std::byte, kIcmpHeader> header;
   std::memcpy(header.data(), message.data(), header.size());
-  runtime::StoreBe16(header.data() + kIdentifierOffset, sock.local.port);
-  const std::span<const std::byte> rest = message.subspan(kPingHeader);
+  runtime::StoreBe16(header.data() + kIcmpIdentifierOffset, sock.local.port);
+  const std::span<const std::byte> rest = message.subspan(kIcmpHeader);
   IpContext& ip = pings.ip();
   const size_t headers = v4 ? Ipv4Header::kMinSize : Ipv6Header::kSize;
   const size_t room = std::min<size_t>(PathMtu(ip, peer.ip, route.flow.out) - headers,
@@ -54,7 +52,7 @@ int PingSend(UdpTable& pings, const UdpSock& sock, std::span<const std::byte> me
     if (frame == nullptr) return ENOBUFS;
     frame->len = static_cast<uint32_t>(message.size());
     std::copy(header.begin(), header.end(), frame->data);
-    std::copy(rest.begin(), rest.end(), frame->data + kPingHeader);
+    std::copy(rest.begin(), rest.end(), frame->data + kIcmpHeader);
     reason = IcmpOutput(ip, frame, route.flow, now_ns);
   } else {
     if (route.flow.pmtu_discovery == PmtuDiscovery::kDo) return EMSGSIZE;
@@ -71,7 +69,7 @@ int PingSend(UdpTable& pings, const UdpSock& sock, std::span<const std::byte> me
 }
 
 DropReason PingRcv(UdpTable& pings, const IpPacket& packet, Nanos now_ns) {
-  const Endpoint local{packet.destination, runtime::LoadBe16(packet.frame.data + kIdentifierOffset)};
+  const Endpoint local{packet.destination, runtime::LoadBe16(packet.frame.data + kIcmpIdentifierOffset)};
   const Endpoint remote{packet.source, 0, ScopeOf(packet.source, packet.in)};
   UdpSock* sock = pings.Lookup(local, remote);
   if (sock == nullptr) return DropReason::kIcmpNoSocket;
@@ -82,7 +80,7 @@ DropReason PingRcv(UdpTable& pings, const IpPacket& packet, Nanos now_ns) {
 
 DropReason PingErr(UdpTable& pings, const TransportError& error, Nanos now_ns) {
   if (runtime::LoadU8(error.transport.data()) != RequestType(error.source.is_v4())) return DropReason::kIcmpNoSocket;
-  const Endpoint local{error.source, runtime::LoadBe16(error.transport.data() + kIdentifierOffset)};
+  const Endpoint local{error.source, runtime::LoadBe16(error.transport.data() + kIcmpIdentifierOffset)};
   UdpSock* sock = pings.Lookup(local, {error.destination, 0, ScopeOf(error.destination, error.in)});
   if (sock == nullptr) return DropReason::kIcmpNoSocket;
   return UdpErrTo(pings, *sock, sock->connected_ping, error, now_ns);

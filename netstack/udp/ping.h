@@ -14,8 +14,6 @@
 
 namespace weir::netstack {
 
-inline constexpr size_t kPingHeader = 8;  // type, code, checksum, identifier, sequence number
-
 // Sends an echo request, from its header on, in fragments when it does not fit the path. Returns 0, EMSGSIZE, EINVAL
 // (no echo request), ENOBUFS, or what UdpFindRoute says of the way.
 int PingSend(UdpTable& pings, const UdpSock& sock, std::span<const std::byte> message, const Endpoint& peer,

@@ -34,6 +34,7 @@ inline constexpr uint8_t kIcmpCodeReassemblyTimeExceeded = 1;
 // Type, code, checksum, and four bytes that depend on the type.
 inline constexpr size_t kIcmpHeader = 8;
 inline constexpr size_t kIcmpChecksumOffset = 2;
+inline constexpr size_t kIcmpIdentifierOffset = 4;  // of echo requests and replies, of ICMPv6 too
 // The same with three times: of sending, of receiving, of sending back.
 inline constexpr size_t kIcmpTimestampSize = kIcmpHeader + 12;
 

@@ -9,6 +9,7 @@
 #include "netstack/udp/ping.h"
 #include "netstack/udp/udp_multicast.h"
 #include "netstack/udp/udp_output.h"
+#include "netstack/wire/icmp.h"
 
 namespace weir::interop {
 namespace {
@@ -149,7 +150,7 @@ int DatagramPosix::Destination(std::span<const std::byte> to, Endpoint* peer) co
 int64_t DatagramPosix::Send(std::span<const std::byte> data, int flags, size_t* done, std::span<const std::byte> to) {
   if ((flags & MSG_OOB) != 0 && (domain_ == AF_INET || is_ping())) return -EOPNOTSUPP;  // but udpv6_sendmsg takes it
   if (pending_.size() + data.size() > kMaxDatagram) return -EMSGSIZE;
-  if (is_ping() && data.size() < netstack::kPingHeader) return -EINVAL;
+  if (is_ping() && data.size() < netstack::kIcmpHeader) return -EINVAL;
   Endpoint peer;
   if (const int error = Destination(to, &peer); error != 0) return error;
   if (!bound_ && TakePort({.ip = Any()}) != 0) return -EAGAIN;
