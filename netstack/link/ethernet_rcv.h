@@ -17,8 +17,9 @@ DropReason EthernetRcv(Inet& inet, Interface& in, runtime::Frame& frame, Nanos n
 // caller on each of them. kEthernetTooLong: they are more than kMaxPacketFrames.
 DropReason ReceiveFrames(Inet& inet, Interface& in, runtime::Frame& first, Nanos now_ns);
 
-// A burst from the ring, or what of it is this shard's when there are several (PeerShards::Spread): each packet, in one frame or linked by `next` in several, goes through EthernetRcv, its outcome
-// is counted, and the ring's reference dropped.
+// A burst from the ring, or what of it is this shard's when there are several (PeerShards::Spread): each packet, in one
+// frame or linked by `next` in several, goes through EthernetRcv, its outcome is counted, and the ring's reference
+// dropped.
 // Nothing is resumed here: sockets that something happened to are on inet.ip.ready.
 void ReceiveBurst(Inet& inet, Interface& in, std::span<runtime::Frame* const> burst, Nanos now_ns);
 // The same without asking whose it is. `passing`: who can pass on what no socket here is for; nullptr: nobody.

@@ -21,7 +21,8 @@ class PcapWriter {
   PcapWriter(const PcapWriter&) = delete;
   ~PcapWriter();
 
-  // Appends an Ethernet frame with the present time of day; from any thread. Buffered; a full disk loses frames, never traffic.
+  // Appends an Ethernet frame with the present time of day; from any thread. Buffered; a full disk loses frames, never
+  // traffic.
   void Write(std::span<const std::byte> frame) { Write({&frame, 1}); }
   // The same for one that lies in several pieces.
   void Write(std::span<const std::span<const std::byte>> pieces);

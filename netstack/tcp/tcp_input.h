@@ -38,8 +38,8 @@ inline std::optional<DropReason> TcpPassOn(TcpContext& context, const TcpSegment
   if (context.ip.peers == nullptr) return std::nullopt;
   return context.ip.peers->PassOn(PortSpace::kTcp, segment.destination.port, segment.frame);
 }
-// The same, and what is done when no other shard takes it. RFC 9293 §3.10.7.1: a segment for no connection is answered by
-// RST, unless it is one itself.
+// The same, and what is done when no other shard takes it. RFC 9293 §3.10.7.1: a segment for no connection is answered
+// by RST, unless it is one itself.
 DropReason TcpNoSocket(TcpContext& context, const TcpSegment& segment, Nanos now_ns);
 // `isn_after`: the last number of an earlier connection of the same endpoints, which the new one stays clear of.
 DropReason TcpRcvListen(TcpListenSock& listener, TcpContext& context, TcpSegment& segment, Nanos now_ns,

@@ -10,8 +10,8 @@ DropReason UdpErr(UdpTable& table, const TransportError& error, Nanos now_ns) {
 
 DropReason UdpErrTo(UdpTable& table, UdpSock& sock, bool connected, const TransportError& error, Nanos now_ns) {
   if (error.too_big && !LowerPathMtu(table.ip(), error, now_ns)) return DropReason::kIcmpIgnored;
-  // RFC 1122 §4.2.3.9 says it of TCP, Linux of both: soft errors pass. Whoever asked for all of them (IP_RECVERR) is told
-  // of soft ones too, and of those of peers that it is not connected to.
+  // RFC 1122 §4.2.3.9 says it of TCP, Linux of both: soft errors pass. Whoever asked for all of them (IP_RECVERR) is
+  // told of soft ones too, and of those of peers that it is not connected to.
   const bool told = sock.recverr || (connected && (error.hard || error.too_big));
   if (!told) return error.too_big ? DropReason::kConsumed : DropReason::kIcmpIgnored;
   sock.receive_queue.error = error.error;

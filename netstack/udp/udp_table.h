@@ -66,9 +66,9 @@ class UdpTable {
   ~UdpTable();
   UdpTable(const UdpTable&) = delete;
 
-  // Binds `sock` to `local` (a port that another shard has is no obstacle, unless it is drawn), which may be a group's or a broadcast address too: then it gets nothing else. Port 0 takes
-  // a free one of 32768…60999, at random (RFC 6056 §3.3.1). Returns 0, EADDRINUSE, or EADDRNOTAVAIL when the address is
-  // not ours.
+  // Binds `sock` to `local`, which may be a group's or a broadcast address too: then it gets nothing else. Port 0 takes
+  // a free one of 32768…60999, at random (RFC 6056 §3.3.1). A port that another shard has is no obstacle, unless it is
+  // drawn. Returns 0, EADDRINUSE, or EADDRNOTAVAIL when the address is not ours.
   int Bind(UdpSock& sock, Endpoint local);
   // Leaves the groups, and drops what is queued.
   void Unbind(UdpSock& sock);
