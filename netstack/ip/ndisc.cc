@@ -37,11 +37,8 @@ DropReason SolicitationRcv(Interface& in, const IpPacket& packet, Nanos now_ns) 
   }
   const InterfaceAddress* ours = in.FindAddress(message.target);
   if (ours == nullptr) return DropReason::kNdpNotForUs;
-  if (!in.context.speaks()) {
-    if (!probe) LearnSource(in, packet.source, message.source_mac, now_ns);
-    return DropReason::kConsumed;
-  }
-  if (probe && ours->state == AddressState::kOptimistic) {
+  const bool speaks = in.context.speaks();
+  if (speaks && probe && ours->state == AddressState::kOptimistic) {
     // RFC 7527 §4.2: our own, from a switch or an access point that sends back what it gets. Linux, too, asks once only.
     if (message.nonce == ours->dad_nonce) return DropReason::kNdpLoopedBack;
     // RFC 4429 §3.3: another wants it as well; neither gets it.
@@ -49,7 +46,7 @@ DropReason SolicitationRcv(Interface& in, const IpPacket& packet, Nanos now_ns) 
     return DropReason::kNdpConflict;
   }
   if (!probe) LearnSource(in, packet.source, message.source_mac, now_ns);
-  return NdpAdvertise(in, *ours, packet.source, now_ns);
+  return speaks ? NdpAdvertise(in, *ours, packet.source, now_ns) : DropReason::kConsumed;
 }
 
 // RFC 4861 §7.2.5; Linux: ndisc_recv_na.
