@@ -22,6 +22,34 @@ void UnrefChain(Frame* first) {
   }
 }
 
+// The frames of a packet, none linked to another.
+class Pieces {
+ public:
+  // Takes apart what is linked by `next`, with its references.
+  explicit Pieces(Frame* first) {
+    while (first != nullptr) {
+      Frame* next = std::exchange(first->next, nullptr);
+      if (count_ < frames_.size()) {
+        frames_[count_++] = first;
+      } else {
+        runtime::Unref(first);
+      }
+      first = next;
+    }
+  }
+  std::span<Frame* const> frames() const { return {frames_.data(), count_}; }
+  void Ref() const {
+    for (Frame* frame : frames()) runtime::Ref(frame);
+  }
+  void Unref() const {
+    for (Frame* frame : frames()) runtime::Unref(frame);
+  }
+
+ private:
+  std::array<Frame*, kMaxPacketFrames + 1> frames_;  // one more than is allowed: the other shard refuses it
+  size_t count_ = 0;
+};
+
 }  // namespace
 
 HandOver::~HandOver() {
@@ -49,36 +77,34 @@ uint16_t HandOver::PlaceOf(const Interface& interface) const {
   return place;
 }
 
-bool HandOver::Push(int to, Frame* first, uint16_t interface, Kind kind, ShardSet tried) {
-  std::array<HandedFrame, kMaxPacketFrames + 1> packet;  // one more than is allowed: the other shard refuses it
-  size_t count = 0;
-  for (Frame* frame = first; frame != nullptr && count < packet.size(); frame = frame->next) {
-    packet[count++] = {.frame = frame, .tried = tried, .interface = interface, .kind = kind,
-                       .continued = frame->next != nullptr && count < packet.size()};
+bool HandOver::Push(int to, std::span<Frame* const> frames, uint16_t interface, Kind kind, ShardSet tried) {
+  std::array<HandedFrame, kMaxPacketFrames + 1> handed;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    handed[i] = {.frame = frames[i], .tried = tried, .interface = interface, .kind = kind,
+                 .continued = i + 1 < frames.size()};
   }
+  const std::span<const HandedFrame> packet(handed.data(), frames.size());
   HandOverRing& ring = exchange_.ring(self_, to);
-  if (!ring.Push({packet.data(), count})) {
-    ring.Reclaim([this](const HandedFrame& handed) { TakeBack(handed); });
-    if (!ring.Push({packet.data(), count})) return false;
+  if (!ring.Push(packet)) {
+    ring.Reclaim([this](const HandedFrame& back) { TakeBack(back); });
+    if (!ring.Push(packet)) return false;
   }
-  // Each frame goes by itself from here on, and comes back so. The reader does not look at `next`.
-  Frame* rest = packet[count - 1].frame->next;
-  for (size_t i = 0; i < count; ++i) packet[i].frame->next = nullptr;
-  UnrefChain(rest);
   to_wake_ |= ShardSet{1} << to;
-  counters_.given += count;
+  counters_.given += packet.size();
   return true;
 }
 
 void HandOver::Give(int to, Frame* first, uint16_t interface) {
-  const bool given = Push(to, first, interface, Kind::kReceived, 0);
+  const Pieces packet(first);
+  const bool given = Push(to, packet.frames(), interface, Kind::kReceived, 0);
   inet_->ip.outcomes.Count(given ? DropReason::kHandedOver : DropReason::kHandOverFull);
-  if (!given) UnrefChain(first);
+  if (!given) packet.Unref();
 }
 
 DropReason HandOver::GiveArrival(Frame& frame, int to) {
   runtime::Ref(&frame);
-  if (Push(to, &frame, arrival_interface_, Kind::kReceived, tried_ | here())) return DropReason::kHandedOver;
+  Frame* const one = &frame;
+  if (Push(to, {&one, 1}, arrival_interface_, Kind::kReceived, tried_ | here())) return DropReason::kHandedOver;
   runtime::Unref(&frame);
   return DropReason::kHandOverFull;
 }
@@ -87,22 +113,14 @@ DropReason HandOver::GiveArrival(Frame& frame, int to) {
 void HandOver::Share(ShardSet others, Frame* first, uint16_t interface) {
   Frame* copy = Copy(first);
   if (copy == nullptr) return inet_->ip.outcomes.Count(DropReason::kHandOverNoFrame);
-  std::array<Frame*, kMaxPacketFrames + 1> frames;
-  size_t count = 0;
-  for (Frame* frame = copy; frame != nullptr; frame = frame->next) frames[count++] = frame;
+  const Pieces packet(copy);
   for (; others != 0; others &= others - 1) {
-    for (size_t i = 0; i < count; ++i) {
-      runtime::Ref(frames[i]);
-      frames[i]->next = i + 1 < count ? frames[i + 1] : nullptr;
-    }
-    if (Push(std::countr_zero(others), copy, interface, Kind::kShared, 0)) continue;
+    packet.Ref();
+    if (Push(std::countr_zero(others), packet.frames(), interface, Kind::kShared, 0)) continue;
     inet_->ip.outcomes.Count(DropReason::kHandOverFull);
-    for (size_t i = 0; i < count; ++i) runtime::Unref(frames[i]);
+    packet.Unref();
   }
-  for (size_t i = 0; i < count; ++i) {
-    frames[i]->next = nullptr;
-    runtime::Unref(frames[i]);
-  }
+  packet.Unref();
 }
 
 Frame* HandOver::Copy(const Frame* first) {
@@ -232,13 +250,9 @@ size_t HandOver::TakeFrom(int from, Nanos now_ns) {
 }
 
 void HandOver::SendFor(size_t interface, Frame* first) {
-  std::array<Frame*, kMaxPacketFrames + 1> more;
-  size_t count = 0;
-  for (Frame* frame = std::exchange(first->next, nullptr); frame != nullptr; frame = std::exchange(frame->next, nullptr)) {
-    more[count++] = frame;
-  }
+  const Pieces packet(first);
   NetDevice& device = inet_->ip.interfaces[interface]->device;
-  inet_->ip.CountFailure(count == 0 ? device.Queue(first) : device.Queue(first, {more.data(), count}));
+  inet_->ip.CountFailure(device.Queue(first, packet.frames().subspan(1)));
   ++counters_.sent_for;
 }
 

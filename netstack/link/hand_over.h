@@ -60,8 +60,8 @@ class HandOver final : public PeerShards {
   void WakeAll();
   uint16_t PlaceOf(const Interface& interface) const;
   void TakeBack(const HandedFrame& handed);
-  // The packet that begins with `first`, with the caller's references; false: no room.
-  bool Push(int to, runtime::Frame* first, uint16_t interface, HandedFrame::Kind kind, ShardSet tried);
+  // A packet in `frames`, at most kMaxPacketFrames + 1, with the caller's references; false: no room.
+  bool Push(int to, std::span<runtime::Frame* const> frames, uint16_t interface, HandedFrame::Kind kind, ShardSet tried);
   void Give(int to, runtime::Frame* first, uint16_t interface);
   void Share(ShardSet others, runtime::Frame* first, uint16_t interface);
   // A copy of a packet that is linked by `next`, in frames of ours; nullptr: there are none.

@@ -287,6 +287,33 @@ TEST_F(Shards, ADatagramInFragmentsGoesToItsFlow) {
   EXPECT_EQ(2u, Counted(DropReason::kOtherShard));
 }
 
+TEST_F(Shards, APacketInSeveralFramesGoesWhole) {
+  constexpr uint16_t kMore = 0x2000;
+  At(0).Bind();
+  At(1).Bind();
+  const Bytes payload = Filler(5000), too_long = Filler(15000);
+  const std::string text(reinterpret_cast<const char*>(payload.data()), payload.size());
+  uint64_t refused = 0;
+  for (const int owner : {0, 1}) {
+    for (const int arrival : {0, 1}) {
+      Receive(arrival, Datagram(PeerPort(owner), payload));
+      EXPECT_EQ(text, At(owner).Take());
+      Receive(arrival, Datagram(PeerPort(owner), too_long));
+      EXPECT_EQ(++refused, Counted(DropReason::kEthernetTooLong));
+      // The same in fragments, which come to both.
+      const Bytes udp = Udp(PeerPort(owner), kPort, payload);
+      const auto id = static_cast<uint16_t>(100 + 2 * owner + arrival);
+      Receive(arrival, Ethernet({}, Ipv4({.id = id, .fragment = kMore}, View(udp).first(4000))));
+      Receive(arrival, Ethernet({}, Ipv4({.id = id, .fragment = 500}, View(udp).subspan(4000))));
+      EXPECT_EQ(text, At(owner).Take());
+      EXPECT_EQ("", At(1 - owner).Take());
+      Receive(arrival, Ethernet({}, Ipv4({.id = id, .fragment = kMore}, too_long)));
+      EXPECT_EQ(refused += 2, Counted(DropReason::kEthernetTooLong));
+    }
+  }
+  for (auto& shard : shards_) EXPECT_EQ(0u, shard->host.pool().outstanding());
+}
+
 TEST_F(Shards, ArpIsAnsweredOnceAndAnswersReachWhoAsked) {
   for (const int arrival : {0, 1}) {
     Receive(arrival, Ethernet({.type = 0x0806}, Arp({})));
