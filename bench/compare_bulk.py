@@ -24,29 +24,18 @@ use the same processors, the rates move with them.
 import argparse
 import contextlib
 import json
-import os
 import resource
 import statistics
 import subprocess
 import tempfile
 import time
 
-from veth_link import CLIENT_CPU, SERVER_CPU, Link, check_machine, run, server
+from veth_link import CLIENT_CPU, SERVER_CPU, Link, check_machine, listed, processor_seconds, run, server
 
 PORT = 7803
 WEIR_CLIENT_IP, WEIR_IP, KERNEL_IP, KERNEL_CLIENT_IP = "10.93.0.1", "10.93.0.2", "10.93.0.3", "10.93.0.4"
 WARMUP_S = 0.5
 UDP_HEADERS, TCP_HEADERS = 20 + 8, 20 + 20 + 12  # with IPv4's, and TCP's timestamps
-
-
-def processor_seconds(*pids):
-    """What these have run on processors so far, all of their threads."""
-    ticks = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/stat") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime, stime
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def ksoftirqd(processor):
@@ -73,11 +62,11 @@ def measured(process):
 
 def reflect(link, options):
     peers, size = f"{options.bin_dir}/bench/peers", link.mtu - UDP_HEADERS
-    reflector = [f"{peers}/xsk_reflector", f"--interface={link.server_device}", f"--address={WEIR_IP}"]
+    reflector = [f"{peers}/xsk_reflector", f"--interface={link.server.device}", f"--address={WEIR_IP}"]
     with server(link, reflector) as process:
         with measured(process) as used:
-            result = json.loads(run(*link.in_client(
-                f"{peers}/udp_blast", f"--interface={link.client_device}", f"--address={WEIR_CLIENT_IP}",
+            result = json.loads(run(*link.client.command(
+                f"{peers}/udp_blast", f"--interface={link.client.device}", f"--address={WEIR_CLIENT_IP}",
                 f"--target={WEIR_IP}:{PORT}", f"--size={size}", f"--window={options.window}", f"--warmup={WARMUP_S}",
                 f"--duration={options.seconds}")))
     return used | {"rate": result["rps"], "bytes": result["answered"] * size}
@@ -88,7 +77,7 @@ def stream(link, stack, direction, client_stack, options):
     segment = link.mtu - TCP_HEADERS
     if stack == "weir":
         command, ip = [f"{options.bin_dir}/bench/loadgen/bulk_server", f"--port={PORT}", "--stack=xdp",
-                       f"--interface={link.server_device}", f"--address={WEIR_IP}/24"], WEIR_IP
+                       f"--interface={link.server.device}", f"--address={WEIR_IP}/24"], WEIR_IP
     else:
         command, ip = [f"{options.bin_dir}/bench/peers/bulk_server", str(PORT)], KERNEL_IP
     client = [f"{options.bin_dir}/bench/loadgen/loadgen", "--mode=stream", "--size=65536", f"--warmup={WARMUP_S}",
@@ -96,10 +85,10 @@ def stream(link, stack, direction, client_stack, options):
     client += ["--direction=up", f"--target={ip}:{PORT}"] if direction == "receives" else [
         "--direction=down", f"--target={ip}:{PORT + 1}"]
     if client_stack == "weir":
-        client += ["--stack=xdp", f"--interface={link.client_device}", f"--address={WEIR_CLIENT_IP}/24"]
+        client += ["--stack=xdp", f"--interface={link.client.device}", f"--address={WEIR_CLIENT_IP}/24"]
     with server(link, command) as process, tempfile.NamedTemporaryFile(suffix=".json") as result:
         with measured(process) as used:
-            done = subprocess.run(link.in_client(*client, f"--json={result.name}"), check=False, capture_output=True,
+            done = subprocess.run(link.client.command(*client, f"--json={result.name}"), check=False, capture_output=True,
                                   text=True)
         if done.returncode != 0:
             raise SystemExit(f"compare_bulk: loadgen: {done.stderr.strip().splitlines()[-1]}")
@@ -159,7 +148,7 @@ def main():
         with Link(off=("tso", "gso", "gro"), server_ip=f"{KERNEL_IP}/24", client_ip=f"{KERNEL_CLIENT_IP}/24",
                   mtu=mtu).within() as link:
             if mtu == int(options.mtu.split(",")[0]):
-                print(f"veth, AF_XDP in copy mode; {link.offloads()}; server on processor {SERVER_CPU}, client on "
+                print(f"veth, AF_XDP in copy mode; {listed(link.server.offloads())}; server on processor {SERVER_CPU}, client on "
                       f"{CLIENT_CPU}; NAPI in the sender's context")
             compare(link, options)
 

@@ -19,10 +19,9 @@ import subprocess
 import tempfile
 import time
 
-from veth_link import CLIENT_CPU, SERVER_CPU, Link, check_machine, die_with_parent, run
+from veth_link import CLIENT_CPU, READY_S, SERVER_CPU, Link, check_machine, die_with_parent, listed, run, threads_ns
 
 CLIENT_IP, OWN_IP, KERNEL_IP = "10.92.0.1", "10.92.0.2", "10.92.0.3"  # OWN_IP: of weir's own stack
-READY_S = 10  # a server that does not answer by then never will
 TRIES = 5  # now and then kxdpgun ends without a word
 RATES = {"udp": (100_000, 200_000, 300_000, 400_000, 500_000), "tcp": (10_000, 25_000, 50_000, 75_000, 100_000)}
 
@@ -65,11 +64,11 @@ def servers(bin_dir, folder, device):
 
 @contextlib.contextmanager
 def server(link, command, address):
-    process = subprocess.Popen(["ip", "netns", "exec", link.server, "taskset", "-c", SERVER_CPU, *command],
+    process = subprocess.Popen(link.server.command(*command),
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
     try:
         deadline = time.monotonic() + READY_S
-        ask = link.in_client("dig", "+tries=1", "+time=1", "+short", f"@{address}", "h1.example.com")
+        ask = link.client.command("dig", "+tries=1", "+time=1", "+short", f"@{address}", "h1.example.com")
         while "192.0.2.1" not in subprocess.run(ask, check=False, capture_output=True, text=True).stdout:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"compare_dns: {command[0]} did not come up")
@@ -79,26 +78,17 @@ def server(link, command, address):
         process.terminate()
         process.wait()
         # knotd leaves its program behind.
-        subprocess.run(["ip", "-n", link.server, "link", "set", link.server_device, "xdp", "off"], check=False)
+        subprocess.run(["ip", "-n", link.server.namespace, "link", "set", link.server.device, "xdp", "off"], check=False)
         time.sleep(0.2)
-
-
-def processor_ns(process):
-    """What its threads have run on a processor so far."""
-    total = 0
-    for thread in os.listdir(f"/proc/{process.pid}/task"):
-        with open(f"/proc/{process.pid}/task/{thread}/schedstat") as schedstat:
-            total += int(schedstat.read().split()[0])
-    return total
 
 
 def load(link, process, address, folder, transport, rate, seconds):
     """Asked, answered, nanoseconds of the server's processor for each answer."""
     command = ["kxdpgun", "-t", str(seconds), "-Q", str(rate), "-i", f"{folder}/queries", "-F", CLIENT_CPU, address]
     for _ in range(TRIES):
-        before = processor_ns(process)
-        text = run(*link.in_client(*command, *(["--tcp"] if transport == "tcp" else [])))
-        used = processor_ns(process) - before
+        before = threads_ns(process.pid)
+        text = run(*link.client.command(*command, *(["--tcp"] if transport == "tcp" else [])))
+        used = threads_ns(process.pid) - before
         counts = re.search(r"total (?:queries|SYNs): +(\d+)[^$]*total replies: +(\d+)", text)
         if counts:
             asked, answered = map(int, counts.groups())
@@ -118,7 +108,7 @@ def measure(link, command, address, folder, transport, seconds):
 
 
 def compare(link, folder, transport, options):
-    all_servers = servers(options.bin_dir, folder, link.server_device)
+    all_servers = servers(options.bin_dir, folder, link.server.device)
     results = {name: [] for name in all_servers}
     for _ in range(options.rounds):
         for name, (command, address) in all_servers.items():
@@ -151,7 +141,7 @@ def main():
         for name, text in (("zone", ZONE), ("queries", QUERIES)):
             with open(f"{folder}/{name}", "w", encoding="ascii") as file:
                 file.write(text)
-        print(f"veth, AF_XDP in copy mode; {link.offloads()}; server on processor {SERVER_CPU}, kxdpgun on "
+        print(f"veth, AF_XDP in copy mode; {listed(link.server.offloads())}; server on processor {SERVER_CPU}, kxdpgun on "
               f"{CLIENT_CPU}; NAPI in the sender's context, so each receives its frames on the other's processor")
         for transport in options.transport or ("udp", "tcp"):
             compare(link, folder, transport, options)

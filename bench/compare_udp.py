@@ -13,7 +13,7 @@ import argparse
 import json
 import statistics
 
-from veth_link import CLIENT_CPU, SERVER_CPU, Link, check_machine, run, server
+from veth_link import CLIENT_CPU, SERVER_CPU, Link, check_machine, listed, run, server, threads_ns
 
 PORT = 7802
 SIZES = (64, 1472)  # of the UDP payload; the second fills an MTU of 1500
@@ -32,26 +32,20 @@ def servers(bin_dir, device):
     }
 
 
-def processor_ns(process):
-    """What it has run on a processor so far; that includes the receiving that the kernel did in its context."""
-    with open(f"/proc/{process.pid}/schedstat") as schedstat:
-        return int(schedstat.read().split()[0])
-
-
 def measure(bin_dir, link, command, address, size, options):
     with server(link, command) as process:
-        client = [f"{bin_dir}/bench/peers/udp_blast", f"--interface={link.client_device}", f"--address={CLIENT_IP}",
+        client = [f"{bin_dir}/bench/peers/udp_blast", f"--interface={link.client.device}", f"--address={CLIENT_IP}",
                   f"--target={address}:{PORT}", f"--size={size}", f"--window={options.window}",
                   f"--duration={options.seconds}"]
-        before = processor_ns(process)
-        result = json.loads(run(*link.in_client(*client)))
-        return result | {"cpu_ns": (processor_ns(process) - before) / result["answered"]}
+        before = threads_ns(process.pid)
+        result = json.loads(run(*link.client.command(*client)))
+        return result | {"cpu_ns": (threads_ns(process.pid) - before) / result["answered"]}
 
 
 def compare(link, size, options):
-    results = {name: [] for name in servers(options.bin_dir, link.server_device)}
+    results = {name: [] for name in servers(options.bin_dir, link.server.device)}
     for _ in range(options.rounds):
-        for name, (command, address) in servers(options.bin_dir, link.server_device).items():
+        for name, (command, address) in servers(options.bin_dir, link.server.device).items():
             results[name].append(measure(options.bin_dir, link, command, address, size, options))
     device = {key: statistics.median(result[key] for result in results["reflector"]) for key in ("rps", "cpu_ns")}
     print(f"\nUDP echo of {size} B, {options.window} under way, {options.rounds} rounds of {options.seconds} s:")
@@ -74,7 +68,7 @@ def main():
     check_machine()
     # Full checksums: the client turns frames round, and its neighbour finishes none for it.
     with Link(off=("tx",), server_ip=f"{KERNEL_IP}/24").within() as link:
-        print(f"veth, AF_XDP in copy mode; {link.offloads()}; server on processor {SERVER_CPU}, client on "
+        print(f"veth, AF_XDP in copy mode; {listed(link.server.offloads())}; server on processor {SERVER_CPU}, client on "
               f"{CLIENT_CPU}; NAPI in the sender's context, so each receives its frames on the other's processor")
         for size in SIZES:
             compare(link, size, options)

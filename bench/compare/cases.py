@@ -15,18 +15,22 @@ def with_busy(bin_dir, device):
     return [*tcp_and_limit(bin_dir, device), servers.busy_tcp_echo_server(bin_dir, device)]
 
 
+def echo_flags(connections):
+    return f"--connections={connections}", f"--size={SIZE}"
+
+
 def rr(connections, of=tcp_and_limit):
-    return Case(f"rr, {connections}", ("--mode=rr", f"--connections={connections}", f"--size={SIZE}"), of)
+    return Case(f"rr, {connections}", ("--mode=rr", *echo_flags(connections)), of)
 
 
 def loaded(part):
     """Open loop: requests are due at a part of the rate that this server reached in the closed loop."""
-    return Case(f"latency at {part:.0%}", ("--mode=rr", f"--connections={CONNECTIONS}", f"--size={SIZE}"),
-                servers.tcp_echo_servers, load=part, closed=f"rr, {CONNECTIONS}")
+    return Case(f"latency at {part:.0%}", ("--mode=rr", *echo_flags(CONNECTIONS)), servers.tcp_echo_servers,
+                load=part, closed=f"rr, {CONNECTIONS}")
 
 
 def all_cases():
-    flags = (f"--connections={CONNECTIONS}", f"--size={SIZE}")
+    flags = echo_flags(CONNECTIONS)
     return [
         rr(1, with_busy),
         rr(CONNECTIONS),

@@ -13,17 +13,17 @@ import json
 import os
 import pathlib
 import platform
-import signal
 import statistics
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.append(str(pathlib.Path(__file__).parent.parent))  # veth_link
 import cases  # noqa: E402
 import plots  # noqa: E402
 import report  # noqa: E402
-from link import Link  # noqa: E402
+import servers  # noqa: E402
 from measure import Failed, measure  # noqa: E402
-from servers import Missing  # noqa: E402
+from napi_end import NapiEnd  # noqa: E402
+from veth_link import Link, NotReady, check_machine  # noqa: E402
 
 
 def run_case(link, case, options, results):
@@ -43,7 +43,7 @@ def run_case(link, case, options, results):
             try:
                 figures = measure(link, options.bin_dir, case, server, options.seconds, rate)
                 rounds.append(figures | {"rate": case.rate(figures)})
-            except (Missing, Failed) as error:
+            except (NotReady, Failed) as error:
                 rows[server.name] = {"missing": str(error)}
                 print(f"compare: {case.name}, {server.name}, round {number + 1}: {error}", file=sys.stderr)
     return {name: rounds for name, rounds in rows.items() if rounds}
@@ -69,14 +69,9 @@ def main():
     parser.add_argument("--only", default="", help="the cases whose names contain this")
     parser.add_argument("--results", type=pathlib.Path, help="folder for latest.json, latest.md and plots")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        raise SystemExit("compare: needs root to make network namespaces")
-    if os.cpu_count() < 2:
-        raise SystemExit("compare: needs two processors: one for the server, one for the load")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+    check_machine()
     results = {}
-    with Link().within() as link:
+    with Link(server_ip=f"{servers.KERNEL_IP}/{servers.PREFIX}", end=NapiEnd).within() as link:
         about = machine(link) | {"rounds": options.rounds, "seconds": options.seconds}
         print(report.heading(about), flush=True)
         chosen = [case for case in cases.all_cases() if options.only in case.name]

@@ -1,13 +1,12 @@
 """One measurement: one server, one case, once."""
-import contextlib
 import dataclasses
 import json
-import os
 import subprocess
 import tempfile
 
 import counts
 import servers
+from veth_link import die_with_parent, processor_seconds
 
 WARMUP_S = 0.5
 MB_PER_S = "MB/s"
@@ -31,23 +30,6 @@ class Failed(Exception):
     """The load generator met an error: no figure."""
 
 
-def processor_ns(pid):
-    """What it has run on a processor so far, with threads of it that have ended."""
-    with open(f"/proc/{pid}/stat") as stat:
-        user, system = stat.read().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) * (10**9 // os.sysconf("SC_CLK_TCK"))
-
-
-def napi_ns(end):
-    """The same of its device's NAPI, whose threads come and go with programs on the device."""
-    total = 0
-    for pid in end.napi_threads():
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/schedstat") as schedstat:
-                total += int(schedstat.read().split()[0])
-    return total
-
-
 def measure(link, bin_dir, case, server, seconds, rate=0):
     """What loadgen's --json says, with `cpu_ns`, of the server and its device's NAPI, and `counts`, for each request (bulk:
     each kB)."""
@@ -59,12 +41,12 @@ def measure(link, bin_dir, case, server, seconds, rate=0):
             command.append(f"--rate={rate:.0f}")
         napi = link.client.napi_threads()
         counted = counts.read(link.server) if server.counted else {}
-        before = processor_ns(process.pid) + napi_ns(link.server)
+        before_s, before_napi_ns = processor_seconds(process.pid), link.server.napi_ns()
         load = subprocess.Popen(link.client.command(*command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                preexec_fn=servers.die_with_parent)
+                                preexec_fn=die_with_parent)
         link.client.wait_and_pin_napi(napi)
         _, errors = load.communicate()
-        cpu_ns = processor_ns(process.pid) + napi_ns(link.server) - before
+        cpu_ns = (processor_seconds(process.pid) - before_s) * 1e9 + link.server.napi_ns() - before_napi_ns
         if load.returncode != 0:
             raise Failed(errors.strip().splitlines()[-1] if errors.strip() else f"loadgen: exit code {load.returncode}")
         figures = json.load(result)

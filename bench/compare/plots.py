@@ -7,7 +7,7 @@ import report
 
 COLOURS = {"weir xdp": "#1b6ca8", "weir xdp, busy": "#0b3c5d", "weir kernel": "#6fb1e0", "epoll": "#999999",
            "io_uring": "#777777", "Asio": "#bbbbbb", "recvmmsg": "#888888", "blocking": "#888888", "reflector": "#d98c2b"}
-QUANTILES = (("p50", 50), ("p90", 90), ("p99", 99), ("p999", 99.9), ("max", 99.99))
+QUANTILES = ("p50", "p90", "p99", "p999", "max")
 PANEL = (420, 300)  # pixels
 COLUMNS = 3
 
@@ -16,13 +16,9 @@ def quoted(text):
     return json.dumps(text)
 
 
-def measured(rows):
-    return {name: rounds for name, rounds in rows.items() if isinstance(rounds, list)}
-
-
 def bars(number, case, results):
     """One panel: a bar with its least and most for each server."""
-    rows = measured(results[case.name])
+    rows = report.measured(results[case.name])
     lines = [f"$data{number} << EOD"]
     for place, (name, rounds) in enumerate(rows.items()):
         rates = [figures["rate"] for figures in rounds]
@@ -38,7 +34,7 @@ def bars(number, case, results):
 
 
 def throughput(cases, results):
-    shown = [case for case in cases if not case.load and len(measured(results[case.name])) > 1]
+    shown = [case for case in cases if not case.load and len(report.measured(results[case.name])) > 1]
     rows = -(-len(shown) // COLUMNS)
     size = (PANEL[0] * COLUMNS, PANEL[1] * max(rows, 1))
     lines = ["set style fill solid", "set yrange [0:*]", "set xtics rotate by -30", "set key top left samplen 2",
@@ -49,17 +45,17 @@ def throughput(cases, results):
 
 
 def latency(cases, results):
-    shown = [case for case in cases if case.load and measured(results[case.name])]
+    shown = [case for case in cases if case.load and report.measured(results[case.name])]
     lines = ["set logscale y", "set ylabel 'us'", "set key top left",
-             f"set xtics ({', '.join(f'{quoted(name)} {at}' for at, (name, _) in enumerate(QUANTILES))})",
+             f"set xtics ({', '.join(f'{quoted(name)} {at}' for at, name in enumerate(QUANTILES))})",
              f"set multiplot layout 1,{max(len(shown), 1)}"]
     for panel, case in enumerate(shown):
-        rows = measured(results[case.name])
+        rows = report.measured(results[case.name])
         curves = []
         for number, (name, rounds) in enumerate(rows.items()):
             block = f"$curve{panel}_{number}"
             lines.append(f"{block} << EOD")
-            lines += [f"{at} {report.latency(rounds, key)}" for at, (key, _) in enumerate(QUANTILES)]
+            lines += [f"{at} {report.latency(rounds, key)}" for at, key in enumerate(QUANTILES)]
             lines.append("EOD")
             curves.append(f"{block} with linespoints lw 2 pt {number + 1} lc rgb '{COLOURS.get(name, '#555555')}' "
                           f"title {quoted(name)}")

@@ -1,6 +1,8 @@
 """Results as Markdown."""
 import statistics
 
+from measure import MB_PER_S
+from veth_link import listed
 
 QUANTILES = ("p50", "p99", "p999")
 
@@ -14,23 +16,27 @@ def latency(rounds, key):
 
 
 def heading(about):
-    off = [f"{end}: " + ", ".join(f"{name} {value}" for name, value in offloads.items())
-           for end, offloads in about["offloads"].items()]
+    off = [f"{end}: {listed(offloads)}" for end, offloads in about["offloads"].items()]
     return (f"{about['date']}, Linux {about['kernel']}, {about['processors']} processors ({about['processor']}); "
             f"{about['rounds']} interleaved rounds of {about['seconds']:g} s, medians.\n{about['link']}; {about['pinning']}.\n"
             f"Offloads at the {'; at the '.join(off)}.")
 
 
+def measured(rows):
+    """Without the servers that are missing or failed."""
+    return {name: rounds for name, rounds in rows.items() if isinstance(rounds, list)}
+
+
 def best_kernel_server(rows):
     """Of those that are not weir."""
-    peers = [median(rounds, "rate") for name, rounds in rows.items()
-             if isinstance(rounds, list) and not name.startswith("weir") and name != "reflector"]
+    peers = [median(rounds, "rate") for name, rounds in measured(rows).items()
+             if not name.startswith("weir") and name != "reflector"]
     return max(peers, default=None)
 
 
 def limit(rows):
-    rounds = rows.get("reflector")
-    return median(rounds, "rate") if isinstance(rounds, list) else None
+    rounds = measured(rows).get("reflector")
+    return median(rounds, "rate") if rounds else None
 
 
 def ratio(rate, to):
@@ -38,7 +44,7 @@ def ratio(rate, to):
 
 
 def each(case):
-    return "kB" if case.unit == "MB/s" else case.unit.split("s/")[0]
+    return "kB" if case.unit == MB_PER_S else case.unit.split("s/")[0]
 
 
 def table(case, results):
@@ -63,7 +69,7 @@ def table(case, results):
 
 def counts_table(case, results):
     """What weir's servers did for each request, or nothing."""
-    counted = [(name, rounds) for name, rounds in results[case.name].items() if isinstance(rounds, list) and rounds[0]["counts"]]
+    counted = [(name, rounds) for name, rounds in measured(results[case.name]).items() if rounds[0]["counts"]]
     if not counted:
         return ""
     names = list(counted[0][1][0]["counts"])

@@ -1,24 +1,17 @@
 """The servers that are compared, and how one runs."""
 import contextlib
-import ctypes
 import dataclasses
 import os
-import select
-import signal
-import subprocess
 import time
 
 import counts
-from link import CLIENT_IP, KERNEL_IP, OWN_IP, PREFIX
+from veth_link import NotReady, start
 
+CLIENT_IP, OWN_IP, KERNEL_IP = "10.93.0.1", "10.93.0.2", "10.93.0.3"  # OWN_IP: of a server with a stack of its own
+PREFIX = 24
 PORT = 7803
-READY_S = 10  # a server that is not up by then never will be
 TRIES = 20  # the port, or the device's queue, of the server before may be busy for a moment yet
 PAUSE_S = 0.1
-
-
-class Missing(Exception):
-    """A server that cannot run here; its row says why, and the others are measured."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,33 +60,17 @@ def reflector(bin_dir, device):
                   OWN_IP, ("--mode=udp_rr",))
 
 
-def die_with_parent():
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-
-
-def start(end, command):
-    process = subprocess.Popen(end.command(*command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=die_with_parent)
-    readable, _, _ = select.select([process.stdout], [], [], READY_S)
-    if readable and "ready" in process.stdout.readline():
-        return process
-    process.kill()
-    said = process.communicate()[1].strip().splitlines()
-    raise Missing(said[-1] if said else f"{command[0]} did not come up")
-
-
 @contextlib.contextmanager
 def running(end, server):
     """The server at its end of the link, up, with its device's NAPI at its side."""
     if not os.access(server.command[0], os.X_OK):
-        raise Missing(f"{server.command[0]} is not there")
+        raise NotReady(f"{server.command[0]} is not there")
     for left in reversed(range(TRIES)):
         before = end.napi_threads()
         try:
             process = start(end, server.command)
             break
-        except Missing:
+        except NotReady:
             if left == 0:
                 raise
             time.sleep(PAUSE_S)
